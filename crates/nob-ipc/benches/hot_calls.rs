@@ -1,0 +1,143 @@
+//! The calls whose instructions are counted (`bench/instructions.py`), each many times:
+//! `hot_calls CALL COUNT`. Without arguments, each of them a few times.
+
+use std::hint::black_box;
+use std::process::id;
+use std::time::Duration;
+
+use nob_ipc::{Deadline, Existence, MessageQueue, Semaphore, SharedMemory};
+
+const MESSAGE: [u8; 64] = [7; 64];
+const PRIORITY: u32 = 1;
+
+type Call = Box<dyn FnMut()>;
+
+fn semaphore(value: u32) -> Semaphore {
+    Semaphore::options()
+        .initial_value(value)
+        .existence(Existence::Create)
+        .open(name())
+        .expect("a semaphore of this process")
+}
+
+fn queue() -> MessageQueue {
+    MessageQueue::options()
+        .max_messages(2)
+        .max_message_size(64)
+        .existence(Existence::Create)
+        .open(name())
+        .expect("a queue of this process")
+}
+
+fn name() -> String {
+    format!("/nob-ipc-hot-{}", id())
+}
+
+fn semaphore_try() -> Call {
+    let semaphore = semaphore(1);
+    Box::new(move || {
+        assert!(semaphore.try_acquire());
+        semaphore.release().expect("the value was 1");
+    })
+}
+
+fn semaphore_wait() -> Call {
+    let semaphore = semaphore(1);
+    Box::new(move || {
+        assert!(semaphore.acquire_until(Deadline::NEVER.attentive()).expect("a permit"));
+        semaphore.release().expect("the value was 1");
+    })
+}
+
+fn semaphore_timeout() -> Call {
+    let semaphore = semaphore(1);
+    Box::new(move || {
+        assert!(semaphore.acquire_timeout(black_box(Duration::from_secs(1))).expect("a permit"));
+        semaphore.release().expect("the value was 1");
+    })
+}
+
+fn semaphore_empty() -> Call {
+    let semaphore = semaphore(0);
+    Box::new(move || assert!(!semaphore.try_acquire()))
+}
+
+fn queue_try() -> Call {
+    let queue = queue();
+    Box::new(move || {
+        assert!(queue.try_send(black_box(&MESSAGE), PRIORITY).expect("room"));
+        let received = queue.try_receive(&mut [0; MESSAGE.len()]).expect("a message");
+        assert_eq!(received.map(|it| it.length), Some(MESSAGE.len()));
+    })
+}
+
+fn queue_wait() -> Call {
+    let queue = queue();
+    let deadline = Deadline::NEVER.attentive();
+    Box::new(move || {
+        assert!(queue.send_until(black_box(&MESSAGE), PRIORITY, deadline).expect("room"));
+        let received = queue.receive_until(&mut [0; MESSAGE.len()], deadline).expect("a message");
+        assert_eq!(received.map(|it| it.length), Some(MESSAGE.len()));
+    })
+}
+
+fn queue_empty() -> Call {
+    let queue = queue();
+    Box::new(move || {
+        assert!(queue.try_receive(&mut [0; MESSAGE.len()]).expect("an answer").is_none())
+    })
+}
+
+fn segment_create() -> Call {
+    Box::new(|| {
+        let segment = SharedMemory::options()
+            .size(4096)
+            .existence(Existence::Create)
+            .open("/nob-ipc-hot-segment")
+            .expect("a segment of this process");
+        segment.map().expect("a mapping").write(0, &[1]).expect("the first byte");
+    })
+}
+
+fn deadline_after() -> Call {
+    Box::new(|| {
+        black_box(Deadline::after(black_box(Duration::from_millis(1500))));
+    })
+}
+
+fn deadline_has_passed() -> Call {
+    let deadline = Deadline::after(Duration::from_secs(3600));
+    Box::new(move || assert!(!black_box(deadline).has_passed()))
+}
+
+const CALLS: [(&str, fn() -> Call); 10] = [
+    ("semaphore_try", semaphore_try),
+    ("semaphore_wait", semaphore_wait),
+    ("semaphore_timeout", semaphore_timeout),
+    ("semaphore_empty", semaphore_empty),
+    ("queue_try", queue_try),
+    ("queue_wait", queue_wait),
+    ("queue_empty", queue_empty),
+    ("segment_create", segment_create),
+    ("deadline_after", deadline_after),
+    ("deadline_has_passed", deadline_has_passed),
+];
+
+fn repeat(make: fn() -> Call, count: u64) {
+    let mut call = make();
+    for _ in 0..count {
+        call();
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    match words.as_slice() {
+        [] => CALLS.iter().for_each(|(_, make)| repeat(*make, 10)),
+        [call, count] => {
+            let (_, make) = CALLS.iter().find(|(name, _)| name == call).expect("a call's name");
+            repeat(*make, count.parse().expect("a count"));
+        }
+        _ => panic!("usage: hot_calls [CALL COUNT]"),
+    }
+}

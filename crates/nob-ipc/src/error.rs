@@ -1,0 +1,325 @@
+//! The one error of this crate: what was attempted, on what, why it failed, what to do.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::name::Name;
+use crate::sys::Errno;
+
+/// The result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong with a named object.
+///
+/// [`kind`](Error::kind) is for programs, [`Display`](fmt::Display) for people: it reads as a
+/// sentence that names the object and says what to do.
+///
+/// ```
+/// use nob_ipc::{ErrorKind, Semaphore};
+///
+/// let error = Semaphore::options().open("/nob-ipc-doc-missing").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::NotFound);
+/// assert_eq!(
+///     error.to_string(),
+///     "cannot link to the semaphore \"/nob-ipc-doc-missing\": nothing has this name; \
+///      create it first, or ask for link-or-create"
+/// );
+/// ```
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    operation: Operation,
+    object: Object,
+    kind: ErrorKind,
+    errno: Option<Errno>,
+    why: Cow<'static, str>,
+}
+
+#[derive(Clone)]
+enum Object {
+    Named(Name),
+    /// The name itself is at fault, or there is none yet.
+    Unnamed,
+}
+
+/// The sort of failure, for programs to decide on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument is out of its range.
+    InvalidArgument,
+    /// The name is not one that the system (or the portable set) takes.
+    InvalidName,
+    /// The name is taken.
+    AlreadyExists,
+    /// Nothing has the name.
+    NotFound,
+    /// The name belongs to another object now.
+    Replaced,
+    /// The system does not permit it to this user.
+    PermissionDenied,
+    /// A signal arrived, or an attentive deadline's time to look up; nothing was taken.
+    Interrupted,
+    /// A limit of the system, of the user or of the process forbids it.
+    LimitExceeded,
+    /// There is no memory left where the object lives.
+    OutOfSpace,
+    /// The queue was opened for the other direction.
+    WrongDirection,
+    /// What has the name is not such an object: a directory, a symlink, a file that is too short.
+    WrongType,
+    /// The segment was opened for reading.
+    ReadOnly,
+    /// The segment has size 0, so there is nothing to map.
+    Empty,
+    /// The message is longer than the queue takes.
+    TooLong,
+    /// The value would pass its maximum.
+    Overflow,
+    /// Others created and removed the object without pause, so that neither linking nor creating
+    /// succeeded.
+    Busy,
+    /// The platform does not provide such objects.
+    Unsupported,
+    /// Anything else; the errno tells.
+    Other,
+}
+
+/// What was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Making an object.
+    Create,
+    /// Opening an object that exists.
+    Link,
+    /// Removing a name.
+    Unlink,
+    /// Taking a permit of a semaphore.
+    Acquire,
+    /// Giving permits back to a semaphore.
+    Release,
+    /// Sending a message.
+    Send,
+    /// Receiving a message.
+    Receive,
+    /// Reading an attribute.
+    Inspect,
+    /// Changing an attribute.
+    Configure,
+    /// Mapping a segment.
+    Map,
+    /// Changing the size of a segment.
+    Resize,
+    /// Reading a segment through its mapping.
+    Read,
+    /// Writing a segment through its mapping.
+    Write,
+    /// Asking to be notified of a message.
+    Notify,
+}
+
+impl Operation {
+    fn words(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Link => "link to",
+            Operation::Unlink => "unlink",
+            Operation::Acquire => "acquire",
+            Operation::Release => "release",
+            Operation::Send => "send to",
+            Operation::Receive => "receive from",
+            Operation::Inspect => "inspect",
+            Operation::Configure => "configure",
+            Operation::Map => "map",
+            Operation::Resize => "resize",
+            Operation::Read => "read",
+            Operation::Write => "write",
+            Operation::Notify => "request a notification from",
+        }
+    }
+}
+
+impl Error {
+    /// An error with words of its own.
+    pub(crate) fn new(
+        operation: Operation,
+        name: &Name,
+        kind: ErrorKind,
+        errno: Option<Errno>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Error {
+        let object = Object::Named(name.clone());
+        Error(Box::new(Inner { operation, object, kind, errno, why: why.into() }))
+    }
+
+    /// The name itself is at fault, or could not be made.
+    pub(crate) fn of_name(
+        kind: ErrorKind,
+        errno: Option<Errno>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Error {
+        let (object, operation) = (Object::Unnamed, Operation::Link);
+        Error(Box::new(Inner { operation, object, kind, errno, why: why.into() }))
+    }
+
+    /// An error that the errno alone explains.
+    pub(crate) fn from_errno(operation: Operation, name: &Name, errno: Errno) -> Error {
+        let (kind, why): (ErrorKind, Cow<'static, str>) = match errno {
+            Errno::EXIST => (
+                ErrorKind::AlreadyExists,
+                "the name is taken; choose another, or ask for link-or-create or \
+                 unlink-and-create"
+                    .into(),
+            ),
+            Errno::NOENT if operation == Operation::Link => (
+                ErrorKind::NotFound,
+                "nothing has this name; create it first, or ask for link-or-create".into(),
+            ),
+            Errno::NOENT => {
+                (ErrorKind::NotFound, "nothing has this name; it was unlinked before".into())
+            }
+            Errno::ACCES | Errno::PERM => {
+                (ErrorKind::PermissionDenied, permission_denied(operation).into())
+            }
+            Errno::INTR => (
+                ErrorKind::Interrupted,
+                "a signal arrived first, and nothing was taken; call again to go on".into(),
+            ),
+            Errno::MFILE => (
+                ErrorKind::LimitExceeded,
+                "this process has no descriptor left; close some, or raise RLIMIT_NOFILE \
+                 (ulimit -n)"
+                    .into(),
+            ),
+            Errno::NFILE => (
+                ErrorKind::LimitExceeded,
+                "the system has no descriptor left; close some, or raise the sysctl fs.file-max"
+                    .into(),
+            ),
+            Errno::NOMEM => {
+                (ErrorKind::Other, "the kernel has no memory left; free some and try again".into())
+            }
+            Errno::NOSYS => (
+                ErrorKind::Unsupported,
+                "the system does not provide such objects; nob-ipc needs Linux with glibc".into(),
+            ),
+            Errno::ROFS => (
+                ErrorKind::Other,
+                "the file system is mounted read-only; remount it for writing".into(),
+            ),
+            _ => (
+                ErrorKind::Other,
+                format!("the system refused with {:?}; see errno {}", errno.words(), errno.0)
+                    .into(),
+            ),
+        };
+        Error::new(operation, name, kind, Some(errno), why)
+    }
+
+    /// The same error, saying that the object that had the name is gone already.
+    pub(crate) fn after_unlink(mut self, unlinked: bool) -> Error {
+        if unlinked {
+            self.0.why =
+                format!("{}; what had the name before has been unlinked and is gone", self.0.why)
+                    .into();
+        }
+        self
+    }
+
+    /// The sort of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was attempted.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// The object's name; `None` when the name itself was refused.
+    #[must_use]
+    pub fn name(&self) -> Option<&Name> {
+        match &self.0.object {
+            Object::Named(name) => Some(name),
+            Object::Unnamed => None,
+        }
+    }
+
+    /// The errno of the system, where the system refused.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        self.0.errno.map(|errno| errno.0)
+    }
+
+    /// The sentence without the object's name: what was attempted, why it failed, what to do.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match &self.0.object {
+            Object::Named(name) => {
+                format!("cannot {} the {}: {}", self.0.operation.words(), name.kind(), self.0.why)
+            }
+            Object::Unnamed => self.0.why.to_string(),
+        }
+    }
+
+    /// Whether the call may simply be made again: a signal came first, and nothing was taken.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.0.kind == ErrorKind::Interrupted
+    }
+}
+
+fn permission_denied(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Link => {
+            "its owner does not permit this user to; ask the owner for a wider mode, or open it \
+             for less"
+        }
+        Operation::Unlink => "it belongs to another user; only its owner and root may unlink it",
+        Operation::Create => {
+            "this user may not create objects here; look at the permissions of \
+                              the directory that holds them"
+        }
+        _ => "the system does not permit it to this user",
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { operation, object, why, .. } = &*self.0;
+        match object {
+            Object::Named(name) => {
+                write!(f, "cannot {} the {} \"{name}\": {why}", operation.words(), name.kind())
+            }
+            Object::Unnamed => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("errno", &self.raw_os_error())
+            .field("message", &self.to_string())
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for std::io::Error {
+    /// Keeps the errno's kind and the sentence.
+    fn from(error: Error) -> Self {
+        let kind = match error.raw_os_error() {
+            Some(number) => std::io::Error::from_raw_os_error(number).kind(),
+            None => std::io::ErrorKind::InvalidInput,
+        };
+        std::io::Error::new(kind, error)
+    }
+}

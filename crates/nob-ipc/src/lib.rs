@@ -1,0 +1,87 @@
+//! Named inter-process communication of POSIX that keeps its promises: semaphores, segments of
+//! shared memory and message queues, shared by name among the processes of one machine.
+//!
+//! The objects are the operating system's own: a C program that calls `sem_open`, `shm_open` or
+//! `mq_open` with the same name shares them.
+//!
+//! ```
+//! use std::time::Duration;
+//! use nob_ipc::{Existence, Semaphore};
+//!
+//! // One permit for all processes that open this name.
+//! let semaphore = Semaphore::options()
+//!     .existence(Existence::LinkOrCreate)
+//!     .open("/nob-ipc-doc-crate")?;
+//! if semaphore.acquire_timeout(Duration::from_secs(1))? {
+//!     // Nobody else is here.
+//!     semaphore.release()?;
+//! }
+//! # Ok::<(), nob_ipc::Error>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Existence.** [`Existence`] says what to do about an object that exists or does not. No race
+//!   with another process that creates or unlinks reaches the caller. A new object appears under its
+//!   name complete: a semaphore with its value, a segment with its size and its memory reserved.
+//! - **Lifetime.** A handle that created an object removes its name when it is dropped, unless told
+//!   otherwise ([`Entry`]). Only the object that was opened is removed, and never by a forked child.
+//! - **Waiting.** Timeouts run on the monotonic clock ([`Deadline`]). Calls that take a
+//!   [`Duration`](std::time::Duration) go on after signals; those that take a [`Deadline`] report
+//!   them as [`ErrorKind::Interrupted`]. A wait that was interrupted has taken nothing. Before it
+//!   sleeps, a wait spins for some microseconds, where that can pay.
+//! - **Errors.** [`Error`] says what was attempted, on what, why it failed and what to do.
+//!
+//! # What it does not
+//!
+//! A permit held by a process that dies stays taken, and a message in its hands is gone. A process
+//! with write permission can shrink a segment under everybody's mappings ([`Mapping`]).
+//!
+//! # Platforms
+//!
+//! 64-bit Linux 5.10 or newer with glibc 2.34 or newer. Elsewhere the crate builds, and every
+//! operation is [`ErrorKind::Unsupported`].
+
+#![deny(unsafe_code)]
+
+mod name;
+pub use name::{Kind, Name};
+
+mod existence;
+pub use existence::Existence;
+
+mod deadline;
+pub use deadline::Deadline;
+
+mod error;
+pub use error::{Error, ErrorKind, Operation, Result};
+
+mod entry;
+pub use entry::{Entry, fork_generation, unlink};
+
+mod semaphore;
+pub use semaphore::{Permit, Semaphore, SemaphoreOptions};
+
+mod shared_memory;
+pub use shared_memory::{Access, Reservation, SharedMemory, SharedMemoryOptions};
+
+mod mapping;
+pub use mapping::Mapping;
+
+mod message_queue;
+pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received};
+
+mod notification;
+pub use notification::Watch;
+
+mod interrupt;
+pub use interrupt::retry_on_interrupt;
+
+mod limits;
+mod mark;
+mod open;
+mod record;
+mod reserve;
+mod spin;
+#[allow(unsafe_code)]
+mod sys;

@@ -1,0 +1,465 @@
+//! Named message queues of the kernel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::deadline::Deadline;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::notification::{self, QueueFd, Watch};
+use crate::retry_on_interrupt;
+use crate::spin::Waiters;
+use crate::sys::mqueue::Until;
+use crate::sys::{self, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
+
+mod options;
+pub use options::MessageQueueOptions;
+
+/// How long a wait spins before it sleeps; an attempt is a system call.
+const SPIN: Duration = Duration::from_micros(25);
+const SPIN_STRIDE: u32 = 2;
+
+/// What a handle may do with its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Send and receive.
+    #[default]
+    Both,
+    /// Receive only.
+    Receive,
+    /// Send only.
+    Send,
+}
+
+/// A queue of messages that processes share by name.
+///
+/// Messages are opaque bytes, 0 to [`max_message_size`](MessageQueue::max_message_size) of them. The
+/// one with the highest priority is received first; within a priority, the first that was sent.
+///
+/// The queue is the kernel's, so a C program that calls
+/// [`mq_open`](https://man7.org/linux/man-pages/man3/mq_open.3.html) with the same name shares it,
+/// and its descriptor can be polled.
+///
+/// ```
+/// use nob_ipc::{Existence, MessageQueue};
+///
+/// let queue = MessageQueue::options()
+///     .max_messages(4)
+///     .max_message_size(100)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-queue")?;
+/// queue.send(b"later", 0)?;
+/// queue.send(b"now", 7)?;
+/// assert_eq!(queue.receive()?, (b"now".to_vec(), 7));
+/// assert_eq!(queue.receive()?, (b"later".to_vec(), 0));
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+///
+/// # Waiting
+///
+/// Without a timeout, a call waits in the kernel, in the line of those that wait there: a message
+/// is handed over directly. With a timeout it waits for readiness on the monotonic clock, since the
+/// kernel's own timeouts follow the wall clock. Such a waiter has no place in the kernel's line: it
+/// can be overtaken, and it does not hold back a notification.
+#[derive(Debug)]
+pub struct MessageQueue {
+    queue: QueueFd,
+    direction: Direction,
+    max_messages: usize,
+    max_message_size: usize,
+    senders: Waiters,
+    receivers: Waiters,
+    entry: Arc<Entry>,
+}
+
+impl From<Direction> for OpenMode {
+    fn from(direction: Direction) -> OpenMode {
+        match direction {
+            Direction::Both => OpenMode::ReadWrite,
+            Direction::Receive => OpenMode::ReadOnly,
+            Direction::Send => OpenMode::WriteOnly,
+        }
+    }
+}
+
+/// What [`MessageQueue::receive_until`] put into the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes the message has.
+    pub length: usize,
+    /// Its priority, 0 to [`MessageQueue::MAX_PRIORITY`].
+    pub priority: u32,
+}
+
+impl MessageQueue {
+    /// The highest priority (`MQ_PRIO_MAX` - 1).
+    pub const MAX_PRIORITY: u32 = sys::PRIORITY_LIMIT - 1;
+
+    /// Options to open a queue with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> MessageQueueOptions {
+        MessageQueueOptions::new()
+    }
+
+    /// The name, and who unlinks it.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// What this handle may do.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// How many messages the queue holds when it is full.
+    #[must_use]
+    pub fn max_messages(&self) -> usize {
+        self.max_messages
+    }
+
+    /// How many bytes a message may have.
+    #[must_use]
+    pub fn max_message_size(&self) -> usize {
+        self.max_message_size
+    }
+
+    /// How many messages are in the queue at this moment.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot tell.
+    #[doc(alias = "mq_getattr")]
+    pub fn current_messages(&self) -> Result<usize> {
+        let current = self.state()?.current_messages;
+        usize::try_from(current).map_err(|_| self.fail(Operation::Inspect, Errno::OVERFLOW))
+    }
+
+    /// Whether calls wait at all: `O_NONBLOCK` of the open description, which forked children
+    /// share, is not set.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot tell.
+    pub fn is_blocking(&self) -> Result<bool> {
+        Ok(self.state()?.blocking)
+    }
+
+    /// Says whether calls wait at all. Those that would wait otherwise return at once, whatever
+    /// their deadline.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it refuses.
+    #[doc(alias = "mq_setattr")]
+    pub fn set_blocking(&self, blocking: bool) -> Result<()> {
+        sys::mqueue::set_blocking(self.queue.as_fd(), blocking)
+            .map_err(|errno| self.fail(Operation::Configure, errno))
+    }
+
+    fn state(&self) -> Result<QueueState> {
+        sys::mqueue::state(self.queue.as_fd()).map_err(|errno| self.fail(Operation::Inspect, errno))
+    }
+
+    /// Sends a message if there is room for it; `false` if not.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_until`](MessageQueue::send_until), but for signals.
+    #[inline]
+    pub fn try_send(&self, message: &[u8], priority: u32) -> Result<bool> {
+        self.send_until(message, priority, Deadline::NOW)
+    }
+
+    /// Sends a message; `false` when the queue stayed full until the deadline. What there is room
+    /// for at once is sent even when that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLong`], [`ErrorKind::InvalidArgument`] for a priority out of range,
+    /// [`ErrorKind::WrongDirection`], [`ErrorKind::Interrupted`] after a signal or when an
+    /// [attentive](Deadline::attentive) caller should look up. Nothing was sent then.
+    #[doc(alias = "mq_timedsend")]
+    #[inline]
+    pub fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+        if self.direction == Direction::Receive {
+            return Err(self.wrong_direction(Operation::Send));
+        }
+        if message.len() > self.max_message_size {
+            return Err(self.too_long(message.len()));
+        }
+        if priority > MessageQueue::MAX_PRIORITY {
+            return Err(self.bad_priority(priority));
+        }
+        let attempt = |until| sys::mqueue::send(self.queue.as_fd(), message, priority, until);
+        let wait = Wait { operation: Operation::Send, deadline };
+        Ok(self.transfer(wait, attempt)?.is_some())
+    }
+
+    /// Receives a message if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive_until`](MessageQueue::receive_until), but for signals.
+    #[inline]
+    pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
+        self.receive_until(buffer, Deadline::NOW)
+    }
+
+    /// Receives a message into `buffer`; `None` when the queue stayed empty until the deadline. What
+    /// is there at once is taken even when that has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a buffer of less than
+    /// [`max_message_size`](MessageQueue::max_message_size) bytes, [`ErrorKind::WrongDirection`],
+    /// [`ErrorKind::Interrupted`] after a signal or when an [attentive](Deadline::attentive) caller
+    /// should look up. Nothing was taken then.
+    #[doc(alias = "mq_timedreceive")]
+    #[inline]
+    pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+        if self.direction == Direction::Send {
+            return Err(self.wrong_direction(Operation::Receive));
+        }
+        if buffer.len() < self.max_message_size {
+            return Err(self.short_buffer(buffer.len()));
+        }
+        let attempt = |until| sys::mqueue::receive(self.queue.as_fd(), buffer, until);
+        let wait = Wait { operation: Operation::Receive, deadline };
+        let received = self.transfer(wait, attempt)?;
+        Ok(received.map(|(length, priority)| Received { length, priority }))
+    }
+
+    /// Tries, and goes on to wait only if it must.
+    #[inline]
+    fn transfer<T>(
+        &self,
+        wait: Wait,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+    ) -> Result<Option<T>> {
+        match attempt(Until::Now) {
+            Ok(done) => Ok(Some(done)),
+            // The kernel looks at signals only when it would wait.
+            Err(Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR) if wait.deadline.is_now() => Ok(None),
+            Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(self.fail(wait.operation, errno)),
+        }
+    }
+
+    #[cold]
+    fn wait<T>(
+        &self,
+        wait: Wait,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+    ) -> Result<Option<T>> {
+        let (waiters, readiness) = match wait.operation {
+            Operation::Send => (&self.senders, Readiness::Writable),
+            _ => (&self.receivers, Readiness::Readable),
+        };
+        let waiting = waiters.enter();
+        let spun = waiting.spin(SPIN, SPIN_STRIDE, || match attempt(Until::Now) {
+            Err(Errno::TIMEDOUT) => None,
+            end => Some(end),
+        });
+        let end = match spun {
+            Some(end) => end,
+            None if wait.deadline.is_never() => match wait.deadline.attention() {
+                None => attempt(Until::Forever),
+                Some(attention) => {
+                    attempt(Until::WallClock(sys::time::realtime().saturating_add(attention)))
+                }
+            },
+            None => self.wait_for_readiness(readiness, wait.deadline, attempt),
+        };
+        match end {
+            Ok(done) => Ok(Some(done)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(Errno::TIMEDOUT) if wait.deadline.has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT) => Err(self.fail(wait.operation, Errno::INTR)),
+            Err(errno) => Err(self.fail(wait.operation, errno)),
+        }
+    }
+
+    /// The monotonic wait: until the queue is ready for this call, and nobody was quicker.
+    fn wait_for_readiness<T>(
+        &self,
+        readiness: Readiness,
+        deadline: Deadline,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+    ) -> sys::Result<T> {
+        let end = deadline.sleep_until();
+        loop {
+            let now = sys::time::monotonic();
+            sys::poll::wait(self.queue.as_fd(), readiness, end.saturating_sub(now))?;
+            match attempt(Until::Now) {
+                Err(Errno::TIMEDOUT) if sys::time::monotonic() < end => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Sends a message, waiting for room as long as it takes, signals or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_until`](MessageQueue::send_until), but for signals;
+    /// [`ErrorKind::Other`] with `EAGAIN` if the queue is full and
+    /// [non-blocking](MessageQueue::set_blocking).
+    #[doc(alias = "mq_send")]
+    pub fn send(&self, message: &[u8], priority: u32) -> Result<()> {
+        if retry_on_interrupt(|| self.send_until(message, priority, Deadline::NEVER))? {
+            Ok(())
+        } else {
+            Err(self.fail(Operation::Send, Errno::AGAIN))
+        }
+    }
+
+    /// Sends a message; `false` when `timeout` was over first. Signals do not end the wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_until`](MessageQueue::send_until), but for signals.
+    pub fn send_timeout(&self, message: &[u8], priority: u32, timeout: Duration) -> Result<bool> {
+        let deadline = Deadline::after(timeout);
+        retry_on_interrupt(|| self.send_until(message, priority, deadline))
+    }
+
+    /// Receives a message and its priority, waiting as long as it takes, signals or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive_until`](MessageQueue::receive_until), but for signals;
+    /// [`ErrorKind::Other`] with `EAGAIN` if the queue is empty and
+    /// [non-blocking](MessageQueue::set_blocking).
+    #[doc(alias = "mq_receive")]
+    pub fn receive(&self) -> Result<(Vec<u8>, u32)> {
+        match self.receive_vec(Deadline::NEVER)? {
+            Some(message) => Ok(message),
+            None => Err(self.fail(Operation::Receive, Errno::AGAIN)),
+        }
+    }
+
+    /// Receives a message and its priority; `None` when `timeout` was over first. Signals do not end
+    /// the wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive_until`](MessageQueue::receive_until), but for signals.
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<Option<(Vec<u8>, u32)>> {
+        self.receive_vec(Deadline::after(timeout))
+    }
+
+    fn receive_vec(&self, deadline: Deadline) -> Result<Option<(Vec<u8>, u32)>> {
+        let mut buffer = vec![0; self.max_message_size];
+        let received = retry_on_interrupt(|| self.receive_until(&mut buffer, deadline))?;
+        Ok(received.map(|Received { length, priority }| {
+            buffer.truncate(length);
+            (buffer, priority)
+        }))
+    }
+
+    /// Asks for `signal` when the queue goes from empty to non-empty, once. `false`: another process
+    /// is registered. An earlier request of this process is replaced, though not in one instant:
+    /// drain the queue after registering.
+    ///
+    /// Closing any handle of the queue in this process ends the kernel's registration; that of
+    /// another handle is renewed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a number that is no signal.
+    #[doc(alias = "mq_notify")]
+    pub fn notify_by_signal(&self, signal: i32) -> Result<bool> {
+        if !(1..=sys::MAX_SIGNAL).contains(&signal) {
+            let why = format!("{signal} is no signal; give 1 to {}", sys::MAX_SIGNAL);
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Notify, self.entry.name(), kind, None, why));
+        }
+        notification::request_signal(&self.queue, signal)
+            .map_err(|errno| self.fail(Operation::Notify, errno))
+    }
+
+    /// Asks for a [`Watch`] that can be waited on, in any thread, for the moment the queue goes from
+    /// empty to non-empty, once. `None`: another process is registered. Otherwise as
+    /// [`notify_by_signal`](MessageQueue::notify_by_signal).
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it refuses.
+    pub fn watch(&self) -> Result<Option<Watch>> {
+        notification::request_watch(&self.queue, self.entry.name())
+            .map_err(|errno| self.fail(Operation::Notify, errno))
+    }
+
+    /// Withdraws this process's request; that there is none is no error.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it refuses.
+    pub fn cancel_notification(&self) -> Result<()> {
+        notification::cancel(&self.queue).map_err(|errno| self.fail(Operation::Notify, errno))
+    }
+
+    #[allow(dead_code, reason = "an unsupported platform gives no descriptor out")]
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
+
+    #[cold]
+    fn fail(&self, operation: Operation, errno: Errno) -> Error {
+        if errno == Errno::AGAIN {
+            let why = "the queue is non-blocking, and the call would have to wait; try again later, \
+                       or let it block";
+            let kind = ErrorKind::Other;
+            return Error::new(operation, self.entry.name(), kind, Some(errno), why);
+        }
+        Error::from_errno(operation, self.entry.name(), errno)
+    }
+
+    #[cold]
+    fn wrong_direction(&self, operation: Operation) -> Error {
+        let why = match operation {
+            Operation::Send => "it was opened for receiving only; open it for sending",
+            _ => "it was opened for sending only; open it for receiving",
+        };
+        Error::new(operation, self.entry.name(), ErrorKind::WrongDirection, None, why)
+    }
+
+    #[cold]
+    fn too_long(&self, length: usize) -> Error {
+        let why = format!(
+            "the message has {length} bytes, and the queue takes {} at the most; split it, or create \
+             the queue with a larger max_message_size",
+            self.max_message_size
+        );
+        let errno = Some(Errno::MSGSIZE);
+        Error::new(Operation::Send, self.entry.name(), ErrorKind::TooLong, errno, why)
+    }
+
+    #[cold]
+    fn bad_priority(&self, priority: u32) -> Error {
+        let max = MessageQueue::MAX_PRIORITY;
+        let why = format!("the priority {priority} is out of range; give 0 to {max}");
+        let kind = ErrorKind::InvalidArgument;
+        Error::new(Operation::Send, self.entry.name(), kind, None, why)
+    }
+
+    #[cold]
+    fn short_buffer(&self, length: usize) -> Error {
+        let why = format!(
+            "the buffer has {length} bytes, and a message may have {}",
+            self.max_message_size
+        );
+        let kind = ErrorKind::InvalidArgument;
+        Error::new(Operation::Receive, self.entry.name(), kind, None, why)
+    }
+}
+
+/// What a call does, and until when it waits.
+#[derive(Clone, Copy)]
+struct Wait {
+    operation: Operation,
+    deadline: Deadline,
+}

@@ -1,0 +1,203 @@
+//! How a queue is opened.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::{Direction, MessageQueue};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::existence::Existence;
+use crate::limits;
+use crate::name::{Kind, Name};
+use crate::notification::QueueFd;
+use crate::open::{self, Opening};
+use crate::record;
+use crate::spin::Waiters;
+use crate::sys::{self, Capacity, Errno};
+
+/// How a [`MessageQueue`] is opened; made by [`MessageQueue::options`].
+#[derive(Clone, Debug)]
+pub struct MessageQueueOptions {
+    max_messages: Option<u64>,
+    max_message_size: Option<u64>,
+    direction: Direction,
+    existence: Existence,
+    mode: u32,
+    unlink_on_drop: Option<bool>,
+}
+
+impl MessageQueueOptions {
+    pub(super) fn new() -> Self {
+        MessageQueueOptions {
+            max_messages: None,
+            max_message_size: None,
+            direction: Direction::default(),
+            existence: Existence::default(),
+            mode: 0o600,
+            unlink_on_drop: None,
+        }
+    }
+
+    /// How many messages a queue that is created holds, at least 1; default: the system's.
+    pub fn max_messages(&mut self, count: u64) -> &mut Self {
+        self.max_messages = Some(count);
+        self
+    }
+
+    /// How many bytes a message may have in a queue that is created, at least 1; default: the
+    /// system's.
+    pub fn max_message_size(&mut self, bytes: u64) -> &mut Self {
+        self.max_message_size = Some(bytes);
+        self
+    }
+
+    /// What the handle may do; default [`Direction::Both`].
+    pub fn direction(&mut self, direction: Direction) -> &mut Self {
+        self.direction = direction;
+        self
+    }
+
+    /// What to do about a queue that exists, or does not; default [`Existence::Link`].
+    pub fn existence(&mut self, existence: Existence) -> &mut Self {
+        self.existence = existence;
+        self
+    }
+
+    /// The permission bits of a queue that is created, subject to the umask; default `0o600`.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether dropping the handle removes the name; default: if this handle created it.
+    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
+        self.unlink_on_drop = Some(unlink);
+        self
+    }
+
+    /// Opens the queue called `name`; one leading slash is optional.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a capacity or mode out of
+    /// range, [`ErrorKind::AlreadyExists`] or [`ErrorKind::NotFound`] as the
+    /// [`Existence`] says, [`ErrorKind::PermissionDenied`],
+    /// [`ErrorKind::LimitExceeded`] where a limit of the system, the user or the process forbids
+    /// it, [`ErrorKind::OutOfSpace`] where there are too many queues, [`ErrorKind::Unsupported`].
+    #[doc(alias = "mq_open")]
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<MessageQueue> {
+        self.open_named(&Name::new(Kind::MessageQueue, name)?)
+    }
+
+    /// Opens the queue that a checked name names.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](MessageQueueOptions::open).
+    pub fn open_named(&self, name: &Name) -> Result<MessageQueue> {
+        open::check_kind(name, Kind::MessageQueue)?;
+        open::check_mode(name, self.mode)?;
+        check_capacity(name, "max_messages", self.max_messages)?;
+        check_capacity(name, "max_message_size", self.max_message_size)?;
+        open::open(&mut OpeningQueue { options: self }, name, self.existence)
+    }
+
+    /// What is asked for; nothing where the system's defaults are.
+    fn capacity(&self) -> Option<Capacity> {
+        let asked = self.max_messages.is_some() || self.max_message_size.is_some();
+        asked.then(|| limits::with_defaults(self.max_messages, self.max_message_size))
+    }
+}
+
+fn check_capacity(name: &Name, what: &str, value: Option<u64>) -> Result<()> {
+    match value {
+        Some(value) if value == 0 || i64::try_from(value).is_err() => {
+            let why = format!("{what} is {value}; give 1 to {}", i64::MAX);
+            Err(Error::new(Operation::Create, name, ErrorKind::InvalidArgument, None, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A queue in the making.
+struct OpeningQueue<'a> {
+    options: &'a MessageQueueOptions,
+}
+
+impl OpeningQueue<'_> {
+    fn handle(&self, name: &Name, queue: QueueFd, created: bool) -> Result<MessageQueue> {
+        let options = self.options;
+        let operation = if created { Operation::Create } else { Operation::Link };
+        let fail = |errno| Error::from_errno(operation, name, errno);
+        let size = |value| usize::try_from(value).map_err(|_| fail(Errno::OVERFLOW));
+        let Capacity { max_messages, max_message_size } =
+            sys::mqueue::state(queue.as_fd()).map_err(fail)?.capacity;
+        let due = options.unlink_on_drop.unwrap_or(created);
+        Ok(MessageQueue {
+            direction: options.direction,
+            max_messages: size(max_messages)?,
+            max_message_size: size(max_message_size)?,
+            senders: Waiters::new(),
+            receivers: Waiters::new(),
+            entry: Arc::new(Entry::new(name, queue.identity(), created, due, created)),
+            queue,
+        })
+    }
+}
+
+impl Opening for OpeningQueue<'_> {
+    type Handle = MessageQueue;
+
+    fn link(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
+        let opened = sys::mqueue::open(name.as_c_str(), self.options.direction.into());
+        match opened.and_then(QueueFd::new) {
+            Ok(queue) => self.handle(name, queue, false).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::from_errno(Operation::Link, name, errno)),
+        }
+    }
+
+    /// A queue cannot be built without a name; where an old one is to go first, at least what is
+    /// known to forbid the new one is looked at before.
+    fn prepare(&mut self, name: &Name, existence: Existence) -> Result<()> {
+        let MessageQueueOptions { max_messages, max_message_size, .. } = *self.options;
+        match existence {
+            Existence::UnlinkAndCreate => {
+                limits::check(name, limits::with_defaults(max_messages, max_message_size))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn publish(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
+        let MessageQueueOptions { direction, mode, max_messages, max_message_size, .. } =
+            *self.options;
+        let due = self.options.unlink_on_drop.unwrap_or(true);
+        let record = if due { record::Pending::write(name) } else { None };
+        let capacity = self.options.capacity();
+        let created = match sys::mqueue::create(name.as_c_str(), direction.into(), mode, capacity) {
+            Ok(created) => created,
+            Err(Errno::EXIST) => return Ok(None),
+            Err(errno) => {
+                let capacity = limits::with_defaults(max_messages, max_message_size);
+                return Err(limits::explain(name, errno, capacity));
+            }
+        };
+        let handle = QueueFd::new(created)
+            .map_err(|errno| Error::from_errno(Operation::Create, name, errno))
+            .and_then(|queue| self.handle(name, queue, true));
+        match handle {
+            Ok(handle) => {
+                if let Some(record) = record {
+                    record.keep(handle.entry.identity());
+                }
+                Ok(Some(handle))
+            }
+            Err(error) => {
+                // The queue is this call's own and has no handle: it goes as it came.
+                let _ = sys::mqueue::unlink(name.as_c_str());
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Notification of a first message, and what closing a descriptor does to it.
+//!
+//! The kernel keeps one registration for a queue, and drops it when the registered process closes
+//! *any* descriptor of that queue. So every descriptor of a queue is closed here, and the
+//! registration of another handle is renewed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::error::{Error, Operation, Result};
+use crate::name::Name;
+use crate::sys::fork::PerProcess;
+use crate::sys::mqueue::{self, Cookie, Fate, Notify};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OwnedFd};
+
+/// The registrations of this process, as far as they are known: one that has fired may still be
+/// listed.
+type Registry = HashMap<Identity, Registration>;
+
+struct Registration {
+    /// The descriptor through which it was made.
+    queue: Weak<OwnedFd>,
+    way: Way,
+}
+
+enum Way {
+    Signal(i32),
+    Watch(Arc<Channel>),
+}
+
+/// How many registrations are listed: while it is 0, closing asks nobody. A forked child inherits the
+/// number but no registration, and finds an empty list.
+static LISTED: AtomicUsize = AtomicUsize::new(0);
+
+fn registry() -> MutexGuard<'static, Registry> {
+    static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new();
+    // Nothing that can panic leaves it half changed.
+    REGISTRY.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The descriptor of a queue.
+#[derive(Debug)]
+pub(crate) struct QueueFd {
+    /// Taken by `drop` alone.
+    fd: Option<Arc<OwnedFd>>,
+    identity: Identity,
+}
+
+impl QueueFd {
+    pub(crate) fn new(fd: OwnedFd) -> sys::Result<QueueFd> {
+        let identity = sys::stat::fstat(fd.as_fd())?.identity;
+        Ok(QueueFd { fd: Some(Arc::new(fd)), identity })
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    #[inline]
+    fn shared(&self) -> &Arc<OwnedFd> {
+        self.fd.as_ref().expect("the descriptor is there until it is dropped")
+    }
+
+    #[inline]
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared().as_fd()
+    }
+}
+
+impl Drop for QueueFd {
+    fn drop(&mut self) {
+        if LISTED.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut registry = registry();
+        let Some(registration) = registry.get(&self.identity) else {
+            return;
+        };
+        let other = registration.queue.upgrade();
+        match other.filter(|other| !Arc::ptr_eq(other, self.shared())) {
+            None => {
+                registry.remove(&self.identity);
+                LISTED.fetch_sub(1, Ordering::Relaxed);
+            }
+            Some(other) => {
+                let live = is_registered(self.as_fd(), other.as_fd());
+                self.fd = None;
+                if live {
+                    // If another process was quicker, the registration is lost as if it had been
+                    // replaced; a destructor has nobody to tell.
+                    let _ = register(other.as_fd(), &registration.way);
+                }
+            }
+        }
+    }
+}
+
+/// Whether this process is registered still. Without the right to ask it counts as registered.
+fn is_registered(closing: BorrowedFd<'_>, registered: BorrowedFd<'_>) -> bool {
+    mqueue::registered_process(closing)
+        .or_else(|_| mqueue::registered_process(registered))
+        .map_or(true, |pid| pid == std::process::id())
+}
+
+fn register(queue: BorrowedFd<'_>, way: &Way) -> sys::Result<()> {
+    match way {
+        Way::Signal(signal) => mqueue::notify(queue, Some(Notify::Signal(*signal))),
+        Way::Watch(channel) => {
+            let cookie = channel.next_cookie();
+            mqueue::notify(queue, Some(Notify::Socket(channel.socket.as_fd(), &cookie)))
+        }
+    }
+}
+
+/// Registers this process in place of an earlier request of its own; `false`: another process is
+/// registered.
+fn request(queue: &QueueFd, way: Way) -> sys::Result<bool> {
+    let mut registry = registry();
+    let mut done = register(queue.as_fd(), &way);
+    if done == Err(Errno::BUSY) {
+        // Withdraws a registration of this process alone; another's stays.
+        mqueue::notify(queue.as_fd(), None)?;
+        done = register(queue.as_fd(), &way);
+    }
+    match done {
+        Ok(()) => {
+            let registration = Registration { queue: Arc::downgrade(queue.shared()), way };
+            if registry.insert(queue.identity, registration).is_none() {
+                LISTED.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(true)
+        }
+        Err(Errno::BUSY) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(crate) fn request_signal(queue: &QueueFd, signal: i32) -> sys::Result<bool> {
+    request(queue, Way::Signal(signal))
+}
+
+pub(crate) fn request_watch(queue: &QueueFd, name: &Name) -> sys::Result<Option<Watch>> {
+    let channel =
+        Arc::new(Channel { socket: mqueue::notification_socket()?, registered: AtomicU64::new(0) });
+    let identity = queue.identity;
+    let watched = request(queue, Way::Watch(Arc::clone(&channel)))?;
+    Ok(watched.then(|| Watch { channel, identity, name: name.clone() }))
+}
+
+pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
+    let mut registry = registry();
+    mqueue::notify(queue.as_fd(), None)?;
+    if registry.remove(&queue.identity).is_some() {
+        LISTED.fetch_sub(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// What connects a registration with those who wait for it.
+#[derive(Debug)]
+struct Channel {
+    socket: OwnedFd,
+    /// How many times the kernel was asked: the last time counts.
+    registered: AtomicU64,
+}
+
+impl Channel {
+    /// A cookie that tells this registration from those before it.
+    fn next_cookie(&self) -> Cookie {
+        let number = self.registered.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut cookie = Cookie::default();
+        cookie[..8].copy_from_slice(&number.to_ne_bytes());
+        cookie
+    }
+
+    /// Whether a cookie belongs to a registration that has been renewed since.
+    fn is_outdated(&self, cookie: &Cookie) -> bool {
+        let current = self.registered.load(Ordering::Acquire).to_ne_bytes();
+        cookie[..8] != current
+    }
+}
+
+/// A request for a notification that can be waited on; made by
+/// [`MessageQueue::watch`](crate::MessageQueue::watch). Dropping it withdraws the request.
+///
+/// ```
+/// use nob_ipc::{Existence, MessageQueue};
+///
+/// let queue = MessageQueue::options()
+///     .max_messages(2)
+///     .max_message_size(16)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-watch")?;
+/// let watch = queue.watch()?.expect("nobody else is registered");
+/// let waiter = std::thread::spawn(move || watch.wait());
+/// queue.send(b"first", 0)?;
+/// assert!(waiter.join().unwrap()?);
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    channel: Arc<Channel>,
+    identity: Identity,
+    name: Name,
+}
+
+impl Watch {
+    /// Waits, signals or not, until the notification comes: `true`; or until it can come no more,
+    /// because it was replaced, withdrawn, or its handle was closed: `false`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot wait.
+    pub fn wait(&self) -> Result<bool> {
+        loop {
+            match mqueue::receive_cookie(self.channel.socket.as_fd()) {
+                Ok((_, Fate::Fired)) => return Ok(true),
+                Ok((cookie, Fate::Removed)) if self.channel.is_outdated(&cookie) => {}
+                Ok((_, Fate::Removed)) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::from_errno(Operation::Notify, &self.name, errno)),
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if LISTED.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut registry = registry();
+        let own = registry.get(&self.identity).and_then(|registration| match &registration.way {
+            Way::Watch(channel) if Arc::ptr_eq(channel, &self.channel) => {
+                Some(registration.queue.upgrade())
+            }
+            _ => None,
+        });
+        let Some(queue) = own else { return };
+        if let Some(queue) = queue {
+            // After it has fired there is nothing to withdraw, and a destructor has nobody to tell.
+            let _ = mqueue::notify(queue.as_fd(), None);
+        }
+        registry.remove(&self.identity);
+        LISTED.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,84 @@
+//! The creator's mark on a queue: a file in a private directory of the user.
+//!
+//! A record is called after the queue's device and inode and holds the mark and the name. Before
+//! the queue exists its identity is unknown, so the record begins under a name of its own and is
+//! renamed when the queue is there: at no visible instant is the queue without one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::mark;
+use crate::name::Name;
+use crate::sys::{self, Identity};
+
+/// A record whose queue is being created; dropped without [`keep`](Pending::keep), it goes.
+pub(crate) struct Pending {
+    path: PathBuf,
+}
+
+impl Pending {
+    /// Writes the record of a queue that is about to be created.
+    pub(crate) fn write(name: &Name) -> Option<Pending> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = sys::private::directory()?.join(format!("new-{}-{count}", std::process::id()));
+        // A record of this pid and count is one of a process that died: its queue never was, or it
+        // would have been renamed.
+        let _ = fs::remove_file(&path);
+        write_new(&path, name)?;
+        Some(Pending { path })
+    }
+
+    /// The queue is there: gives the record its final name.
+    pub(crate) fn keep(self, identity: Identity) {
+        // Without the new name there is no mark, and no error; dropping removes the old name.
+        let _ = fs::rename(&self.path, path_of(identity).unwrap_or_else(|| self.path.clone()));
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // After `keep` there is nothing to remove, and a leftover does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Records that this process is due to unlink the queue, if no process is yet.
+pub(crate) fn put(name: &Name, identity: Identity) {
+    if let Some(path) = path_of(identity) {
+        write_new(&path, name);
+    }
+}
+
+/// Removes the record if it is this process's own.
+pub(crate) fn take_back(identity: Identity) {
+    let own = path_of(identity)
+        .and_then(|path| fs::read_to_string(path).ok())
+        .is_some_and(|text| text.lines().next() == mark::own());
+    if own {
+        forget(identity);
+    }
+}
+
+/// Removes the record of a queue that is gone.
+pub(crate) fn forget(identity: Identity) {
+    if let Some(path) = path_of(identity) {
+        // There may be none, and a leftover does no harm: it names a queue that is gone.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn path_of(identity: Identity) -> Option<PathBuf> {
+    let Identity { device, inode } = identity;
+    Some(sys::private::directory()?.join(format!("queue-{device:x}-{inode:x}")))
+}
+
+/// The mark on the first line, the name on the second. Where it cannot be written there is none,
+/// and no error.
+fn write_new(path: &Path, name: &Name) -> Option<()> {
+    let mut text = Vec::from(mark::own()?);
+    text.push(b'\n');
+    text.extend_from_slice(name.as_bytes());
+    sys::private::write_new(path, &text).ok()
+}

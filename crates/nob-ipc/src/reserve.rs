@@ -1,0 +1,178 @@
+//! Reserving the memory of a segment, so that a full `/dev/shm` is an error now and not a bus error
+//! later.
+//!
+//! It is done in steps, between which signals are served. Growth is serialised among the processes
+//! that use this crate by a lock on the segment: only so can one that fails give back what it had
+//! reserved without taking it from another.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::name::Name;
+use crate::sys::fcntl::{self, AllocatedSize};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode};
+
+/// A step takes tens of milliseconds at the most; under a storm of signals, which each end a step
+/// without effect, tens of microseconds.
+const LARGEST_STEP: u64 = 64 << 20;
+const SMALLEST_STEP: u64 = 256 << 10;
+
+/// Memory is reserved by the page. A larger page only makes a roll-back keep a little more.
+const PAGE: u64 = 4096;
+
+/// Why a reservation ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Failed(Errno),
+    /// The caller of a step asked to end.
+    Abandoned,
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Stop {
+        Stop::Failed(errno)
+    }
+}
+
+impl Stop {
+    /// The error for `size` bytes in all.
+    pub(crate) fn into_error(self, operation: Operation, name: &Name, size: u64) -> Error {
+        match self {
+            Stop::Abandoned => Error::from_errno(operation, name, Errno::INTR),
+            Stop::Failed(Errno::NOSPC) => out_of_space(operation, name, size),
+            Stop::Failed(Errno::FBIG) => {
+                let why = format!(
+                    "{size} bytes are more than a file may have here; ask for less, or raise \
+                     RLIMIT_FSIZE (ulimit -f)"
+                );
+                Error::new(operation, name, ErrorKind::LimitExceeded, Some(Errno::FBIG), why)
+            }
+            Stop::Failed(errno) => Error::from_errno(operation, name, errno),
+        }
+    }
+}
+
+/// What is called between steps and after signals.
+pub(crate) type Attend<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+
+fn attend(attend: Attend<'_>) -> Result<(), Stop> {
+    match attend() {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Stop::Abandoned),
+    }
+}
+
+/// Gives a file that nobody else knows its size and memory.
+pub(crate) fn fill(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+    check_room(0, size)?;
+    in_steps(file, 0, size, AllocatedSize::Grow, attend).map_err(|(stop, _)| stop)
+}
+
+/// Grows a file to `size` and reserves the new part, unless it has that size already: it never
+/// shrinks. On failure it is as it was.
+pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+    // A lock belongs to an open description, which threads and forked children share: this one is
+    // for this call alone. Without the right to open the file again, the shared one must do.
+    let own = fcntl::reopen(file, OpenMode::ReadWrite).ok();
+    let lock = own.as_ref().map_or(file, |own| own.as_fd());
+    while let Err(errno) = fcntl::lock_growth(lock) {
+        if errno != Errno::INTR {
+            return Err(errno.into());
+        }
+        self::attend(attend)?;
+    }
+    let done = grow_locked(file, size, attend);
+    let unlocked = fcntl::unlock_growth(lock);
+    done.and(unlocked.map_err(Stop::from))
+}
+
+fn grow_locked(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+    let old = sys::stat::fstat(file)?.size;
+    if size <= old {
+        return Ok(());
+    }
+    check_room(old, size)?;
+    let grown = in_steps(file, old, size, AllocatedSize::Keep, attend)
+        .and_then(|()| extend(file, size, attend).map_err(|stop| (stop, size)));
+    grown.map_err(|(stop, reached)| {
+        give_back(file, old, reached);
+        stop
+    })
+}
+
+/// Lets a file that ends before `size` end there; it never shrinks. Reserves its last byte only.
+pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+    while let Err(errno) = fcntl::allocate(file, size - 1, 1, AllocatedSize::Grow) {
+        if errno != Errno::INTR {
+            return Err(errno.into());
+        }
+        self::attend(attend)?;
+    }
+    Ok(())
+}
+
+/// Reserves from `from` to `to`; says how far it came when it stops.
+fn in_steps(
+    file: BorrowedFd<'_>,
+    from: u64,
+    to: u64,
+    size: AllocatedSize,
+    attend: Attend<'_>,
+) -> Result<(), (Stop, u64)> {
+    let mut step = LARGEST_STEP;
+    let mut at = from;
+    while at < to {
+        let length = step.min(to - at);
+        match fcntl::allocate(file, at, length, size) {
+            Ok(()) => {
+                at += length;
+                step = (step * 2).min(LARGEST_STEP);
+                if at == to {
+                    break;
+                }
+            }
+            Err(Errno::INTR) => step = (step / 2).max(SMALLEST_STEP),
+            Err(errno) => return Err((errno.into(), at)),
+        }
+        self::attend(attend).map_err(|stop| (stop, at))?;
+    }
+    Ok(())
+}
+
+/// Gives back what was reserved behind the end of the file, up to `reached`.
+fn give_back(file: BorrowedFd<'_>, old: u64, reached: u64) {
+    // Somebody without our lock may have grown it meanwhile: what they have is theirs.
+    let end = sys::stat::fstat(file).map_or(u64::MAX, |stat| stat.size.max(old));
+    let start = end.saturating_add(PAGE - 1) / PAGE * PAGE;
+    if let Some(length) = reached.checked_sub(start).filter(|&length| length > 0) {
+        // The error that led here is the one to tell; the memory comes back with the segment.
+        let _ = fcntl::deallocate(file, start, length);
+    }
+}
+
+/// Refuses at once what cannot succeed, before it fills the file system to the brim for others. A
+/// single step is undone by the kernel, so only larger sizes are worth the question.
+fn check_room(from: u64, to: u64) -> Result<(), Stop> {
+    let wanted = to.saturating_sub(from);
+    if wanted <= LARGEST_STEP {
+        return Ok(());
+    }
+    match sys::stat::room(sys::SHM_DIRECTORY) {
+        Ok(room) if room.total != 0 && room.available < wanted => Err(Errno::NOSPC.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The error for want of memory, with the room that there is.
+pub(crate) fn out_of_space(operation: Operation, name: &Name, size: u64) -> Error {
+    let room = sys::stat::room(sys::SHM_DIRECTORY).ok();
+    let room = match room.filter(|room| room.total != 0) {
+        Some(room) => format!("{} of {} bytes are free", room.available, room.total),
+        None => "the memory of the machine is used up".to_string(),
+    };
+    let why = format!(
+        "/dev/shm has no room for {size} bytes ({room}); unlink what is not needed, or make it \
+         larger (mount -o remount,size=SIZE /dev/shm; for a container: docker run --shm-size=SIZE)"
+    );
+    Error::new(operation, name, ErrorKind::OutOfSpace, Some(Errno::NOSPC), why)
+}

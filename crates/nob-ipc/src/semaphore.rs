@@ -1,0 +1,227 @@
+//! Named semaphores: a count that processes share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::deadline::Deadline;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::retry_on_interrupt;
+use crate::spin::{Waiters, Waiting};
+use crate::sys::semaphore::MappedSemaphore;
+use crate::sys::{self, Errno};
+
+mod options;
+pub use options::SemaphoreOptions;
+
+/// How long a wait spins before it sleeps.
+const SPIN: Duration = Duration::from_micros(10);
+const SPIN_STRIDE: u32 = 8;
+
+/// A semaphore that processes share by name.
+///
+/// Its value is a number of permits. [`acquire`](Semaphore::acquire) takes one and waits while there
+/// is none; [`release`](Semaphore::release) gives one back. Nobody owns a permit: any process may
+/// release, and a process that dies with one does not give it back.
+///
+/// The file is glibc's own format, so a C program that calls
+/// [`sem_open`](https://man7.org/linux/man-pages/man3/sem_open.3.html) with the same name shares
+/// it. No descriptor stays open.
+///
+/// ```
+/// use nob_ipc::{Existence, Semaphore};
+///
+/// let semaphore = Semaphore::options()
+///     .initial_value(1)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-semaphore")?;
+/// {
+///     let _permit = semaphore.guard()?;
+///     assert!(!semaphore.try_acquire());
+/// }
+/// assert_eq!(semaphore.value(), 1);
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Semaphore {
+    mapped: MappedSemaphore,
+    waiters: Waiters,
+    entry: Arc<Entry>,
+}
+
+impl Semaphore {
+    /// The largest value (`SEM_VALUE_MAX`).
+    pub const MAX_VALUE: u32 = sys::SEM_VALUE_MAX;
+
+    /// Options to open a semaphore with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> SemaphoreOptions {
+        SemaphoreOptions::new()
+    }
+
+    /// The name, and who unlinks it.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Takes a permit if there is one
+    /// ([sem_trywait(3)](https://man7.org/linux/man-pages/man3/sem_wait.3.html)).
+    #[doc(alias = "sem_trywait")]
+    #[inline]
+    pub fn try_acquire(&self) -> bool {
+        self.mapped.try_wait()
+    }
+
+    /// Takes a permit; `false` when the deadline passed first. What is there at once is taken even
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Interrupted`] after a signal, or when an
+    /// [attentive](Deadline::attentive) caller should look up: nothing was taken.
+    #[doc(alias = "sem_clockwait")]
+    pub fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
+        if self.try_acquire() {
+            return Ok(true);
+        }
+        if deadline.is_now() {
+            return Ok(false);
+        }
+        let waiting = self.waiters.enter();
+        if self.spin(&waiting) {
+            return Ok(true);
+        }
+        match self.mapped.wait_until(deadline.sleep_until()) {
+            Ok(()) => Ok(true),
+            Err(Errno::TIMEDOUT) if deadline.has_passed() => Ok(false),
+            Err(Errno::TIMEDOUT) => {
+                Err(Error::from_errno(Operation::Acquire, self.entry.name(), Errno::INTR))
+            }
+            Err(errno) => Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno)),
+        }
+    }
+
+    fn spin(&self, waiting: &Waiting<'_>) -> bool {
+        waiting.spin(SPIN, SPIN_STRIDE, || self.try_acquire().then_some(())).is_some()
+    }
+
+    /// Takes a permit, waiting as long as it takes, signals or not.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot wait.
+    #[doc(alias = "sem_wait")]
+    pub fn acquire(&self) -> Result<()> {
+        retry_on_interrupt(|| self.acquire_until(Deadline::NEVER)).map(|_| ())
+    }
+
+    /// Takes a permit; `false` when `timeout` was over first. Signals do not end the wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use nob_ipc::{Existence, Semaphore};
+    ///
+    /// let semaphore = Semaphore::options()
+    ///     .initial_value(0)
+    ///     .existence(Existence::UnlinkAndCreate)
+    ///     .open("/nob-ipc-doc-timeout")?;
+    /// assert!(!semaphore.acquire_timeout(Duration::from_millis(5))?);
+    /// semaphore.release()?;
+    /// assert!(semaphore.acquire_timeout(Duration::from_millis(5))?);
+    /// # Ok::<(), nob_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot wait.
+    #[doc(alias = "sem_timedwait")]
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<bool> {
+        let deadline = Deadline::after(timeout);
+        retry_on_interrupt(|| self.acquire_until(deadline))
+    }
+
+    /// Takes a permit and gives it back when the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    pub fn guard(&self) -> Result<Permit<'_>> {
+        self.acquire()?;
+        Ok(Permit { semaphore: self })
+    }
+
+    /// Gives one permit and wakes a waiter
+    /// ([sem_post(3)](https://man7.org/linux/man-pages/man3/sem_post.3.html)).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overflow`] if the value is at its maximum; it stays there.
+    #[doc(alias = "sem_post")]
+    #[inline]
+    pub fn release(&self) -> Result<()> {
+        match self.mapped.post() {
+            Ok(()) => Ok(()),
+            Err(errno) => Err(self.release_error(errno, 0, 1)),
+        }
+    }
+
+    /// Gives `count` permits. If the value would pass its maximum, none is given; only other
+    /// processes that release at that very moment can make it part of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overflow`] if the value would pass its maximum, [`ErrorKind::InvalidArgument`]
+    /// for 0.
+    pub fn release_many(&self, count: u32) -> Result<()> {
+        if count == 0 {
+            let why = "the number of permits to release must be at least 1, not 0";
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Release, self.entry.name(), kind, None, why));
+        }
+        if self.value().checked_add(count).is_none_or(|value| value > Semaphore::MAX_VALUE) {
+            return Err(self.release_error(Errno::OVERFLOW, 0, count));
+        }
+        for given in 0..count {
+            self.mapped.post().map_err(|errno| self.release_error(errno, given, count))?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn release_error(&self, errno: Errno, given: u32, count: u32) -> Error {
+        let name = self.entry.name();
+        if errno != Errno::OVERFLOW {
+            return Error::from_errno(Operation::Release, name, errno);
+        }
+        let max = Semaphore::MAX_VALUE;
+        let why = format!(
+            "its value would pass the maximum of {max}, so {given} of {count} permits were given; \
+             acquire some first"
+        );
+        Error::new(Operation::Release, name, ErrorKind::Overflow, Some(errno), why)
+    }
+
+    /// The number of permits at this moment; 0 also when somebody waits
+    /// ([sem_getvalue(3)](https://man7.org/linux/man-pages/man3/sem_getvalue.3.html)).
+    #[doc(alias = "sem_getvalue")]
+    #[must_use]
+    pub fn value(&self) -> u32 {
+        self.mapped.value()
+    }
+}
+
+/// A permit that is given back when this is dropped; made by [`Semaphore::guard`].
+#[derive(Debug)]
+#[must_use = "dropping the guard gives the permit back"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        // Fails only if others have raised the value to its maximum meanwhile: then there is no
+        // permit missing.
+        let _ = self.semaphore.release();
+    }
+}

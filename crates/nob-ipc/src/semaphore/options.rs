@@ -1,0 +1,167 @@
+//! How a semaphore is opened.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::Semaphore;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::existence::Existence;
+use crate::mark;
+use crate::name::{Kind, Name};
+use crate::open::{self, Opening};
+use crate::spin::Waiters;
+use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
+
+/// How a [`Semaphore`] is opened; made by [`Semaphore::options`].
+#[derive(Clone, Debug)]
+pub struct SemaphoreOptions {
+    initial_value: u32,
+    existence: Existence,
+    mode: u32,
+    unlink_on_drop: Option<bool>,
+}
+
+impl SemaphoreOptions {
+    pub(super) fn new() -> Self {
+        SemaphoreOptions {
+            initial_value: 1,
+            existence: Existence::default(),
+            mode: 0o600,
+            unlink_on_drop: None,
+        }
+    }
+
+    /// The value of a semaphore that is created, 0 to [`Semaphore::MAX_VALUE`]; default 1. Ignored
+    /// when linking.
+    pub fn initial_value(&mut self, value: u32) -> &mut Self {
+        self.initial_value = value;
+        self
+    }
+
+    /// What to do about a semaphore that exists, or does not; default [`Existence::Link`].
+    pub fn existence(&mut self, existence: Existence) -> &mut Self {
+        self.existence = existence;
+        self
+    }
+
+    /// The permission bits of a semaphore that is created, subject to the umask; default `0o600`.
+    /// Users of a semaphore need both read and write permission.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether dropping the handle removes the name; default: if this handle created it.
+    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
+        self.unlink_on_drop = Some(unlink);
+        self
+    }
+
+    /// Opens the semaphore called `name`; one leading slash is optional.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a value or mode out of
+    /// range, [`ErrorKind::AlreadyExists`] or [`ErrorKind::NotFound`] as the
+    /// [`Existence`] says, [`ErrorKind::PermissionDenied`], [`ErrorKind::WrongType`] when something
+    /// else has its place, [`ErrorKind::OutOfSpace`], [`ErrorKind::LimitExceeded`],
+    /// [`ErrorKind::Unsupported`].
+    #[doc(alias = "sem_open")]
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<Semaphore> {
+        self.open_named(&Name::new(Kind::Semaphore, name)?)
+    }
+
+    /// Opens the semaphore that a checked name names.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SemaphoreOptions::open); a name of another kind is
+    /// [`ErrorKind::InvalidArgument`].
+    pub fn open_named(&self, name: &Name) -> Result<Semaphore> {
+        open::check_kind(name, Kind::Semaphore)?;
+        open::check_mode(name, self.mode)?;
+        if self.initial_value > Semaphore::MAX_VALUE {
+            let why = format!(
+                "the initial value {} is out of range; give 0 to {}",
+                self.initial_value,
+                Semaphore::MAX_VALUE
+            );
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Create, name, kind, None, why));
+        }
+        open::open(&mut OpeningSemaphore { options: self, unnamed: None }, name, self.existence)
+    }
+}
+
+/// A semaphore in the making.
+struct OpeningSemaphore<'a> {
+    options: &'a SemaphoreOptions,
+    unnamed: Option<(OwnedFd, Semaphore)>,
+}
+
+impl OpeningSemaphore<'_> {
+    fn handle(&self, name: &Name, file: BorrowedFd<'_>, created: bool) -> Result<Semaphore> {
+        let operation = if created { Operation::Create } else { Operation::Link };
+        let fail = |errno| Error::from_errno(operation, name, errno);
+        let stat = sys::stat::fstat(file).map_err(fail)?;
+        open::check_file(name, &stat)?;
+        if stat.size < FILE_SIZE as u64 {
+            let why = format!(
+                "its file has {} bytes and a semaphore {FILE_SIZE}, so it is none, or damaged; \
+                 unlink it and create it anew",
+                stat.size
+            );
+            let errno = Some(Errno::INVAL);
+            return Err(Error::new(operation, name, ErrorKind::WrongType, errno, why));
+        }
+        let mapped = MappedSemaphore::new(file).map_err(fail)?;
+        let due = self.options.unlink_on_drop.unwrap_or(created);
+        let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
+        Ok(Semaphore { mapped, waiters: Waiters::new(), entry })
+    }
+
+    /// Writes a whole semaphore to a file without a name.
+    fn build(&self) -> sys::Result<OwnedFd> {
+        let image = sys::semaphore::image(self.options.initial_value)?;
+        let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, self.options.mode)?;
+        if sys::unistd::write(file.as_fd(), &image)? != image.len() {
+            return Err(Errno::NOSPC);
+        }
+        if self.options.unlink_on_drop.unwrap_or(true) {
+            mark::put_on_file(file.as_fd());
+        }
+        Ok(file)
+    }
+}
+
+impl Opening for OpeningSemaphore<'_> {
+    type Handle = Semaphore;
+
+    fn link(&mut self, name: &Name) -> Result<Option<Semaphore>> {
+        match sys::fcntl::open(&name.path(), OpenMode::ReadWrite) {
+            Ok(file) => self.handle(name, file.as_fd(), false).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(open::open_error(name, errno)),
+        }
+    }
+
+    fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
+        let file =
+            self.build().map_err(|errno| open::build_error(name, errno, FILE_SIZE as u64))?;
+        let handle = self.handle(name, file.as_fd(), true)?;
+        self.unnamed = Some((file, handle));
+        Ok(())
+    }
+
+    fn publish(&mut self, name: &Name) -> Result<Option<Semaphore>> {
+        match self.unnamed.take() {
+            Some((file, handle)) if open::publish(file.as_fd(), name)? => Ok(Some(handle)),
+            unnamed => {
+                self.unnamed = unnamed;
+                Ok(None)
+            }
+        }
+    }
+}

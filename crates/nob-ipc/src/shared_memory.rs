@@ -1,0 +1,184 @@
+//! Named segments of shared memory.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::mapping::Mapping;
+use crate::name::Name;
+use crate::reserve::{self, Attend, Stop};
+use crate::sys::mman::Map;
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
+
+mod options;
+pub use options::SharedMemoryOptions;
+
+/// What a handle may do with its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Access {
+    /// Read only.
+    ReadOnly,
+    /// Read, write, grow and shrink.
+    #[default]
+    ReadWrite,
+}
+
+/// Whether a segment's memory is allocated when it is created or grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Reservation {
+    /// It is: want of memory is an error then.
+    #[default]
+    Reserved,
+    /// Each page is allocated when it is first touched; want of memory is a bus error then.
+    Sparse,
+}
+
+/// A segment of memory that processes share by name.
+///
+/// The file is the one of [`shm_open`](https://man7.org/linux/man-pages/man3/shm_open.3.html), so
+/// a C program can share it. A segment appears under its name with its full size, its memory
+/// reserved and zeroed.
+///
+/// ```
+/// use nob_ipc::{Existence, SharedMemory};
+///
+/// let segment = SharedMemory::options()
+///     .size(4096)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-segment")?;
+/// let here = segment.map()?;
+/// let there = SharedMemory::options().open("/nob-ipc-doc-segment")?.map()?;
+/// here.write(100, b"hello")?;
+/// let mut buffer = [0; 5];
+/// there.read(100, &mut buffer)?;
+/// assert_eq!(&buffer, b"hello");
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct SharedMemory {
+    file: OwnedFd,
+    access: Access,
+    reservation: Reservation,
+    entry: Arc<Entry>,
+}
+
+fn check_size(operation: Operation, name: &Name, size: u64) -> Result<()> {
+    if i64::try_from(size).is_ok() {
+        return Ok(());
+    }
+    let why = format!("the size {size} is out of range; give 0 to {} bytes", i64::MAX);
+    Err(Error::new(operation, name, ErrorKind::InvalidArgument, None, why))
+}
+
+impl From<Access> for OpenMode {
+    fn from(access: Access) -> OpenMode {
+        match access {
+            Access::ReadOnly => OpenMode::ReadOnly,
+            Access::ReadWrite => OpenMode::ReadWrite,
+        }
+    }
+}
+
+impl SharedMemory {
+    /// Options to open a segment with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> SharedMemoryOptions {
+        SharedMemoryOptions::new()
+    }
+
+    /// The name, and who unlinks it.
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// What this handle may do.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The size in bytes at this moment; another process may change it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot tell
+    /// ([fstat(2)](https://man7.org/linux/man-pages/man2/fstat.2.html)).
+    pub fn size(&self) -> Result<u64> {
+        sys::stat::fstat(self.file.as_fd())
+            .map(|stat| stat.size)
+            .map_err(|errno| Error::from_errno(Operation::Inspect, self.entry.name(), errno))
+    }
+
+    /// Maps the whole segment as it is now: for writing unless the handle is read-only.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Empty`] for size 0, [`ErrorKind::Other`] with `ENOMEM` when the process has no
+    /// room for the mapping.
+    #[doc(alias = "mmap")]
+    pub fn map(&self) -> Result<Mapping> {
+        let name = self.entry.name();
+        let size = self.size()?;
+        if size == 0 {
+            let why = "it has size 0, so there is nothing to map; its creator may not be done: try \
+                       again, or resize it";
+            return Err(Error::new(Operation::Map, name, ErrorKind::Empty, None, why));
+        }
+        let fail = |errno| Error::from_errno(Operation::Map, name, errno);
+        let length = usize::try_from(size).map_err(|_| fail(Errno::NOMEM))?;
+        let map =
+            Map::new(self.file.as_fd(), length, self.access == Access::ReadWrite).map_err(fail)?;
+        Ok(Mapping::new(map, self.access, Arc::clone(&self.entry)))
+    }
+
+    /// Changes the size. New bytes read as zeros. Bytes behind a smaller size are gone, and touching
+    /// them through a mapping that any process still has is a bus error.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ReadOnly`], [`ErrorKind::OutOfSpace`], [`ErrorKind::LimitExceeded`],
+    /// [`ErrorKind::InvalidArgument`] for a size out of range. The size is as it was then.
+    #[doc(alias = "ftruncate")]
+    pub fn resize(&self, size: u64) -> Result<()> {
+        self.resize_attended(size, &mut || ControlFlow::Continue(()))
+    }
+
+    /// Changes the size as [`resize`](SharedMemory::resize) does; `attend` is called between the
+    /// steps of growing and after each signal, and ends it with [`Break`](ControlFlow::Break).
+    ///
+    /// # Errors
+    ///
+    /// As [`resize`](SharedMemory::resize); [`ErrorKind::Interrupted`] when `attend` ended it: the
+    /// size is as it was before.
+    pub fn resize_attended(
+        &self,
+        size: u64,
+        attend: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<()> {
+        let name = self.entry.name();
+        if self.access == Access::ReadOnly {
+            let why = "it was opened for reading; open it for writing";
+            return Err(Error::new(Operation::Resize, name, ErrorKind::ReadOnly, None, why));
+        }
+        check_size(Operation::Resize, name, size)?;
+        let done = if size > self.size()? {
+            self.grow(size, attend)
+        } else {
+            sys::unistd::truncate(self.file.as_fd(), size).map_err(Stop::from)
+        };
+        done.map_err(|stop| stop.into_error(Operation::Resize, name, size))
+    }
+
+    fn grow(&self, size: u64, attend: Attend<'_>) -> std::result::Result<(), Stop> {
+        match self.reservation {
+            Reservation::Reserved => reserve::grow(self.file.as_fd(), size, attend),
+            Reservation::Sparse => reserve::extend(self.file.as_fd(), size, attend),
+        }
+    }
+    #[allow(dead_code, reason = "an unsupported platform gives no descriptor out")]
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,223 @@
+//! How a segment is opened.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{Access, Reservation, SharedMemory, check_size};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::existence::Existence;
+use crate::mark;
+use crate::name::{Kind, Name};
+use crate::open::{self, Opening};
+use crate::reserve::{self, Attend, Stop};
+use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd};
+
+/// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].
+#[derive(Clone, Debug)]
+pub struct SharedMemoryOptions {
+    size: u64,
+    access: Access,
+    reservation: Reservation,
+    existence: Existence,
+    mode: u32,
+    unlink_on_drop: Option<bool>,
+}
+
+impl SharedMemoryOptions {
+    pub(super) fn new() -> Self {
+        SharedMemoryOptions {
+            size: 0,
+            access: Access::default(),
+            reservation: Reservation::default(),
+            existence: Existence::default(),
+            mode: 0o600,
+            unlink_on_drop: None,
+        }
+    }
+
+    /// The size in bytes of a segment that is created; default 0. A smaller one that exists is
+    /// grown to it, a larger one stays as it is.
+    pub fn size(&mut self, size: u64) -> &mut Self {
+        self.size = size;
+        self
+    }
+
+    /// What the handle may do; default [`Access::ReadWrite`].
+    pub fn access(&mut self, access: Access) -> &mut Self {
+        self.access = access;
+        self
+    }
+
+    /// Whether memory is allocated at once; default [`Reservation::Reserved`].
+    pub fn reservation(&mut self, reservation: Reservation) -> &mut Self {
+        self.reservation = reservation;
+        self
+    }
+
+    /// What to do about a segment that exists, or does not; default [`Existence::Link`].
+    pub fn existence(&mut self, existence: Existence) -> &mut Self {
+        self.existence = existence;
+        self
+    }
+
+    /// The permission bits of a segment that is created, subject to the umask; default `0o600`.
+    pub fn mode(&mut self, mode: u32) -> &mut Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether dropping the handle removes the name; default: if this handle created it.
+    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
+        self.unlink_on_drop = Some(unlink);
+        self
+    }
+
+    /// Opens the segment called `name`; one leading slash is optional.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a size or mode out of
+    /// range and for a size that a read-only handle cannot give, [`ErrorKind::AlreadyExists`] or
+    /// [`ErrorKind::NotFound`] as the [`Existence`] says, [`ErrorKind::PermissionDenied`],
+    /// [`ErrorKind::WrongType`] when something else has its place, [`ErrorKind::OutOfSpace`],
+    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::Unsupported`].
+    #[doc(alias = "shm_open")]
+    pub fn open(&self, name: impl AsRef<OsStr>) -> Result<SharedMemory> {
+        self.open_named(&Name::new(Kind::SharedMemory, name)?)
+    }
+
+    /// Opens the segment that a checked name names.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SharedMemoryOptions::open).
+    pub fn open_named(&self, name: &Name) -> Result<SharedMemory> {
+        self.open_attended(name, &mut || ControlFlow::Continue(()))
+    }
+
+    /// Opens a segment whose memory may take long to reserve: `attend` is called between the steps
+    /// and after each signal, and ends it with [`Break`](ControlFlow::Break).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](SharedMemoryOptions::open); [`ErrorKind::Interrupted`] when `attend` ended it:
+    /// all is as it was before.
+    pub fn open_attended(
+        &self,
+        name: &Name,
+        attend: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<SharedMemory> {
+        open::check_kind(name, Kind::SharedMemory)?;
+        open::check_mode(name, self.mode)?;
+        check_size(Operation::Create, name, self.size)?;
+        open::open(
+            &mut OpeningSegment { options: self, unnamed: None, attend },
+            name,
+            self.existence,
+        )
+    }
+}
+
+/// A segment in the making.
+struct OpeningSegment<'a> {
+    options: &'a SharedMemoryOptions,
+    unnamed: Option<SharedMemory>,
+    attend: Attend<'a>,
+}
+
+impl OpeningSegment<'_> {
+    fn build(&mut self) -> std::result::Result<OwnedFd, Stop> {
+        let SharedMemoryOptions { size, access, reservation, mode, unlink_on_drop, .. } =
+            *self.options;
+        let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, mode)?;
+        match reservation {
+            Reservation::Reserved => reserve::fill(file.as_fd(), size, self.attend)?,
+            Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
+        }
+        if unlink_on_drop.unwrap_or(true) {
+            mark::put_on_file(file.as_fd());
+        }
+        match access {
+            Access::ReadWrite => Ok(file),
+            Access::ReadOnly => Ok(sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly)?),
+        }
+    }
+
+    fn handle(&self, name: &Name, file: OwnedFd, created: bool) -> Result<SharedMemory> {
+        let SharedMemoryOptions { access, reservation, unlink_on_drop, .. } = *self.options;
+        let operation = if created { Operation::Create } else { Operation::Link };
+        let stat = sys::stat::fstat(file.as_fd())
+            .map_err(|errno| Error::from_errno(operation, name, errno))?;
+        open::check_file(name, &stat)?;
+        let due = unlink_on_drop.unwrap_or(created);
+        let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
+        Ok(SharedMemory { file, access, reservation, entry })
+    }
+
+    /// Grows a segment that was linked to, if it is smaller than asked for.
+    fn grow(&mut self, segment: &SharedMemory) -> Result<()> {
+        let wanted = self.options.size;
+        let size = segment.size()?;
+        if wanted <= size {
+            return Ok(());
+        }
+        if self.options.access == Access::ReadOnly {
+            let why = format!(
+                "it has {size} bytes and {wanted} were asked for, and a read-only handle cannot grow \
+                 it; ask for less, or open it for writing"
+            );
+            let name = segment.entry.name();
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Link, name, kind, None, why));
+        }
+        segment
+            .grow(wanted, self.attend)
+            .map_err(|stop| stop.into_error(Operation::Resize, segment.entry.name(), wanted))
+    }
+}
+
+impl Opening for OpeningSegment<'_> {
+    type Handle = SharedMemory;
+
+    fn link(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
+        match sys::fcntl::open(&name.path(), self.options.access.into()) {
+            Ok(file) => {
+                let segment = self.handle(name, file, false)?;
+                self.grow(&segment)?;
+                Ok(Some(segment))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(open::open_error(name, errno)),
+        }
+    }
+
+    fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
+        let size = self.options.size;
+        if self.options.access == Access::ReadOnly && size > 0 {
+            let why = format!(
+                "a new segment of {size} bytes could never be filled through a read-only handle; \
+                 open it for writing, or link to one that exists"
+            );
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Create, name, kind, None, why));
+        }
+        let file = self.build().map_err(|stop| match stop {
+            Stop::Failed(errno) if errno != Errno::FBIG => open::build_error(name, errno, size),
+            stop => stop.into_error(Operation::Create, name, size),
+        })?;
+        self.unnamed = Some(self.handle(name, file, true)?);
+        Ok(())
+    }
+
+    fn publish(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
+        match self.unnamed.take() {
+            Some(segment) if open::publish(segment.file.as_fd(), name)? => Ok(Some(segment)),
+            unnamed => {
+                self.unnamed = unnamed;
+                Ok(None)
+            }
+        }
+    }
+}

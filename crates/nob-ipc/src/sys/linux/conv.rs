@@ -1,0 +1,28 @@
+//! Every return value of a system call becomes a [`Result`] here.
+
+use crate::sys::{Errno, Result};
+
+/// The errno that the last call of this thread left.
+fn last_errno() -> Errno {
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// Makes a call that returns -1 and sets `errno` on failure.
+#[inline]
+pub(super) fn check<T: PartialEq + From<i8>>(call: impl FnOnce() -> T) -> Result<T> {
+    #[cfg(test)]
+    if let Some(errno) = crate::sys::fault::next() {
+        return Err(errno);
+    }
+    let value = call();
+    if value == T::from(-1) { Err(last_errno()) } else { Ok(value) }
+}
+
+/// Makes a call that returns the errno itself, 0 for success.
+#[inline]
+pub(super) fn check_number(call: impl FnOnce() -> i32) -> Result<()> {
+    match call() {
+        0 => Ok(()),
+        number => Err(Errno(number)),
+    }
+}

@@ -1,0 +1,113 @@
+//! `<fcntl.h>`: opening, reserving and locking files.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::conv::check;
+use crate::sys::{Errno, OpenMode, Result};
+
+/// The byte of a segment that growers lock: the last one a lock can name, far from any that an
+/// application would.
+const GROWTH_BYTE: i64 = i64::MAX - 1;
+
+/// Opens what `path` names, without following a symlink, waiting for a FIFO's other end or taking
+/// a terminal ([open(2)](https://man7.org/linux/man-pages/man2/open.2.html)).
+pub(crate) fn open(path: &CStr, mode: OpenMode) -> Result<OwnedFd> {
+    let flags =
+        access(mode) | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    let fd = check(|| unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: `open` has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes a regular file without a name in the directory `path`; `mode` is subject to the umask.
+pub(crate) fn open_unnamed(path: &CStr, mode: u32) -> Result<OwnedFd> {
+    let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call, and the mode that
+    // O_TMPFILE makes `open` read is there.
+    let fd = check(|| unsafe { libc::open(path.as_ptr(), flags, mode) })?;
+    // SAFETY: `open` has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens the file behind `fd` again: with other rights, and with locks of its own.
+pub(crate) fn reopen(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
+    let path = super::proc::descriptor_path(fd);
+    let flags = access(mode) | libc::O_CLOEXEC;
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    let fd = check(|| unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: `open` has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn access(mode: OpenMode) -> i32 {
+    match mode {
+        OpenMode::ReadOnly => libc::O_RDONLY,
+        OpenMode::WriteOnly => libc::O_WRONLY,
+        OpenMode::ReadWrite => libc::O_RDWR,
+    }
+}
+
+/// What [`allocate`] does to the size of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AllocatedSize {
+    /// The size stays; blocks are reserved behind its end.
+    Keep,
+    /// A file that ends before the range grows to its end; it never shrinks.
+    Grow,
+}
+
+/// Reserves memory for a range of a file
+/// ([fallocate(2)](https://man7.org/linux/man-pages/man2/fallocate.2.html)). On failure the range
+/// is as it was: tmpfs takes back what the call had reserved.
+pub(crate) fn allocate(
+    fd: BorrowedFd<'_>,
+    offset: u64,
+    length: u64,
+    size: AllocatedSize,
+) -> Result<()> {
+    let mode = match size {
+        AllocatedSize::Keep => libc::FALLOC_FL_KEEP_SIZE,
+        AllocatedSize::Grow => 0,
+    };
+    fallocate(fd, mode, offset, length)
+}
+
+/// Gives the memory of a range back; the size stays.
+pub(crate) fn deallocate(fd: BorrowedFd<'_>, offset: u64, length: u64) -> Result<()> {
+    fallocate(fd, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, offset, length)
+}
+
+fn fallocate(fd: BorrowedFd<'_>, mode: i32, offset: u64, length: u64) -> Result<()> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::FBIG)?;
+    let length = i64::try_from(length).map_err(|_| Errno::FBIG)?;
+    // SAFETY: takes a descriptor, which `fd` keeps open, and numbers.
+    check(|| unsafe { libc::fallocate(fd.as_raw_fd(), mode, offset, length) })?;
+    Ok(())
+}
+
+/// Waits for the lock that serialises growth; the kernel releases it with the descriptor at the
+/// latest ([F_OFD_SETLKW](https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html)).
+pub(crate) fn lock_growth(fd: BorrowedFd<'_>) -> Result<()> {
+    growth_lock(fd, libc::F_WRLCK)
+}
+
+/// Releases the lock that [`lock_growth`] took.
+pub(crate) fn unlock_growth(fd: BorrowedFd<'_>) -> Result<()> {
+    growth_lock(fd, libc::F_UNLCK)
+}
+
+fn growth_lock(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
+    let narrow = |constant: i32| libc::c_short::try_from(constant).map_err(|_| Errno::INVAL);
+    let lock = libc::flock {
+        l_type: narrow(kind)?,
+        l_whence: narrow(libc::SEEK_SET)?,
+        l_start: GROWTH_BYTE,
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: `lock` is a valid `struct flock` that outlives the call; F_OFD_SETLKW only reads it.
+    check(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) })?;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! `<pthread.h>`: how a forked child knows that it is one.
+
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use super::conv::check_number;
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+extern "C" fn count_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A number that differs between a process and each child it forks. Unlike a pid it does not come
+/// back, nor does a pid namespace repeat it.
+#[inline]
+pub(crate) fn generation() -> u64 {
+    // No `Once`: a child forked while a thread is inside would wait for that thread for ever.
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
+    if !REGISTERED.load(Ordering::Relaxed) && !REGISTERED.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec.
+        let registered =
+            check_number(|| unsafe { libc::pthread_atfork(None, None, Some(count_child)) });
+        // Out of memory in the first call of the process: going on would break the promise that a
+        // child never unlinks what is its parent's.
+        assert!(registered.is_ok(), "pthread_atfork has no memory for a handler");
+    }
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// A value that each process makes for itself: a forked child gets a new one, so that it inherits
+/// neither facts about its parent nor a lock that one of the parent's threads held.
+pub(crate) struct PerProcess<T: Send + Sync + 'static>(AtomicPtr<(u64, T)>);
+
+impl<T: Send + Sync + 'static> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        PerProcess(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    /// The value of this process, made by `make` at the first use. It is never freed.
+    pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &'static T {
+        let generation = generation();
+        let current = self.0.load(Ordering::Acquire);
+        // SAFETY: non-null pointers in the cell come from `Box::into_raw` below and are never freed.
+        if let Some((made_in, value)) = unsafe { current.as_ref() }
+            && *made_in == generation
+        {
+            return value;
+        }
+        let new = Box::into_raw(Box::new((generation, make())));
+        match self.0.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: as above.
+            Ok(_) => unsafe { &(*new).1 },
+            Err(winner) => {
+                // SAFETY: `new` was not published, so this is its only owner.
+                drop(unsafe { Box::from_raw(new) });
+                // SAFETY: another thread of this process published `winner` in this generation.
+                unsafe { &(*winner).1 }
+            }
+        }
+    }
+}

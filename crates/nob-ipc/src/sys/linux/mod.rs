@@ -1,0 +1,35 @@
+//! Linux with glibc: one file for each C header, `proc` for what only Linux tells, and `private`
+//! for the user's own files.
+
+mod conv;
+pub(crate) mod fcntl;
+mod fd;
+pub(crate) mod fork;
+pub(crate) mod mman;
+pub(crate) mod mqueue;
+pub(crate) mod poll;
+pub(crate) mod private;
+pub(crate) mod proc;
+pub(crate) mod random;
+pub(crate) mod sched;
+pub(crate) mod semaphore;
+pub(crate) mod stat;
+pub(crate) mod time;
+pub(crate) mod unistd;
+pub(crate) mod xattr;
+
+use std::ffi::CStr;
+
+pub(crate) use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Where glibc keeps segments and semaphores.
+pub(crate) const SHM_DIRECTORY: &CStr = c"/dev/shm/";
+
+/// The largest value of a semaphore (`SEM_VALUE_MAX` of glibc).
+pub(crate) const SEM_VALUE_MAX: u32 = i32::MAX as u32;
+
+/// Priorities of messages are below this (`MQ_PRIO_MAX` of Linux).
+pub(crate) const PRIORITY_LIMIT: u32 = 32_768;
+
+/// The largest number of a signal.
+pub(crate) const MAX_SIGNAL: i32 = 64;

@@ -1,0 +1,62 @@
+//! What only Linux tells, in `/proc`: limits, and what tells one process from another.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+
+/// The path by which the kernel knows an open file of this process.
+pub(crate) fn descriptor_path(fd: BorrowedFd<'_>) -> CString {
+    // A number has no NUL byte, so the string is always made.
+    CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
+}
+
+/// One of the numbers in `/proc/sys/fs/mqueue`
+/// ([mq_overview(7)](https://man7.org/linux/man-pages/man7/mq_overview.7.html)).
+pub(crate) fn queue_limit(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/proc/sys/fs/mqueue/{name}")).ok()?.trim().parse().ok()
+}
+
+/// How many bytes this user may hold in queues; `None`: without bound or unknown
+/// ([getrlimit(2)](https://man7.org/linux/man-pages/man2/getrlimit.2.html)).
+pub(crate) fn queue_memory_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable memory of the right size.
+    let done = unsafe { libc::getrlimit(libc::RLIMIT_MSGQUEUE, &raw mut limit) };
+    (done == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// Whether this process may exceed the system's limits for queues (`CAP_SYS_RESOURCE`). The kernel
+/// asks for it in the initial user namespace, which cannot be seen from here: a `true` may be
+/// refused.
+pub(crate) fn may_exceed_queue_limits() -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_some_and(|mask| mask >> SYS_RESOURCE & 1 == 1)
+    })
+}
+
+/// When the process started, in clock ticks since boot: with the pid it names one process of this
+/// boot ([proc_pid_stat(5)](https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html)).
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The command, field 2, may hold anything, also parentheses and spaces: fields count from the
+    // last parenthesis.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+/// Names this boot of the machine.
+pub(crate) fn boot_id() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_string())
+}
+
+/// Names the pid namespace of this process.
+pub(crate) fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())
+}

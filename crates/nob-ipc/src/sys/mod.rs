@@ -1,0 +1,98 @@
+//! The contract with the platform: the only place that names libc, and the only selection of an
+//! operating system.
+//!
+//! What the rest of the crate relies on:
+//!
+//! - Segments are regular files in `/dev/shm`; the semaphore `/x` is the file `sem.x` there and
+//!   holds one `sem_t` in glibc's format. glibc's `shm_open` and `sem_open` use the same files.
+//! - Queues live in the kernel's `mqueue` file system and are reached through `mq_open` alone.
+//! - Each function makes one call and never retries: a signal comes back as [`Errno::INTR`].
+//! - Every descriptor is close-on-exec.
+//!
+//! Linux 5.10 or newer on a 64-bit processor with glibc 2.34 or newer has all of this. Everywhere
+//! else `unsupported` stands in: the crate builds, and every operation says that the platform
+//! lacks it. (`--cfg nob_ipc_unsupported` selects it on Linux too, to keep it compiling.)
+
+mod errno;
+#[cfg(test)]
+pub(crate) mod fault;
+
+#[cfg_attr(
+    all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(nob_ipc_unsupported)
+    ),
+    path = "linux/mod.rs"
+)]
+#[cfg_attr(
+    not(all(
+        target_os = "linux",
+        target_env = "gnu",
+        target_pointer_width = "64",
+        not(nob_ipc_unsupported)
+    )),
+    path = "unsupported.rs"
+)]
+mod os;
+
+pub(crate) use errno::{Errno, Result};
+pub(crate) use os::*;
+
+/// What identifies an object whatever its name: device and inode number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// What `fstat` and `lstat` tell of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stat {
+    pub identity: Identity,
+    pub size: u64,
+    pub file_type: FileType,
+}
+
+/// The sort of file that was found under an object's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "an unsupported platform finds no files")]
+pub(crate) enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    Fifo,
+    Device,
+    Other,
+}
+
+/// How a descriptor is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    ReadOnly,
+    WriteOnly,
+    ReadWrite,
+}
+
+/// What a queue's descriptor is polled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Readable,
+    Writable,
+}
+
+/// The capacity of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub max_messages: u64,
+    pub max_message_size: u64,
+}
+
+/// What `mq_getattr` tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueState {
+    pub capacity: Capacity,
+    pub current_messages: u64,
+    pub blocking: bool,
+}
