@@ -11,6 +11,7 @@ const MESSAGE: [u8; 64] = [7; 64];
 const PRIORITY: u32 = 1;
 
 type Call = Box<dyn FnMut()>;
+type Make = fn() -> Call;
 
 fn semaphore(value: u32) -> Semaphore {
     Semaphore::options()
@@ -84,7 +85,7 @@ fn queue_wait() -> Call {
 fn queue_empty() -> Call {
     let queue = queue();
     Box::new(move || {
-        assert!(queue.try_receive(&mut [0; MESSAGE.len()]).expect("an answer").is_none())
+        assert!(queue.try_receive(&mut [0; MESSAGE.len()]).expect("an answer").is_none());
     })
 }
 
@@ -110,7 +111,7 @@ fn deadline_has_passed() -> Call {
     Box::new(move || assert!(!black_box(deadline).has_passed()))
 }
 
-const CALLS: [(&str, fn() -> Call); 10] = [
+const CALLS: [(&str, Make); 10] = [
     ("semaphore_try", semaphore_try),
     ("semaphore_wait", semaphore_wait),
     ("semaphore_timeout", semaphore_timeout),
@@ -123,7 +124,7 @@ const CALLS: [(&str, fn() -> Call); 10] = [
     ("deadline_has_passed", deadline_has_passed),
 ];
 
-fn repeat(make: fn() -> Call, count: u64) {
+fn repeat(make: Make, count: u64) {
     let mut call = make();
     for _ in 0..count {
         call();

@@ -95,6 +95,9 @@ impl MessageQueue {
     /// The highest priority (`MQ_PRIO_MAX` - 1).
     pub const MAX_PRIORITY: u32 = sys::PRIORITY_LIMIT - 1;
 
+    /// The highest number of a signal.
+    pub const MAX_SIGNAL: i32 = sys::MAX_SIGNAL;
+
     /// Options to open a queue with: link to one that exists, unless told otherwise.
     #[must_use]
     pub fn options() -> MessageQueueOptions {
@@ -372,8 +375,8 @@ impl MessageQueue {
     /// [`ErrorKind::InvalidArgument`] for a number that is no signal.
     #[doc(alias = "mq_notify")]
     pub fn notify_by_signal(&self, signal: i32) -> Result<bool> {
-        if !(1..=sys::MAX_SIGNAL).contains(&signal) {
-            let why = format!("{signal} is no signal; give 1 to {}", sys::MAX_SIGNAL);
+        if !(1..=Self::MAX_SIGNAL).contains(&signal) {
+            let why = format!("{signal} is no signal; give 1 to {}", Self::MAX_SIGNAL);
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Notify, self.entry.name(), kind, None, why));
         }

@@ -1,0 +1,242 @@
+//! Python arguments into the core's words. Everything that does not fit is an invalid argument.
+
+use std::time::Duration;
+
+use nob_ipc::{Deadline, Existence, Kind, Name};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
+use pyo3::{Borrowed, IntoPyObjectExt};
+
+use crate::error::{invalid_argument, raise};
+
+/// An argument as it was given, or not: `None` that was given is told from what was left out.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a, 'py>(pub Option<Borrowed<'a, 'py, PyAny>>);
+
+impl Given<'_, '_> {
+    pub(crate) const NOTHING: Self = Given(None);
+
+    /// Whether it was left out, or given as `None`.
+    pub(crate) fn is_none(self) -> bool {
+        self.0.is_none_or(|value| value.is_none())
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Given(Some(value)))
+    }
+}
+
+/// What kind of thing a value is, for a sentence.
+fn described(value: &Bound<'_, PyAny>) -> String {
+    let kind = value.get_type().name().map_or_else(|_| "?".into(), |name| name.to_string());
+    match value.repr() {
+        Ok(repr) if kind != "NoneType" => {
+            let repr = repr.to_string();
+            let short: String = repr.chars().take(60).collect();
+            let dots = if short.len() < repr.len() { "..." } else { "" };
+            format!("{short}{dots} ({kind})")
+        }
+        _ => "None".into(),
+    }
+}
+
+fn refuse<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
+    Err(invalid_argument(format!("{what} must be {wanted}, not {}", described(value))))
+}
+
+/// A switch: `True` or `False` and nothing that merely counts as one.
+pub(crate) fn switch(what: &str, value: Given<'_, '_>, default: bool) -> PyResult<bool> {
+    match value.0 {
+        None => Ok(default),
+        Some(value) => match value.cast::<PyBool>() {
+            Ok(switch) => Ok(switch.is_true()),
+            Err(_) => refuse(what, "True or False", &value),
+        },
+    }
+}
+
+/// A switch that may be left to the default by `None`.
+pub(crate) fn optional_switch(what: &str, value: Given<'_, '_>) -> PyResult<Option<bool>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    match value.0.map(|value| value.cast::<PyBool>().map(|switch| switch.is_true())) {
+        Some(Ok(switch)) => Ok(Some(switch)),
+        _ => match value.0 {
+            Some(value) => refuse(what, "True, False or None", &value),
+            None => Ok(None),
+        },
+    }
+}
+
+/// An integer of 64 signed bits: anything with `__index__`, except `bool`.
+fn integer(what: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if value.is_instance_of::<PyBool>() || !is_index(value) {
+        return refuse(what, "an integer", value);
+    }
+    let number = index(value)?;
+    match number.extract::<i64>() {
+        Ok(number) => Ok(number),
+        Err(_) => refuse(what, "an integer of 64 signed bits", value),
+    }
+}
+
+/// An integer within bounds.
+pub(crate) fn bounded(
+    what: &str,
+    value: Given<'_, '_>,
+    default: i64,
+    (least, most): (i64, i64),
+) -> PyResult<i64> {
+    let Some(value) = value.0 else { return Ok(default) };
+    let number = integer(what, &value)?;
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(invalid_argument(if most == i64::MAX {
+        format!("{what} must be at least {least}, not {number}")
+    } else {
+        format!("{what} must be {least} to {most}, not {number}")
+    }))
+}
+
+fn is_index(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyInt>()
+        || value.get_type().hasattr(pyo3::intern!(value.py(), "__index__")).unwrap_or(false)
+}
+
+fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyInt>> {
+    if let Ok(number) = value.cast::<PyInt>() {
+        return Ok(number.clone());
+    }
+    let number = value.call_method0(pyo3::intern!(value.py(), "__index__"))?;
+    Ok(number.cast_into::<PyInt>()?)
+}
+
+/// For how long a call waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Timeout {
+    Forever,
+    For(Duration),
+}
+
+impl Timeout {
+    /// The end of a wait that begins now.
+    pub(crate) fn deadline(self) -> Deadline {
+        match self {
+            Timeout::Forever => Deadline::NEVER,
+            Timeout::For(timeout) => Deadline::after(timeout),
+        }
+    }
+}
+
+/// Seconds: an `int`, a `float`, anything with `__index__` or `__float__`; `None` waits for ever.
+pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
+    const WANTED: &str = "a number of seconds, 0 or more, or None";
+    let Some(value) = value.0.filter(|value| !value.is_none()) else {
+        return Ok(Timeout::Forever);
+    };
+    if let Ok(seconds) = value.cast::<PyFloat>() {
+        return float_seconds(seconds.value())
+            .map_or_else(|| refuse("timeout", WANTED, &value), Ok);
+    }
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
+        return refuse("timeout", WANTED, &value);
+    }
+    if is_index(&value) {
+        let seconds = index(&value)?;
+        if seconds.lt(0)? {
+            return refuse("timeout", WANTED, &value);
+        }
+        // More than 64 bits of seconds: nobody sees the end of it.
+        return Ok(seconds
+            .extract::<u64>()
+            .map_or(Timeout::Forever, |seconds| Timeout::For(Duration::from_secs(seconds))));
+    }
+    if value.get_type().hasattr(pyo3::intern!(value.py(), "__float__"))? {
+        let seconds = value.call_method0(pyo3::intern!(value.py(), "__float__"))?;
+        if let Ok(seconds) = seconds.cast::<PyFloat>()
+            && let Some(timeout) = float_seconds(seconds.value())
+        {
+            return Ok(timeout);
+        }
+    }
+    refuse("timeout", WANTED, &value)
+}
+
+/// Rounded up to a nanosecond; `None` for what is no time to wait.
+fn float_seconds(seconds: f64) -> Option<Timeout> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return None;
+    }
+    // Fails only for more seconds than 64 bits hold, infinity among them.
+    let Ok(nearest) = Duration::try_from_secs_f64(seconds) else {
+        return Some(Timeout::Forever);
+    };
+    let up = u64::from(nearest.as_secs_f64() < seconds);
+    Some(Timeout::For(nearest.saturating_add(Duration::from_nanos(up))))
+}
+
+/// Permission bits.
+pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
+    narrow(bounded("mode", value, 0o600, (0, 0o777))?)
+}
+
+/// A number whose bounds were checked.
+pub(crate) fn narrow<T: TryFrom<i64>>(number: i64) -> PyResult<T> {
+    T::try_from(number).map_err(|_| invalid_argument(format!("{number} is out of range")))
+}
+
+/// What to do about an object that exists or not: a member of `Flags`.
+pub(crate) fn existence(value: Given<'_, '_>, py: Python<'_>) -> PyResult<Existence> {
+    static MEMBERS: PyOnceLock<[Py<PyAny>; 4]> = PyOnceLock::new();
+    let Some(value) = value.0 else { return Ok(Existence::Link) };
+    let members = MEMBERS.get_or_try_init(py, || -> PyResult<_> {
+        let flags = py.import("nob.ipc.flags")?.getattr("Flags")?;
+        Ok([
+            flags.getattr("RAISE_IF_EXISTS")?.into_py_any(py)?,
+            flags.getattr("RAISE_IF_NOT_EXISTS")?.into_py_any(py)?,
+            flags.getattr("LINK_OR_CREATE")?.into_py_any(py)?,
+            flags.getattr("UNLINK_AND_CREATE")?.into_py_any(py)?,
+        ])
+    })?;
+    let meanings =
+        [Existence::Create, Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate];
+    match members.iter().zip(meanings).find(|(member, _)| value.is(*member)) {
+        Some((_, meaning)) => Ok(meaning),
+        None => refuse("handle_existence", "a member of nob.ipc.Flags", &value),
+    }
+}
+
+/// A name that Python takes; `None` for a random free one where the object is to be new.
+pub(crate) fn name(kind: Kind, value: Given<'_, '_>, existence: Existence) -> PyResult<Name> {
+    let Some(value) = value.0 else {
+        return Err(invalid_argument("the name is missing".into()));
+    };
+    if value.is_none() {
+        if existence == Existence::Create {
+            return Name::random(kind).map_err(|error| raise(value.py(), &error));
+        }
+        return Err(invalid_argument(
+            "name must be a str; None makes a random name only with Flags.RAISE_IF_EXISTS".into(),
+        ));
+    }
+    given_name(kind, &value)
+}
+
+/// A name that must be one.
+pub(crate) fn given_name(kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<Name> {
+    let Ok(text) = value.cast::<PyString>() else {
+        return refuse("name", "a str", value);
+    };
+    let Ok(text) = text.extract::<String>() else {
+        return refuse("name", "a str that UTF-8 can express", value);
+    };
+    Name::portable(kind, &text).map_err(|error| raise(value.py(), &error))
+}

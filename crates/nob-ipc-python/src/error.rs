@@ -1,0 +1,61 @@
+//! The one conversion from the core's error to Python exceptions.
+
+use nob_ipc::{Error, ErrorKind};
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::{
+    PyNotImplementedError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError,
+};
+use pyo3::prelude::*;
+
+mod python {
+    //! Exceptions that are Python classes.
+    pyo3::import_exception!(nob.ipc.errors, InvalidArgument);
+    pyo3::import_exception!(io, UnsupportedOperation);
+}
+
+use python::{InvalidArgument, UnsupportedOperation};
+
+/// What a Python program sees of a failure of the core.
+#[cold]
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    match error.kind() {
+        ErrorKind::InvalidArgument | ErrorKind::InvalidName => invalid_argument(error.to_string()),
+        ErrorKind::WrongDirection | ErrorKind::ReadOnly => {
+            UnsupportedOperation::new_err(error.to_string())
+        }
+        ErrorKind::Empty | ErrorKind::TooLong => PyValueError::new_err(error.to_string()),
+        ErrorKind::Overflow => PyOverflowError::new_err(error.to_string()),
+        ErrorKind::Unsupported => {
+            let object = error.name().map_or_else(
+                || "named objects of POSIX".to_string(),
+                |name| format!("a named {}", name.kind()),
+            );
+            PyNotImplementedError::new_err(format!(
+                "The current OS does not provide {object}; nob.ipc needs Linux with glibc"
+            ))
+        }
+        _ => match error.raw_os_error() {
+            // Python picks the subclass that belongs to the errno.
+            Some(errno) => {
+                let name = error.name().map(ToString::to_string);
+                match PyOSError::type_object(py).call1((errno, error.message(), name)) {
+                    Ok(exception) => PyErr::from_value(exception),
+                    Err(failure) => failure,
+                }
+            }
+            None => PyRuntimeError::new_err(error.to_string()),
+        },
+    }
+}
+
+/// An argument of the wrong type, out of range, or a bad name.
+#[cold]
+pub(crate) fn invalid_argument(message: String) -> PyErr {
+    InvalidArgument::new_err(message)
+}
+
+/// Something that the handle was not opened for.
+#[cold]
+pub(crate) fn unsupported_operation(message: &'static str) -> PyErr {
+    UnsupportedOperation::new_err(message)
+}

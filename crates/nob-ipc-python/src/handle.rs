@@ -1,0 +1,110 @@
+//! What the handles of all three kinds have in common.
+
+use std::sync::{Arc, OnceLock};
+
+use nob_ipc::{Entry, Kind, Name, unlink};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::blocking::without_lock;
+use crate::convert::{self, Given};
+use crate::error::raise;
+use crate::lifetime;
+use crate::slot::Slot;
+
+/// A core object and its entry, which outlives closing.
+#[derive(Debug)]
+pub(crate) struct Handle<T> {
+    pub(crate) slot: Slot<T>,
+    entry: OnceLock<Arc<Entry>>,
+}
+
+impl<T> Handle<T> {
+    pub(crate) fn new() -> Self {
+        Handle { slot: Slot::new(), entry: OnceLock::new() }
+    }
+
+    /// Refuses a second `__init__`.
+    pub(crate) fn check_unset(&self) -> PyResult<()> {
+        match self.entry.get() {
+            None => Ok(()),
+            Some(entry) => Err(PyValueError::new_err(format!(
+                "the handle is open to {} already: make a new handle instead of calling __init__ a \
+                 second time",
+                entry.name()
+            ))),
+        }
+    }
+
+    /// Holds the object from here on.
+    pub(crate) fn open(&self, py: Python<'_>, object: T, entry: Arc<Entry>) -> PyResult<()> {
+        self.check_unset()?;
+        lifetime::remember(py, &entry)?;
+        // Was unset a moment ago, and the lock has not been given up since.
+        let _ = self.entry.set(entry);
+        self.slot.open(py, object);
+        Ok(())
+    }
+
+    pub(crate) fn entry(&self) -> PyResult<&Arc<Entry>> {
+        self.entry.get().ok_or_else(|| {
+            PyValueError::new_err("the handle was never opened: call __init__ first")
+        })
+    }
+
+    pub(crate) fn name(&self) -> PyResult<String> {
+        Ok(self.entry()?.name().to_string())
+    }
+
+    pub(crate) fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
+        let entry = self.entry()?;
+        entry.set_unlink_on_drop(convert::switch("unlink_on_delete", value, true)?);
+        Ok(())
+    }
+
+    pub(crate) fn closed(&self, py: Python<'_>) -> bool {
+        !self.slot.is_open(py)
+    }
+
+    pub(crate) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        let entry = self.entry()?;
+        without_lock(py, || entry.unlink()).map_err(|error| raise(py, &error))
+    }
+
+    /// Closes, and removes the name if that is due.
+    pub(crate) fn delete(&self, py: Python<'_>) {
+        self.slot.close(py);
+        if let Some(entry) = self.entry.get() {
+            lifetime::delete(py, entry);
+        }
+    }
+
+    pub(crate) fn repr(&self, py: Python<'_>, kind: &str) -> String {
+        match self.entry.get() {
+            None => format!("<{kind} (never opened)>"),
+            Some(entry) => {
+                let origin = if entry.created() { "created" } else { "linked" };
+                let state = if self.slot.is_open(py) { "open" } else { "closed" };
+                format!("<{kind} '{}' ({origin}, {state})>", entry.name())
+            }
+        }
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        // Python objects are deallocated with the interpreter lock held; this takes it once more.
+        Python::attach(|py| {
+            self.delete(py);
+            if let Some(entry) = self.entry.get() {
+                lifetime::forget(py, entry);
+            }
+        });
+    }
+}
+
+/// Removes a name without opening what has it.
+pub(crate) fn unlink_name(py: Python<'_>, kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name: Name = convert::given_name(kind, name)?;
+    without_lock(py, || unlink(&name)).map_err(|error| raise(py, &error))
+}

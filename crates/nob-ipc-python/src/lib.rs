@@ -1,0 +1,40 @@
+//! The native module `nob.ipc._native`: the list of what it exports.
+//!
+//! The module relies on the interpreter lock: it guards the state of every handle (`slot.rs`), which
+//! is what makes the uncontended calls as fast as they are. A free-threaded interpreter that loads
+//! it turns the lock on again.
+
+#![allow(clippy::doc_markdown, reason = "docstrings are Python's, where backticks mean nothing")]
+
+use pyo3::prelude::*;
+
+mod blocking;
+mod convert;
+mod error;
+mod handle;
+mod lifetime;
+mod message_queue;
+mod notification;
+mod pickle;
+mod semaphore;
+mod shared_memory;
+mod slot;
+
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use crate::message_queue::NamedMessageQueue;
+    #[pymodule_export]
+    use crate::notification::Watch;
+    #[pymodule_export]
+    use crate::pickle::restore;
+    #[pymodule_export]
+    use crate::semaphore::NamedSemaphore;
+    #[pymodule_export]
+    use crate::shared_memory::{Lease, NamedSharedMemory};
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::lifetime::register(module)
+    }
+}

@@ -1,0 +1,103 @@
+//! The end of the interpreter: names that are due go, whatever still refers to their handles.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use nob_ipc::{Entry, fork_generation};
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyModule};
+
+use crate::blocking;
+use crate::error::raise;
+use crate::slot::GilCell;
+
+/// The entries of all handles that live, by address.
+static LIVE: GilCell<Option<HashMap<usize, Weak<Entry>>>> = GilCell::new(None);
+
+/// The fork generation for which `multiprocessing` was asked to call us.
+static WORKER: GilCell<u64> = GilCell::new(0);
+
+fn key(entry: &Arc<Entry>) -> usize {
+    Arc::as_ptr(entry).addr()
+}
+
+/// Remembers a handle that was opened.
+pub(crate) fn remember(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<()> {
+    LIVE.with(py, |live| {
+        live.get_or_insert_default().insert(key(entry), Arc::downgrade(entry));
+    });
+    attend_worker(py)
+}
+
+/// Forgets a handle that is gone.
+pub(crate) fn forget(py: Python<'_>, entry: &Arc<Entry>) {
+    LIVE.with(py, |live| live.as_mut().and_then(|live| live.remove(&key(entry))));
+}
+
+/// Removes the name if it is due; failures go to `sys.unraisablehook`.
+pub(crate) fn delete(py: Python<'_>, entry: &Entry) {
+    if let Err(error) = entry.delete() {
+        // An exception that is on its way must survive this one.
+        let pending = PyErr::take(py);
+        let subject = error.to_string().into_pyobject(py).ok();
+        raise(py, &error).write_unraisable(py, subject.as_deref());
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    }
+}
+
+/// Removes the names of all handles that are due, and leaves the handles usable.
+fn delete_all(py: Python<'_>) {
+    let entries: Vec<_> = LIVE
+        .with(py, |live| live.iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect());
+    for entry in entries {
+        delete(py, &entry);
+    }
+}
+
+/// Called by `atexit`, late: after what was registered since `nob.ipc` was imported.
+#[pyfunction]
+fn end(py: Python<'_>) {
+    delete_all(py);
+    blocking::end(py);
+}
+
+/// Called in a worker of `multiprocessing` that ends.
+#[pyfunction]
+fn end_worker(py: Python<'_>) {
+    delete_all(py);
+}
+
+/// Asks for a call at the end of the interpreter.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let end = pyo3::wrap_pyfunction!(end, module)?;
+    module.py().import("atexit")?.call_method1("register", (end,))?;
+    Ok(())
+}
+
+/// A forked worker of `multiprocessing` ends by `os._exit`, without `atexit`, but calls those who
+/// asked it to.
+fn attend_worker(py: Python<'_>) -> PyResult<()> {
+    let generation = fork_generation();
+    if generation == 1 || WORKER.with(py, |asked| *asked == generation) {
+        return Ok(());
+    }
+    let modules = py.import("sys")?.getattr("modules")?;
+    let modules = modules.cast::<PyDict>()?;
+    let (Some(process), Some(util)) =
+        (modules.get_item("multiprocessing.process")?, modules.get_item("multiprocessing.util")?)
+    else {
+        return Ok(());
+    };
+    if process.call_method0("parent_process")?.is_none() {
+        return Ok(());
+    }
+    let end = PyCFunction::new_closure(py, None, None, |arguments, _| end_worker(arguments.py()))?;
+    let options = PyDict::new(py);
+    // After everything else that asked.
+    options.set_item("exitpriority", -1_000_000)?;
+    util.getattr("Finalize")?.call((py.None(), end), Some(&options))?;
+    WORKER.with(py, |asked| *asked = generation);
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! `NamedMessageQueue`.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Received};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+
+use crate::blocking::{self, without_lock};
+use crate::convert::{self, Given, Timeout};
+use crate::error::{invalid_argument, raise};
+use crate::handle::{self, Handle};
+use crate::{notification, pickle};
+
+/// Buffers up to this size are kept for the next message.
+const KEPT: usize = 1 << 20;
+
+thread_local! {
+    /// The buffer of this thread's last message. It is taken out while it is used, since a signal
+    /// handler may receive, too.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A queue of messages that processes share by name.
+///
+/// The message with the highest priority is received first; within a priority, the first that was
+/// sent. `with mq:` closes on exit.
+///
+/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
+/// max_messages: int, capacity of a new queue; None: the system's default.
+/// max_message_size: int, bytes, of a new queue; None: the system's default.
+/// read, write: bool, the directions to open it for; at least one.
+/// handle_existence: Flags, what to do about a queue that exists, or does not.
+/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// mode: int, permission bits of a new queue, subject to the umask.
+///
+/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (EINVAL, EMFILE, ENOSPC: the
+/// text names the limit), InvalidArgument.
+/// Source: mq_overview(7), mq_open(3).
+#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+pub(crate) struct NamedMessageQueue {
+    handle: Handle<MessageQueue>,
+}
+
+#[pymethods]
+impl NamedMessageQueue {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, max_messages=None, max_message_size=None, read=True, write=True, \
+                          handle_existence=..., unlink_on_delete=None, *, \
+                          mode=0o600)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        NamedMessageQueue { handle: Handle::new() }
+    }
+
+    #[pyo3(signature = (
+        name,
+        max_messages = Given::NOTHING,
+        max_message_size = Given::NOTHING,
+        read = Given::NOTHING,
+        write = Given::NOTHING,
+        handle_existence = Given::NOTHING,
+        unlink_on_delete = Given::NOTHING,
+        *,
+        mode = Given::NOTHING,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        max_messages: Given<'_, '_>,
+        max_message_size: Given<'_, '_>,
+        read: Given<'_, '_>,
+        write: Given<'_, '_>,
+        handle_existence: Given<'_, '_>,
+        unlink_on_delete: Given<'_, '_>,
+        mode: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.handle.check_unset()?;
+        let existence = convert::existence(handle_existence, py)?;
+        let mut options = MessageQueue::options();
+        options.existence(existence);
+        if !max_messages.is_none() {
+            let count = convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?;
+            options.max_messages(convert::narrow(count)?);
+        }
+        if !max_message_size.is_none() {
+            let size = convert::bounded("max_message_size", max_message_size, 1, (1, i64::MAX))?;
+            options.max_message_size(convert::narrow(size)?);
+        }
+        let read = convert::switch("read", read, true)?;
+        let write = convert::switch("write", write, true)?;
+        options.direction(match (read, write) {
+            (true, true) => Direction::Both,
+            (true, false) => Direction::Receive,
+            (false, true) => Direction::Send,
+            (false, false) => {
+                let message = "read and write are both False: a queue is opened for one at least";
+                return Err(invalid_argument(message.into()));
+            }
+        });
+        options.mode(convert::mode(mode)?);
+        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+            options.unlink_on_drop(unlink);
+        }
+        let name = convert::name(Kind::MessageQueue, name, existence)?;
+        let queue = without_lock(py, || options.open_named(&name));
+        let queue = queue.map_err(|error| raise(py, &error))?;
+        let entry = Arc::clone(queue.entry());
+        self.handle.open(py, queue, entry)
+    }
+
+    /// Send a message; False when the queue stayed full until the time was over.
+    ///
+    /// message: bytes-like, or str, which is sent as UTF-8. timeout: seconds, None waits for ever.
+    /// priority: int, 0 to 32767. Signal handlers run while it waits; what one raises comes out.
+    /// Raises ValueError for a message that is too long and for a closed handle,
+    /// io.UnsupportedOperation when opened with write=False, InvalidArgument. Nothing is sent then.
+    /// Source: mq_send(3), on the monotonic clock.
+    #[pyo3(
+        signature = (message, timeout = Given::NOTHING, priority = Given::NOTHING),
+        text_signature = "($self, message, timeout=None, priority=0)"
+    )]
+    fn send(
+        &self,
+        py: Python<'_>,
+        message: Given<'_, '_>,
+        timeout: Given<'_, '_>,
+        priority: Given<'_, '_>,
+    ) -> PyResult<bool> {
+        let timeout = convert::timeout(timeout)?;
+        let most = i64::from(MessageQueue::MAX_PRIORITY);
+        let priority = convert::narrow(convert::bounded("priority", priority, 0, (0, most))?)?;
+        with_bytes(message, |bytes| {
+            let sent = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority))?;
+            if sent.map_err(|error| raise(py, &error))? {
+                return Ok(true);
+            }
+            self.wait(py, timeout, |queue, deadline| queue.send_until(bytes, priority, deadline))
+        })
+    }
+
+    /// Receive a message and its priority; None when the queue stayed empty until the time was over.
+    ///
+    /// timeout: seconds, None waits for ever. Signal handlers run while it waits; what one raises
+    /// comes out, and then nothing was taken.
+    /// Raises ValueError when the handle is or gets closed, io.UnsupportedOperation when opened with
+    /// read=False, InvalidArgument. Source: mq_receive(3), on the monotonic clock.
+    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
+    fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, u32)>> {
+        let timeout = convert::timeout(timeout)?;
+        let size = self.max_message_size(py)?;
+        let mut buffer = BUFFER.take();
+        if buffer.len() < size {
+            buffer.resize(size, 0);
+        }
+        let received = self.receive_into(py, &mut buffer, timeout);
+        let message = received.map(|received| {
+            received.map(|Received { length, priority }| {
+                (PyBytes::new(py, &buffer[..length]), priority)
+            })
+        });
+        if buffer.len() <= KEPT {
+            BUFFER.set(buffer);
+        }
+        message
+    }
+
+    /// How many messages are in the queue at this moment (int; mq_getattr(3)).
+    #[getter]
+    fn current_messages(&self, py: Python<'_>) -> PyResult<usize> {
+        let current = self.handle.slot.with(py, MessageQueue::current_messages)?;
+        current.map_err(|error| raise(py, &error))
+    }
+
+    /// How many messages the queue holds when it is full (int).
+    #[getter]
+    fn max_messages(&self, py: Python<'_>) -> PyResult<usize> {
+        self.handle.slot.with(py, MessageQueue::max_messages)
+    }
+
+    /// How many bytes a message may have (int).
+    #[getter]
+    fn max_message_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.handle.slot.with(py, MessageQueue::max_message_size)
+    }
+
+    /// Whether send and receive wait at all (bool; may be set).
+    ///
+    /// O_NONBLOCK of the open description, which forked children share. False: what would have to
+    /// wait returns False or None at once, whatever the timeout. Source: mq_setattr(3).
+    #[getter]
+    fn block(&self, py: Python<'_>) -> PyResult<bool> {
+        let blocking = self.handle.slot.with(py, MessageQueue::is_blocking)?;
+        blocking.map_err(|error| raise(py, &error))
+    }
+
+    #[setter]
+    fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+        let value = convert::switch("block", value, true)?;
+        let set = self.handle.slot.with(py, |queue| queue.set_blocking(value))?;
+        set.map_err(|error| raise(py, &error))
+    }
+
+    /// The descriptor, open as long as the handle is (int).
+    #[getter]
+    fn mqd(&self, py: Python<'_>) -> PyResult<i32> {
+        self.handle.slot.with(py, |queue| queue.as_fd().as_raw_fd())
+    }
+
+    /// Another name of mqd (int).
+    #[getter]
+    fn mdq(&self, py: Python<'_>) -> PyResult<i32> {
+        self.mqd(py)
+    }
+
+    /// The descriptor, open as long as the handle is; it can be polled (int).
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.mqd(py)
+    }
+
+    /// Ask to be told, once, when the queue goes from empty to non-empty.
+    ///
+    /// notification: a signal number; or (callable, argument), called in a new daemon thread; or None,
+    /// which withdraws the request. True: registered (or withdrawn); an earlier request of this
+    /// process is replaced. False: another process is registered.
+    /// Raises InvalidArgument, ValueError when the handle is closed. Source: mq_notify(3).
+    #[pyo3(
+        signature = (notification = Given::NOTHING),
+        text_signature = "($self, notification=None)"
+    )]
+    fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<bool> {
+        let Some(wanted) = notification.0.filter(|wanted| !wanted.is_none()) else {
+            let cancelled = self.handle.slot.with(py, MessageQueue::cancel_notification)?;
+            return cancelled.map(|()| true).map_err(|error| raise(py, &error));
+        };
+        if let Ok(pair) = wanted.cast::<PyTuple>() {
+            let Ok((function, argument)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+            else {
+                return Err(invalid_argument(format!(
+                    "notification must be (callable, argument), not a tuple of {}",
+                    pair.len()
+                )));
+            };
+            if !function.is_callable() {
+                let message = "notification must be (callable, argument), and the first of the two \
+                               cannot be called";
+                return Err(invalid_argument(message.into()));
+            }
+            let watch = self.handle.slot.with(py, MessageQueue::watch)?;
+            let Some(watch) = watch.map_err(|error| raise(py, &error))? else { return Ok(false) };
+            notification::start(py, watch, &function, &argument)?;
+            return Ok(true);
+        }
+        let signal = convert::bounded(
+            "notification",
+            notification,
+            0,
+            (1, i64::from(MessageQueue::MAX_SIGNAL)),
+        )?;
+        let signal = convert::narrow(signal)?;
+        let registered = self.handle.slot.with(py, |queue| queue.notify_by_signal(signal))?;
+        registered.map_err(|error| raise(py, &error))
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().handle.slot.with(slf.py(), |_| ())?;
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Given<'_, '_>,
+        exc: Given<'_, '_>,
+        traceback: Given<'_, '_>,
+    ) {
+        self.handle.slot.close(py);
+    }
+
+    /// The name, with its leading slash (str).
+    #[getter]
+    fn name(&self) -> PyResult<String> {
+        self.handle.name()
+    }
+
+    /// Whether this handle linked to a queue that existed; False: it created it (bool).
+    #[getter]
+    fn linked_existing_object(&self) -> PyResult<bool> {
+        Ok(!self.handle.entry()?.created())
+    }
+
+    /// Whether deletion of the handle removes the name (bool; may be set).
+    #[getter]
+    fn unlink_on_delete(&self) -> PyResult<bool> {
+        Ok(self.handle.entry()?.unlink_on_drop())
+    }
+
+    #[setter]
+    fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
+        self.handle.set_unlink_on_delete(value)
+    }
+
+    /// Whether the handle is closed (bool).
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.handle.closed(py)
+    }
+
+    /// Give up this handle; never unlinks, and twice is fine.
+    ///
+    /// A wait of another thread on this handle ends with ValueError within half a second.
+    fn close(&self, py: Python<'_>) {
+        self.handle.slot.close(py);
+    }
+
+    /// Remove the name now; handles that are open go on working.
+    ///
+    /// Raises FileNotFoundError if it is gone or belongs to another queue now, PermissionError.
+    /// Source: mq_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.unlink(py)
+    }
+
+    /// Remove a name without opening what has it.
+    ///
+    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: mq_unlink(3).
+    #[classmethod]
+    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        handle::unlink_name(cls.py(), Kind::MessageQueue, name)
+    }
+
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(&self, py: Python<'_>) {
+        self.handle.delete(py);
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let kind = slf.get_type().name()?;
+        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
+    }
+
+    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let direction = slf.get().handle.slot.with(py, MessageQueue::direction)?;
+        let options = PyDict::new(py);
+        options.set_item("read", direction != Direction::Send)?;
+        options.set_item("write", direction != Direction::Receive)?;
+        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &options)
+    }
+}
+
+impl NamedMessageQueue {
+    fn receive_into(
+        &self,
+        py: Python<'_>,
+        buffer: &mut [u8],
+        timeout: Timeout,
+    ) -> PyResult<Option<Received>> {
+        let received = self.handle.slot.with(py, |queue| queue.try_receive(buffer))?;
+        let received = received.map_err(|error| raise(py, &error))?;
+        if received.is_some() {
+            return Ok(received);
+        }
+        self.wait(py, timeout, |queue, deadline| queue.receive_until(buffer, deadline))
+    }
+
+    /// Goes on after the first try has shown that it would have to wait.
+    #[cold]
+    fn wait<R: Default + Send>(
+        &self,
+        py: Python<'_>,
+        timeout: Timeout,
+        attempt: impl FnMut(&MessageQueue, Deadline) -> nob_ipc::Result<R> + Send,
+    ) -> PyResult<R> {
+        let deadline = timeout.deadline();
+        if deadline == Deadline::NOW {
+            return Ok(R::default());
+        }
+        blocking::wait(py, self.handle.slot.enter(py)?, deadline, attempt)
+    }
+}
+
+/// Works on the bytes of a message.
+fn with_bytes<R>(message: Given<'_, '_>, work: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+    let Some(message) = message.0 else {
+        return Err(invalid_argument("the message is missing".into()));
+    };
+    if let Ok(bytes) = message.cast::<PyBytes>() {
+        return work(bytes.as_bytes());
+    }
+    if let Ok(text) = message.cast::<PyString>() {
+        let Ok(text) = text.extract::<String>() else {
+            let message = "message must be a str that UTF-8 can express, or bytes";
+            return Err(invalid_argument(message.into()));
+        };
+        return work(text.as_bytes());
+    }
+    let Ok(buffer) = PyUntypedBuffer::get(&message) else {
+        let kind = message.get_type().name()?.to_string();
+        return Err(invalid_argument(format!("message must be bytes-like or str, not {kind}")));
+    };
+    if !buffer.is_c_contiguous() {
+        let message = "message must be contiguous: pass bytes(message) instead";
+        return Err(invalid_argument(message.into()));
+    }
+    if buffer.len_bytes() == 0 {
+        return work(&[]);
+    }
+    // SAFETY: the buffer is held, so its memory stays for its length while `work` runs. Its owner, a
+    // bytearray for example, may change the bytes meanwhile, from another thread or process; they are
+    // only handed to the kernel, which copies them as they are.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    work(bytes)
+}

@@ -1,0 +1,252 @@
+//! `NamedSemaphore`.
+
+use std::sync::Arc;
+
+use nob_ipc::{Deadline, Kind, Semaphore};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::blocking::{self, without_lock};
+use crate::convert::{self, Given, Timeout};
+use crate::error::{invalid_argument, raise};
+use crate::handle::{self, Handle};
+use crate::pickle;
+
+/// Releases of more permits than this give up the interpreter lock.
+const MANY: u32 = 1_000;
+
+/// A semaphore that processes share by name.
+///
+/// Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
+/// gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit; it
+/// does not close.
+///
+/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
+/// initial_value: int, 0 to 2147483647; ignored when linking.
+/// handle_existence: Flags, what to do about a semaphore that exists, or does not.
+/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// mode: int, permission bits of a new semaphore, subject to the umask.
+///
+/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError, InvalidArgument.
+/// Source: sem_overview(7), sem_open(3).
+#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+pub(crate) struct NamedSemaphore {
+    handle: Handle<Semaphore>,
+}
+
+#[pymethods]
+impl NamedSemaphore {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, initial_value=1, handle_existence=..., \
+                          unlink_on_delete=None, *, mode=0o600)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        NamedSemaphore { handle: Handle::new() }
+    }
+
+    #[pyo3(signature = (
+        name,
+        initial_value = Given::NOTHING,
+        handle_existence = Given::NOTHING,
+        unlink_on_delete = Given::NOTHING,
+        *,
+        mode = Given::NOTHING,
+    ))]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        initial_value: Given<'_, '_>,
+        handle_existence: Given<'_, '_>,
+        unlink_on_delete: Given<'_, '_>,
+        mode: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.handle.check_unset()?;
+        let existence = convert::existence(handle_existence, py)?;
+        let most = i64::from(Semaphore::MAX_VALUE);
+        let value = convert::bounded("initial_value", initial_value, 1, (0, most))?;
+        let mut options = Semaphore::options();
+        options.existence(existence).initial_value(convert::narrow(value)?);
+        options.mode(convert::mode(mode)?);
+        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+            options.unlink_on_drop(unlink);
+        }
+        let name = convert::name(Kind::Semaphore, name, existence)?;
+        let semaphore = without_lock(py, || options.open_named(&name));
+        let semaphore = semaphore.map_err(|error| raise(py, &error))?;
+        let entry = Arc::clone(semaphore.entry());
+        self.handle.open(py, semaphore, entry)
+    }
+
+    /// Take a permit; False when there was none in time.
+    ///
+    /// blocking: bool, False does not wait. timeout: seconds, None waits for ever; not together with
+    /// blocking=False. Signal handlers run while it waits; what one raises comes out.
+    /// Raises ValueError when the handle is or gets closed, InvalidArgument.
+    /// Source: sem_wait(3), on the monotonic clock.
+    #[pyo3(
+        signature = (blocking = Given::NOTHING, timeout = Given::NOTHING),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        blocking: Given<'_, '_>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<bool> {
+        let mut end = Timeout::Forever;
+        let mut waits = true;
+        if blocking.0.is_some() || timeout.0.is_some() {
+            waits = convert::switch("blocking", blocking, true)?;
+            end = convert::timeout(timeout)?;
+            if !waits && !timeout.is_none() {
+                let message = "blocking=False does not wait, so there is no place for a timeout";
+                return Err(invalid_argument(message.into()));
+            }
+        }
+        if self.handle.slot.with(py, Semaphore::try_acquire)? {
+            return Ok(true);
+        }
+        if waits { self.wait(py, end.deadline()) } else { Ok(false) }
+    }
+
+    /// Give permits back, and wake as many waiters.
+    ///
+    /// n: int, how many, at least 1.
+    /// Raises OverflowError, and changes nothing, if the value would pass 2147483647; only others that
+    /// release at that very moment can make it part of n. ValueError when the handle is closed.
+    /// Source: sem_post(3).
+    #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=1)")]
+    fn release(&self, py: Python<'_>, n: Given<'_, '_>) -> PyResult<()> {
+        if n.0.is_none() {
+            let released = self.handle.slot.with(py, Semaphore::release)?;
+            return released.map_err(|error| raise(py, &error));
+        }
+        let count = convert::bounded("n", n, 1, (1, i64::MAX))?;
+        // More than 32 bits would overflow as surely as the most that they hold.
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let released = if count > MANY {
+            let call = self.handle.slot.enter(py)?;
+            let semaphore = call.object(py)?;
+            without_lock(py, || semaphore.release_many(count))
+        } else {
+            self.handle.slot.with(py, |semaphore| semaphore.release_many(count))?
+        };
+        released.map_err(|error| raise(py, &error))
+    }
+
+    /// The number of permits at this moment, never negative (int; sem_getvalue(3)).
+    #[getter]
+    fn value(&self, py: Python<'_>) -> PyResult<u32> {
+        self.handle.slot.with(py, Semaphore::value)
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        if !this.handle.slot.with(py, Semaphore::try_acquire)? {
+            this.wait(py, Deadline::NEVER)?;
+        }
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Given<'_, '_>,
+        exc: Given<'_, '_>,
+        traceback: Given<'_, '_>,
+    ) -> PyResult<()> {
+        let released = self.handle.slot.with(py, Semaphore::release)?;
+        released.map_err(|error| raise(py, &error))
+    }
+
+    /// The name, with its leading slash (str).
+    #[getter]
+    fn name(&self) -> PyResult<String> {
+        self.handle.name()
+    }
+
+    /// Whether this handle linked to a semaphore that existed; False: it created it (bool).
+    #[getter]
+    fn linked_existing_object(&self) -> PyResult<bool> {
+        Ok(!self.handle.entry()?.created())
+    }
+
+    /// Another name of linked_existing_object (bool).
+    #[getter]
+    fn linked_existing_semaphore(&self) -> PyResult<bool> {
+        self.linked_existing_object()
+    }
+
+    /// Whether deletion of the handle removes the name (bool; may be set).
+    #[getter]
+    fn unlink_on_delete(&self) -> PyResult<bool> {
+        Ok(self.handle.entry()?.unlink_on_drop())
+    }
+
+    #[setter]
+    fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
+        self.handle.set_unlink_on_delete(value)
+    }
+
+    /// Whether the handle is closed (bool).
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.handle.closed(py)
+    }
+
+    /// Give up this handle; never unlinks, and twice is fine.
+    ///
+    /// A wait of another thread on this handle ends with ValueError within half a second.
+    fn close(&self, py: Python<'_>) {
+        self.handle.slot.close(py);
+    }
+
+    /// Remove the name now; handles that are open go on working.
+    ///
+    /// Raises FileNotFoundError if it is gone or belongs to another semaphore now, PermissionError.
+    /// Source: sem_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.unlink(py)
+    }
+
+    /// Remove a name without opening what has it.
+    ///
+    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: sem_unlink(3).
+    #[classmethod]
+    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        handle::unlink_name(cls.py(), Kind::Semaphore, name)
+    }
+
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(&self, py: Python<'_>) {
+        self.handle.delete(py);
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let kind = slf.get_type().name()?;
+        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
+    }
+
+    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().handle.slot.with(py, |_| ())?;
+        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &PyDict::new(py))
+    }
+}
+
+impl NamedSemaphore {
+    #[cold]
+    fn wait(&self, py: Python<'_>, deadline: Deadline) -> PyResult<bool> {
+        if deadline == Deadline::NOW {
+            return Ok(false);
+        }
+        blocking::wait(py, self.handle.slot.enter(py)?, deadline, Semaphore::acquire_until)
+    }
+}

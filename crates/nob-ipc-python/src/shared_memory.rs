@@ -1,0 +1,278 @@
+//! `NamedSharedMemory`, and the lease that its mappings hold.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nob_ipc::{Access, Kind, Reservation, SharedMemory};
+use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::blocking::in_steps;
+use crate::convert::{self, Given};
+use crate::error::{raise, unsupported_operation};
+use crate::handle::{self, Handle};
+use crate::pickle;
+use crate::slot::GilCell;
+
+/// A segment of memory that processes share by name.
+///
+/// `mmap` gives its bytes. `with shm:` closes on exit.
+///
+/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
+/// size: int, bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
+/// read_only: bool, opens for reading.
+/// handle_existence: Flags, what to do about a segment that exists, or does not.
+/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// mode: int, permission bits of a new segment, subject to the umask.
+/// reserve: bool, allocates the memory at creation and growth; False: at first touch, where want of
+/// memory is a bus error.
+///
+/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (ENOSPC), InvalidArgument.
+/// Source: shm_overview(7), shm_open(3).
+#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+pub(crate) struct NamedSharedMemory {
+    handle: Handle<SharedMemory>,
+    /// How many mappings of this handle live.
+    mappings: GilCell<usize>,
+}
+
+#[pymethods]
+impl NamedSharedMemory {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, size=0, read_only=False, \
+                          handle_existence=..., unlink_on_delete=None, *, \
+                          mode=0o600, reserve=True)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        NamedSharedMemory { handle: Handle::new(), mappings: GilCell::new(0) }
+    }
+
+    #[pyo3(signature = (
+        name,
+        size = Given::NOTHING,
+        read_only = Given::NOTHING,
+        handle_existence = Given::NOTHING,
+        unlink_on_delete = Given::NOTHING,
+        *,
+        mode = Given::NOTHING,
+        reserve = Given::NOTHING,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        size: Given<'_, '_>,
+        read_only: Given<'_, '_>,
+        handle_existence: Given<'_, '_>,
+        unlink_on_delete: Given<'_, '_>,
+        mode: Given<'_, '_>,
+        reserve: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.handle.check_unset()?;
+        let existence = convert::existence(handle_existence, py)?;
+        let mut options = SharedMemory::options();
+        options.existence(existence);
+        options.size(convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?);
+        if convert::switch("read_only", read_only, false)? {
+            options.access(Access::ReadOnly);
+        }
+        if !convert::switch("reserve", reserve, true)? {
+            options.reservation(Reservation::Sparse);
+        }
+        options.mode(convert::mode(mode)?);
+        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+            options.unlink_on_drop(unlink);
+        }
+        let name = convert::name(Kind::SharedMemory, name, existence)?;
+        let segment = in_steps(py, |attend| options.open_attended(&name, attend))?;
+        let entry = Arc::clone(segment.entry());
+        self.handle.open(py, segment, entry)
+    }
+
+    /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
+    #[getter]
+    fn size(&self, py: Python<'_>) -> PyResult<u64> {
+        self.handle.slot.with(py, SharedMemory::size)?.map_err(|error| raise(py, &error))
+    }
+
+    /// The descriptor, open as long as the handle is (int).
+    #[getter]
+    fn fd(&self, py: Python<'_>) -> PyResult<i32> {
+        self.handle.slot.with(py, |segment| segment.as_fd().as_raw_fd())
+    }
+
+    /// The descriptor, open as long as the handle is (int).
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.fd(py)
+    }
+
+    /// Whether the handle was opened for reading only (bool).
+    #[getter]
+    fn read_only(&self, py: Python<'_>) -> PyResult<bool> {
+        self.handle.slot.with(py, |segment| segment.access() == Access::ReadOnly)
+    }
+
+    /// Map all of it as it is now: an mmap.mmap of exactly .size bytes.
+    ///
+    /// Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it is
+    /// closed; closing the handle leaves the mapping alone.
+    /// Raises ValueError for size 0 and for a closed handle, OSError (ENOMEM). Source: mmap(2).
+    fn mmap<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let this = slf.get();
+        let size = this.size(py)?;
+        if size == 0 {
+            return Err(PyValueError::new_err(format!(
+                "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; its \
+                 creator may not be done: try again, or resize it",
+                this.handle.name()?
+            )));
+        }
+        let mapping = MAPPING.get_or_try_init(py, || {
+            py.import("nob.ipc._mapping")?.getattr("Mapping").map(Bound::unbind)
+        })?;
+        let lease = Bound::new(py, Lease::new(slf))?;
+        mapping.bind(py).call1((this.fd(py)?, size, this.read_only(py)?, lease))
+    }
+
+    /// Change the size; new bytes read as zeros.
+    ///
+    /// size: int, bytes. Growing reserves the memory as the constructor does.
+    /// Raises BufferError for less while a mapping of this handle lives, io.UnsupportedOperation on a
+    /// read-only handle, OSError (ENOSPC), InvalidArgument, ValueError when closed: the size is as it
+    /// was then. Source: ftruncate(2), fallocate(2).
+    fn resize(&self, py: Python<'_>, size: Given<'_, '_>) -> PyResult<()> {
+        let size = convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?;
+        if self.read_only(py)? {
+            return Err(unsupported_operation(
+                "cannot resize the shared memory: the handle is read-only; open it for writing",
+            ));
+        }
+        if self.mappings.with(py, |count| *count > 0) && size < self.size(py)? {
+            return Err(PyBufferError::new_err(
+                "cannot make the shared memory smaller while a mapping of this handle lives: close \
+                 the mapping first",
+            ));
+        }
+        let call = self.handle.slot.enter(py)?;
+        let segment = call.object(py)?;
+        in_steps(py, |attend| segment.resize_attended(size, attend))
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().handle.slot.with(slf.py(), |_| ())?;
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Given<'_, '_>,
+        exc: Given<'_, '_>,
+        traceback: Given<'_, '_>,
+    ) {
+        self.handle.slot.close(py);
+    }
+
+    /// The name, with its leading slash (str).
+    #[getter]
+    fn name(&self) -> PyResult<String> {
+        self.handle.name()
+    }
+
+    /// Whether this handle linked to a segment that existed; False: it created it (bool).
+    #[getter]
+    fn linked_existing_object(&self) -> PyResult<bool> {
+        Ok(!self.handle.entry()?.created())
+    }
+
+    /// Whether deletion of the handle removes the name (bool; may be set).
+    #[getter]
+    fn unlink_on_delete(&self) -> PyResult<bool> {
+        Ok(self.handle.entry()?.unlink_on_drop())
+    }
+
+    #[setter]
+    fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
+        self.handle.set_unlink_on_delete(value)
+    }
+
+    /// Whether the handle is closed (bool).
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.handle.closed(py)
+    }
+
+    /// Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
+    fn close(&self, py: Python<'_>) {
+        self.handle.slot.close(py);
+    }
+
+    /// Remove the name now; handles and mappings that are open go on working.
+    ///
+    /// Raises FileNotFoundError if it is gone or belongs to another segment now, PermissionError.
+    /// Source: shm_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.unlink(py)
+    }
+
+    /// Remove a name without opening what has it.
+    ///
+    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: shm_unlink(3).
+    #[classmethod]
+    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        handle::unlink_name(cls.py(), Kind::SharedMemory, name)
+    }
+
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(&self, py: Python<'_>) {
+        self.handle.delete(py);
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let kind = slf.get_type().name()?;
+        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
+    }
+
+    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let options = PyDict::new(slf.py());
+        options.set_item("read_only", slf.get().read_only(slf.py())?)?;
+        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &options)
+    }
+}
+
+/// What a Mapping holds of its segment handle until it is closed.
+#[pyclass(module = "nob.ipc._native", frozen)]
+pub(crate) struct Lease {
+    segment: Py<NamedSharedMemory>,
+}
+
+impl Lease {
+    fn new(segment: &Bound<'_, NamedSharedMemory>) -> Lease {
+        segment.get().mappings.with(segment.py(), |count| *count += 1);
+        Lease { segment: segment.clone().unbind() }
+    }
+}
+
+#[pymethods]
+impl Lease {
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.segment)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        Python::attach(|py| self.segment.get().mappings.with(py, |count| *count -= 1));
+    }
+}

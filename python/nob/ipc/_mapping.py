@@ -1,0 +1,40 @@
+"""The mapping of a segment; imported when the first one is made."""
+
+from __future__ import annotations
+
+import io
+import mmap
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+if TYPE_CHECKING:
+    from nob.ipc._native import Lease
+
+
+class Mapping(mmap.mmap):
+    """The bytes of a segment: an mmap.mmap of exactly its size, and a context manager.
+
+    Made by NamedSharedMemory.mmap(). It keeps the handle that made it, and so the name, until it is
+    closed. While views of it are alive, close() raises BufferError and keeps both.
+    """
+
+    _lease: Lease | None
+
+    def __new__(cls, fileno: int, length: int, read_only: bool, lease: Lease) -> Self:
+        """Map length bytes of the descriptor; the lease is dropped by close()."""
+        access = mmap.ACCESS_READ if read_only else mmap.ACCESS_DEFAULT
+        self = super().__new__(cls, fileno, length, access=access)
+        self._lease = lease
+        return self
+
+    def close(self) -> None:
+        """Unmap the bytes and let go of the handle; BufferError while views are alive."""
+        super().close()
+        self._lease = None
+
+    def resize(self, newsize: int, /) -> NoReturn:
+        """Refuse: io.UnsupportedOperation; resize the segment, and map it anew."""
+        message = "a mapping cannot be resized: close it, resize the segment, and map it anew"
+        raise io.UnsupportedOperation(message)
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
