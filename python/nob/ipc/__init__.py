@@ -34,7 +34,7 @@ class _Signature:
         self._cls = cls
 
     def __get__(self, instance: object, owner: type) -> object:
-        if owner.__init__ is not self._cls.__init__:
+        if getattr(owner, "__init__") is not getattr(self._cls, "__init__"):  # noqa: B009
             # A subclass whose own __init__ says what it takes.
             raise AttributeError("__signature__")
         from nob.ipc import _signature
@@ -42,9 +42,9 @@ class _Signature:
         return _signature.of(self._cls.__name__)
 
 
-for _cls in (NamedSemaphore, NamedSharedMemory, NamedMessageQueue):
-    _cls.__signature__ = _Signature(_cls)
-del _cls
+for _class in (NamedSemaphore, NamedSharedMemory, NamedMessageQueue):
+    setattr(_class, "__signature__", _Signature(_class))  # noqa: B010
+del _class
 
 
 def __getattr__(name: str) -> object:

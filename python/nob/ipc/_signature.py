@@ -6,6 +6,7 @@ The text of a native signature has no place for a default that is a member of Fl
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from nob.ipc.flags import Flags
@@ -46,7 +47,7 @@ def _named_message_queue(
 ) -> None: ...
 
 
-_CONSTRUCTORS = {
+_CONSTRUCTORS: dict[str, Callable[..., None]] = {
     "NamedSemaphore": _named_semaphore,
     "NamedSharedMemory": _named_shared_memory,
     "NamedMessageQueue": _named_message_queue,
