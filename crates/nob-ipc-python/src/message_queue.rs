@@ -146,7 +146,7 @@ impl NamedMessageQueue {
         })
     }
 
-    /// Receive a message and its priority; None when the queue stayed empty until the time was over.
+    /// Receive a message and its priority; None when there was none in time.
     ///
     /// timeout: seconds, None waits for ever. Signal handlers run while it waits; what one raises
     /// comes out, and then nothing was taken.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 if TYPE_CHECKING:
     from nob.ipc._native import Lease
@@ -36,5 +36,5 @@ class Mapping(mmap.mmap):
         message = "a mapping cannot be resized: close it, resize the segment, and map it anew"
         raise io.UnsupportedOperation(message)
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -22,9 +22,9 @@ __all__ = [
 class NamedSemaphore:
     """A semaphore that processes share by name.
 
-    Its value is a number of permits: acquire takes one and waits while there is none, release gives
-    some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit; it does
-    not close.
+    Its value is a number of permits: acquire takes one and waits while there is none, release
+    gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit;
+    it does not close.
     """
 
     __signature__: ClassVar[Signature]
@@ -215,7 +215,7 @@ class NamedMessageQueue:
     def receive(
         self, timeout: SupportsFloat | SupportsIndex | None = None
     ) -> tuple[bytes, int] | None:
-        """Receive a message and its priority; None when the queue stayed empty until the time was over."""
+        """Receive a message and its priority; None when there was none in time."""
 
     @property
     def current_messages(self) -> int:
