@@ -11,7 +11,11 @@ use crate::sys::{self, Errno, Identity, OpenMode};
 /// Removes a name, whatever has it.
 pub(crate) fn remove(name: &Name) -> sys::Result<()> {
     match name.kind() {
-        Kind::Semaphore | Kind::SharedMemory => sys::unistd::unlink(&name.path()),
+        Kind::Semaphore | Kind::SharedMemory => {
+            // The errno of a sticky directory becomes the one that POSIX has, as in glibc.
+            let posix = |errno| if errno == Errno::PERM { Errno::ACCES } else { errno };
+            sys::unistd::unlink(&name.path()).map_err(posix)
+        }
         Kind::MessageQueue => sys::mqueue::unlink(name.as_c_str()),
     }
 }
