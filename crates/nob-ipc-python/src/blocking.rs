@@ -2,16 +2,34 @@
 //! on interruption run the signal handlers and go on with the same deadline.
 
 use std::cell::Cell;
+use std::ffi::{c_int, c_void};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Error, fork_generation};
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::error::raise;
 use crate::slot::Call;
+
+/// Why a wait ended without a result.
+pub(crate) enum Ended {
+    /// A signal handler raised; nothing was taken.
+    Raised(PyErr),
+    /// The handle was closed, or the system refused.
+    Failed(PyErr),
+}
+
+impl From<Ended> for PyErr {
+    fn from(ended: Ended) -> PyErr {
+        match ended {
+            Ended::Raised(error) | Ended::Failed(error) => error,
+        }
+    }
+}
 
 /// Waits on an object until it is served, its deadline passes, a signal handler raises, or the handle
 /// is closed.
@@ -20,19 +38,39 @@ pub(crate) fn wait<T: Sync, R: Send>(
     mut call: Call<'_, T>,
     deadline: Deadline,
     mut attempt: impl FnMut(&T, Deadline) -> nob_ipc::Result<R> + Send,
-) -> PyResult<R> {
+) -> Result<R, Ended> {
     let deadline = deadline.attentive();
     loop {
-        let object = call.object(py)?;
+        let object = call.object(py).map_err(Ended::Failed)?;
         match without_lock(py, || attempt(object, deadline)) {
             Err(error) if error.is_interrupted() => {
-                py.check_signals()?;
-                call.renew(py)?;
+                py.check_signals().map_err(Ended::Raised)?;
+                call.renew(py).map_err(Ended::Failed)?;
             }
             // What was taken is returned, whatever else has happened.
-            end => return end.map_err(|error| raise(py, &error)),
+            end => return end.map_err(|error| Ended::Failed(raise(py, &error))),
         }
     }
+}
+
+/// Lets an exception of a signal handler come out at the interpreter's next check: for a call that has
+/// something to return first.
+pub(crate) fn postpone(error: PyErr) {
+    let argument = Box::into_raw(Box::new(error));
+    // SAFETY: `come_out` takes the argument over. When the list of pending calls is full, it is
+    // taken back here.
+    if unsafe { ffi::Py_AddPendingCall(Some(come_out), argument.cast()) } != 0 {
+        // SAFETY: made by `Box::into_raw` above, and nobody else has it.
+        let error = unsafe { Box::from_raw(argument) };
+        Python::attach(|py| error.write_unraisable(py, None));
+    }
+}
+
+extern "C" fn come_out(argument: *mut c_void) -> c_int {
+    // SAFETY: made by `Box::into_raw` in `postpone`; the interpreter calls this once.
+    let error = unsafe { Box::from_raw(argument.cast::<PyErr>()) };
+    Python::attach(|py| error.restore(py));
+    -1
 }
 
 /// Makes a call that works in steps; signal handlers run between them.

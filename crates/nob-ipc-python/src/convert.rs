@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Existence, Kind, Name};
+use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Name};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
@@ -186,6 +186,11 @@ fn float_seconds(seconds: f64) -> Option<Timeout> {
 /// Permission bits.
 pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
     narrow(bounded("mode", value, 0o600, (0, 0o777))?)
+}
+
+/// The priority of a message.
+pub(crate) fn priority(value: Given<'_, '_>) -> PyResult<u32> {
+    narrow(bounded("priority", value, 0, (0, i64::from(MessageQueue::MAX_PRIORITY)))?)
 }
 
 /// A number whose bounds were checked.

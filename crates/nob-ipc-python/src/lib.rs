@@ -8,11 +8,13 @@
 
 use pyo3::prelude::*;
 
+mod asynchronous;
 mod blocking;
 mod convert;
 mod error;
 mod handle;
 mod lifetime;
+mod message;
 mod message_queue;
 mod notification;
 mod pickle;
@@ -22,6 +24,8 @@ mod slot;
 
 #[pymodule(gil_used = true)]
 mod _native {
+    #[pymodule_export]
+    use crate::asynchronous::{ready, seconds};
     #[pymodule_export]
     use crate::message_queue::NamedMessageQueue;
     #[pymodule_export]

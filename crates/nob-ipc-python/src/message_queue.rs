@@ -5,14 +5,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Received};
-use pyo3::buffer::PyUntypedBuffer;
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
-use crate::blocking::{self, without_lock};
+use crate::asynchronous::coroutine;
+use crate::blocking::{self, Ended, without_lock};
 use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
+use crate::message::Message;
 use crate::{notification, pickle};
 
 /// Buffers up to this size are kept for the next message.
@@ -135,15 +138,65 @@ impl NamedMessageQueue {
         priority: Given<'_, '_>,
     ) -> PyResult<bool> {
         let timeout = convert::timeout(timeout)?;
-        let most = i64::from(MessageQueue::MAX_PRIORITY);
-        let priority = convert::narrow(convert::bounded("priority", priority, 0, (0, most))?)?;
-        with_bytes(message, |bytes| {
-            let sent = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority))?;
-            if sent.map_err(|error| raise(py, &error))? {
-                return Ok(true);
+        let priority = convert::priority(priority)?;
+        let Some(message) = message.0 else {
+            return Err(invalid_argument("the message is missing".into()));
+        };
+        let message = Message::of(&message)?;
+        let bytes = message.bytes();
+        let sent = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority))?;
+        if sent.map_err(|error| raise(py, &error))? {
+            return Ok(true);
+        }
+        let attempt = |queue: &MessageQueue, end| queue.send_until(bytes, priority, end);
+        Ok(self.wait(py, timeout.deadline(), attempt)?)
+    }
+
+    /// Send messages, waiting while the queue is full; how many were sent in time.
+    ///
+    /// messages: iterable of bytes-like or str, all of which are checked before one is sent. timeout:
+    /// seconds for all of them, None waits for ever. priority: int, 0 to 32767, of all.
+    /// Once one has been sent it raises nothing: it returns how many were, and what a signal handler
+    /// raised comes out right after it. Before that, and for arguments, as send.
+    /// Source: mq_send(3), on the monotonic clock.
+    #[pyo3(
+        signature = (messages, timeout = Given::NOTHING, priority = Given::NOTHING),
+        text_signature = "($self, messages, timeout=None, priority=0)"
+    )]
+    fn send_many(
+        &self,
+        py: Python<'_>,
+        messages: &Bound<'_, PyAny>,
+        timeout: Given<'_, '_>,
+        priority: Given<'_, '_>,
+    ) -> PyResult<usize> {
+        let timeout = convert::timeout(timeout)?;
+        let priority = convert::priority(priority)?;
+        let messages = checked_messages(messages, self.max_message_size(py)?)?;
+        let deadline = timeout.deadline();
+        let mut sent = 0;
+        while let Some(message) = messages.get(sent) {
+            let bytes = message.bytes();
+            let attempt = |queue: &MessageQueue, end| queue.send_until(bytes, priority, end);
+            let at_once = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority));
+            let more = match at_once {
+                Ok(Ok(true)) => Ok(true),
+                Ok(Ok(false)) => self.wait(py, deadline, attempt),
+                Ok(Err(error)) => Err(Ended::Failed(raise(py, &error))),
+                Err(closed) => Err(Ended::Failed(closed)),
+            };
+            match more {
+                Ok(true) => sent += 1,
+                Err(ended) if sent == 0 => return Err(ended.into()),
+                Err(Ended::Raised(error)) => {
+                    blocking::postpone(error);
+                    break;
+                }
+                // The time is over; or the next call tells what is wrong.
+                Ok(false) | Err(Ended::Failed(_)) => break,
             }
-            self.wait(py, timeout, |queue, deadline| queue.send_until(bytes, priority, deadline))
-        })
+        }
+        Ok(sent)
     }
 
     /// Receive a message and its priority; None when there was none in time.
@@ -159,21 +212,95 @@ impl NamedMessageQueue {
         timeout: Given<'_, '_>,
     ) -> PyResult<Option<(Bound<'py, PyBytes>, u32)>> {
         let timeout = convert::timeout(timeout)?;
-        let size = self.max_message_size(py)?;
-        let mut buffer = BUFFER.take();
-        if buffer.len() < size {
-            buffer.resize(size, 0);
-        }
-        let received = self.receive_into(py, &mut buffer, timeout);
-        let message = received.map(|received| {
-            received.map(|Received { length, priority }| {
-                (PyBytes::new(py, &buffer[..length]), priority)
-            })
-        });
-        if buffer.len() <= KEPT {
-            BUFFER.set(buffer);
-        }
-        message
+        with_buffer(self.max_message_size(py)?, |buffer| {
+            let received = self.receive_into(py, buffer, timeout)?;
+            Ok(received.map(|received| message_of(py, buffer, received)))
+        })
+    }
+
+    /// Receive what is there, waiting for the first; a list of (message, priority).
+    ///
+    /// max_messages: int, at most so many; None: as many as the queue holds. timeout: seconds to wait
+    /// for the first, None waits for ever; the list is empty when the time was over.
+    /// Once one has been taken it raises nothing. Before that, and for arguments, as receive.
+    /// Source: mq_receive(3), on the monotonic clock.
+    #[pyo3(
+        signature = (max_messages = Given::NOTHING, timeout = Given::NOTHING),
+        text_signature = "($self, max_messages=None, timeout=None)"
+    )]
+    fn receive_many<'py>(
+        &self,
+        py: Python<'py>,
+        max_messages: Given<'_, '_>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let timeout = convert::timeout(timeout)?;
+        let most = if max_messages.is_none() {
+            self.max_messages(py)?
+        } else {
+            convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
+        };
+        with_buffer(self.max_message_size(py)?, |buffer| {
+            let messages = PyList::empty(py);
+            let mut next = self.receive_into(py, buffer, timeout)?;
+            while let Some(received) = next {
+                messages.append(message_of(py, buffer, received))?;
+                if messages.len() == most {
+                    break;
+                }
+                // What fails after the first is for the next call to tell.
+                let received = self.handle.slot.with(py, |queue| queue.try_receive(buffer));
+                next = received.ok().and_then(Result::ok).flatten();
+            }
+            Ok(messages)
+        })
+    }
+
+    fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyBytes>, u32)>> {
+        self.receive(py, Given::NOTHING)
+    }
+
+    /// Send a message in asyncio; awaits False when there was no room in time.
+    ///
+    /// Arguments and errors as send. Cancelled, it has sent nothing. Waits of one loop on one queue are
+    /// served in the order in which they came.
+    #[pyo3(
+        signature = (message, timeout = None, priority = None),
+        text_signature = "($self, message, timeout=None, priority=0)"
+    )]
+    fn send_async<'py>(
+        slf: &Bound<'py, Self>,
+        message: Bound<'py, PyAny>,
+        timeout: Option<Bound<'py, PyAny>>,
+        priority: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let priority = priority.map_or_else(|| 0_u32.into_bound_py_any(py), Ok)?;
+        coroutine(py, "send", (slf, message, timeout, priority))
+    }
+
+    /// Receive a message in asyncio; awaits None when there was none in time.
+    ///
+    /// Arguments and errors as receive. Cancelled, it has taken nothing. Waits of one loop on one queue
+    /// are served in the order in which they came.
+    #[pyo3(signature = (timeout = None))]
+    fn receive_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "receive", (slf, timeout))
+    }
+
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
+        slf.clone()
+    }
+
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "receive_next", (slf,))
     }
 
     /// How many messages are in the queue at this moment (int; mq_getattr(3)).
@@ -375,7 +502,8 @@ impl NamedMessageQueue {
         if received.is_some() {
             return Ok(received);
         }
-        self.wait(py, timeout, |queue, deadline| queue.receive_until(buffer, deadline))
+        let attempt = |queue: &MessageQueue, end| queue.receive_until(buffer, end);
+        Ok(self.wait(py, timeout.deadline(), attempt)?)
     }
 
     /// Goes on after the first try has shown that it would have to wait.
@@ -383,47 +511,63 @@ impl NamedMessageQueue {
     fn wait<R: Default + Send>(
         &self,
         py: Python<'_>,
-        timeout: Timeout,
+        deadline: Deadline,
         attempt: impl FnMut(&MessageQueue, Deadline) -> nob_ipc::Result<R> + Send,
-    ) -> PyResult<R> {
-        let deadline = timeout.deadline();
+    ) -> Result<R, Ended> {
         if deadline == Deadline::NOW {
             return Ok(R::default());
         }
-        blocking::wait(py, self.handle.slot.enter(py)?, deadline, attempt)
+        let call = self.handle.slot.enter(py).map_err(Ended::Failed)?;
+        blocking::wait(py, call, deadline, attempt)
     }
 }
 
-/// Works on the bytes of a message.
-fn with_bytes<R>(message: Given<'_, '_>, work: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
-    let Some(message) = message.0 else {
-        return Err(invalid_argument("the message is missing".into()));
-    };
-    if let Ok(bytes) = message.cast::<PyBytes>() {
-        return work(bytes.as_bytes());
+/// Lends this thread's buffer, with room for `size` bytes.
+fn with_buffer<R>(size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = BUFFER.take();
+    if buffer.len() < size {
+        buffer.resize(size, 0);
     }
-    if let Ok(text) = message.cast::<PyString>() {
-        let Ok(text) = text.extract::<String>() else {
-            let message = "message must be a str that UTF-8 can express, or bytes";
-            return Err(invalid_argument(message.into()));
-        };
-        return work(text.as_bytes());
+    let result = work(&mut buffer);
+    if buffer.len() <= KEPT {
+        BUFFER.set(buffer);
     }
-    let Ok(buffer) = PyUntypedBuffer::get(&message) else {
-        let kind = message.get_type().name()?.to_string();
-        return Err(invalid_argument(format!("message must be bytes-like or str, not {kind}")));
+    result
+}
+
+fn message_of<'py>(
+    py: Python<'py>,
+    buffer: &[u8],
+    received: Received,
+) -> (Bound<'py, PyBytes>, u32) {
+    (PyBytes::new(py, &buffer[..received.length]), received.priority)
+}
+
+/// All messages, each of which fits into the queue.
+fn checked_messages<'py>(
+    messages: &Bound<'py, PyAny>,
+    max_message_size: usize,
+) -> PyResult<Vec<Message<'py>>> {
+    let Ok(iterator) = messages.try_iter() else {
+        let kind = messages.get_type().name()?.to_string();
+        let message = format!("messages must be an iterable of messages, not {kind}");
+        return Err(invalid_argument(message));
     };
-    if !buffer.is_c_contiguous() {
-        let message = "message must be contiguous: pass bytes(message) instead";
+    if messages.is_instance_of::<PyBytes>() || messages.is_instance_of::<PyString>() {
+        let message = "messages must be an iterable of messages, and not one: use send";
         return Err(invalid_argument(message.into()));
     }
-    if buffer.len_bytes() == 0 {
-        return work(&[]);
+    let mut checked = Vec::new();
+    for (index, message) in iterator.enumerate() {
+        let message = Message::of(&message?)?;
+        let length = message.bytes().len();
+        if length > max_message_size {
+            return Err(PyValueError::new_err(format!(
+                "message {index} has {length} bytes, and the queue takes {max_message_size} at the \
+                 most; nothing was sent"
+            )));
+        }
+        checked.push(message);
     }
-    // SAFETY: the buffer is held, so its memory stays for its length while `work` runs. Its owner, a
-    // bytearray for example, may change the bytes meanwhile, from another thread or process; they are
-    // only handed to the kernel, which copies them as they are.
-    let bytes =
-        unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
-    work(bytes)
+    Ok(checked)
 }

@@ -6,6 +6,7 @@ use nob_ipc::{Deadline, Kind, Semaphore};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
+use crate::asynchronous::coroutine;
 use crate::blocking::{self, without_lock};
 use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
@@ -137,6 +138,34 @@ impl NamedSemaphore {
         released.map_err(|error| raise(py, &error))
     }
 
+    /// Take a permit in asyncio; awaits False when there was none in time.
+    ///
+    /// timeout: seconds, None waits for ever. Cancelled, it has taken nothing. Waits of one loop on one
+    /// handle are served in the order in which they came. `async with sem:` acquires and releases.
+    /// Raises ValueError when the handle is or gets closed, InvalidArgument.
+    #[pyo3(signature = (timeout = None))]
+    fn acquire_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "acquire", (slf, timeout))
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "enter", (slf,))
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: Given<'_, '_>,
+        exc: Given<'_, '_>,
+        traceback: Given<'_, '_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "leave", (slf,))
+    }
+
     /// The number of permits at this moment, never negative (int; sem_getvalue(3)).
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u32> {
@@ -242,11 +271,16 @@ impl NamedSemaphore {
 }
 
 impl NamedSemaphore {
+    /// Looks at the semaphore; `None` when the handle is not open.
+    pub(crate) fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Semaphore) -> R) -> Option<R> {
+        self.handle.slot.with(py, look).ok()
+    }
+
     #[cold]
     fn wait(&self, py: Python<'_>, deadline: Deadline) -> PyResult<bool> {
         if deadline == Deadline::NOW {
             return Ok(false);
         }
-        blocking::wait(py, self.handle.slot.enter(py)?, deadline, Semaphore::acquire_until)
+        Ok(blocking::wait(py, self.handle.slot.enter(py)?, deadline, Semaphore::acquire_until)?)
     }
 }

@@ -1,5 +1,6 @@
 """The native module: the classes of nob.ipc, and what its Python side needs of it."""
 
+from collections.abc import Coroutine, Iterable
 from inspect import Signature
 from types import TracebackType
 from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, final
@@ -15,7 +16,9 @@ __all__ = [
     "NamedSemaphore",
     "NamedSharedMemory",
     "_Watch",
+    "_ready",
     "_restore",
+    "_seconds",
 ]
 
 @disjoint_base
@@ -47,6 +50,19 @@ class NamedSemaphore:
     def release(self, n: SupportsIndex = 1) -> None:
         """Give permits back, and wake as many waiters."""
 
+    def acquire_async(
+        self, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> Coroutine[Any, Any, bool]:
+        """Take a permit in asyncio; awaits False when there was none in time."""
+
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Coroutine[Any, Any, None]: ...
     @property
     def value(self) -> int:
         """The number of permits at this moment, never negative (int; sem_getvalue(3))."""
@@ -217,6 +233,38 @@ class NamedMessageQueue:
     ) -> tuple[bytes, int] | None:
         """Receive a message and its priority; None when there was none in time."""
 
+    def send_many(
+        self,
+        messages: Iterable[Buffer | str],
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> int:
+        """Send messages, waiting while the queue is full; how many were sent in time."""
+
+    def receive_many(
+        self,
+        max_messages: SupportsIndex | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+    ) -> list[tuple[bytes, int]]:
+        """Receive what is there, waiting for the first; a list of (message, priority)."""
+
+    def send_async(
+        self,
+        message: Buffer | str,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> Coroutine[Any, Any, bool]:
+        """Send a message in asyncio; awaits False when there was no room in time."""
+
+    def receive_async(
+        self, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> Coroutine[Any, Any, tuple[bytes, int] | None]:
+        """Receive a message in asyncio; awaits None when there was none in time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[bytes, int]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, tuple[bytes, int]]: ...
     @property
     def current_messages(self) -> int:
         """How many messages are in the queue at this moment (int; mq_getattr(3))."""
@@ -306,3 +354,9 @@ class _Watch:
 
 def _restore(base: type, cls: type, name: str, options: dict[str, Any]) -> Any:
     """Link a new handle of class `cls` to the object called `name`; what pickles call."""
+
+def _ready(semaphores: list[NamedSemaphore]) -> list[int]:
+    """Which of the semaphores have a permit, or are closed; what a look at them is."""
+
+def _seconds(timeout: object, /) -> float | None:
+    """A timeout as a float, None for ever; InvalidArgument for what is none."""

@@ -1,0 +1,63 @@
+//! The bytes of a message, whatever Python object holds them.
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::error::invalid_argument;
+
+/// A message that keeps its bytes where they are.
+pub(crate) enum Message<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    /// A `str`, as UTF-8.
+    Text(String),
+    Buffer(PyUntypedBuffer),
+}
+
+impl<'py> Message<'py> {
+    /// Takes anything bytes-like, or a `str`.
+    #[inline]
+    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        match value.cast::<PyBytes>() {
+            Ok(bytes) => Ok(Message::Bytes(bytes.clone())),
+            Err(_) => Message::of_other(value),
+        }
+    }
+
+    fn of_other(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        if let Ok(text) = value.cast::<PyString>() {
+            return text.extract().map(Message::Text).map_err(|_| {
+                let message = "message must be bytes-like, or a str that UTF-8 can express";
+                invalid_argument(message.into())
+            });
+        }
+        let Ok(buffer) = PyUntypedBuffer::get(value) else {
+            let kind = value.get_type().name()?.to_string();
+            let message = format!("message must be bytes-like or str, not {kind}");
+            return Err(invalid_argument(message));
+        };
+        if !buffer.is_c_contiguous() {
+            let message = "message must be contiguous: pass bytes(message) instead";
+            return Err(invalid_argument(message.into()));
+        }
+        Ok(Message::Buffer(buffer))
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Message::Bytes(bytes) => bytes.as_bytes(),
+            Message::Text(text) => text.as_bytes(),
+            Message::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
+            Message::Buffer(buffer) => {
+                // SAFETY: the buffer is held, so its memory stays for its length as long as `self`.
+                // Its owner, a bytearray for example, may change the bytes meanwhile, from another
+                // thread or process; they are only handed to the kernel, which copies them as they
+                // are.
+                unsafe {
+                    std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
+                }
+            }
+        }
+    }
+}
