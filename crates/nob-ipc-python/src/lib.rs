@@ -39,6 +39,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::lifetime::check_interpreter()?;
         crate::lifetime::register(module)
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use nob_ipc::{Entry, fork_generation};
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule};
 
@@ -14,7 +16,7 @@ use crate::slot::GilCell;
 /// The entries of all handles that live, by address.
 static LIVE: GilCell<Option<HashMap<usize, Weak<Entry>>>> = GilCell::new(None);
 
-/// The fork generation for which `multiprocessing` was asked to call us.
+/// The last fork generation in which it was seen whether this is a worker of `multiprocessing`.
 static WORKER: GilCell<u64> = GilCell::new(0);
 
 fn key(entry: &Arc<Entry>) -> usize {
@@ -76,11 +78,23 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
+/// Refuses to be imported outside of the main interpreter.
+pub(crate) fn check_interpreter() -> PyResult<()> {
+    // SAFETY: the lock is held while a module is imported, so there is a current interpreter.
+    let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if id == 0 {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "nob.ipc does not support subinterpreters: import it in the main interpreter only",
+    ))
+}
+
 /// A forked worker of `multiprocessing` ends by `os._exit`, without `atexit`, but calls those who
 /// asked it to.
 fn attend_worker(py: Python<'_>) -> PyResult<()> {
     let generation = fork_generation();
-    if generation == 1 || WORKER.with(py, |asked| *asked == generation) {
+    if WORKER.with(py, |asked| std::mem::replace(asked, generation) == generation) {
         return Ok(());
     }
     let modules = py.import("sys")?.getattr("modules")?;
@@ -98,6 +112,5 @@ fn attend_worker(py: Python<'_>) -> PyResult<()> {
     // After everything else that asked.
     options.set_item("exitpriority", -1_000_000)?;
     util.getattr("Finalize")?.call((py.None(), end), Some(&options))?;
-    WORKER.with(py, |asked| *asked = generation);
     Ok(())
 }

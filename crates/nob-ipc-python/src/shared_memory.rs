@@ -127,19 +127,33 @@ impl NamedSharedMemory {
         static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         let this = slf.get();
-        let size = this.size(py)?;
-        if size == 0 {
-            return Err(PyValueError::new_err(format!(
-                "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; its \
-                 creator may not be done: try again, or resize it",
-                this.handle.name()?
-            )));
-        }
         let mapping = MAPPING.get_or_try_init(py, || {
             py.import("nob.ipc._mapping")?.getattr("Mapping").map(Bound::unbind)
         })?;
-        let lease = Bound::new(py, Lease::new(slf))?;
-        mapping.bind(py).call1((this.fd(py)?, size, this.read_only(py)?, lease))
+        let access = if this.read_only(py)? {
+            let access = PyDict::new(py);
+            access.set_item("access", py.import("mmap")?.getattr("ACCESS_READ")?)?;
+            Some(access)
+        } else {
+            None
+        };
+        // Length 0 stands for the size that the file has then.
+        let made = mapping.bind(py).call((this.fd(py)?, 0), access.as_ref());
+        let made = match made {
+            Err(error) if this.size(py)? == 0 => {
+                let message = format!(
+                    "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; \
+                     its creator may not be done: try again, or resize it",
+                    this.handle.name()?
+                );
+                let refused = PyValueError::new_err(message);
+                refused.set_cause(py, Some(error));
+                return Err(refused);
+            }
+            made => made?,
+        };
+        made.setattr(pyo3::intern!(py, "_lease"), Bound::new(py, Lease::new(slf))?)?;
+        Ok(made)
     }
 
     /// Change the size; new bytes read as zeros.

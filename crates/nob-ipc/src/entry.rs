@@ -160,7 +160,12 @@ impl Entry {
             }
             Err(errno) => return Err(Error::from_errno(Operation::Unlink, &self.name, errno)),
         }
-        self.remove().map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))
+        self.remove().map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))?;
+        // There is nothing left for deletion to do.
+        if self.is_ours() {
+            self.deleted.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Does what dropping does, once: removes the name if [due](Entry::is_due). That it is gone,

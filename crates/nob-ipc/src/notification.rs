@@ -5,13 +5,13 @@
 //! registration of another handle is renewed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, Operation, Result};
 use crate::name::Name;
 use crate::sys::fork::PerProcess;
-use crate::sys::mqueue::{self, Cookie, Fate, Notify};
+use crate::sys::mqueue::{self, Fate, Notify};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OwnedFd};
 
 /// The registrations of this process, as far as they are known: one that has fired may still be
@@ -26,7 +26,7 @@ struct Registration {
 
 enum Way {
     Signal(i32),
-    Watch(Arc<Channel>),
+    Watch(Arc<OwnedFd>),
 }
 
 /// How many registrations are listed: while it is 0, closing asks nobody. A forked child inherits the
@@ -79,17 +79,14 @@ impl Drop for QueueFd {
         };
         let other = registration.queue.upgrade();
         match other.filter(|other| !Arc::ptr_eq(other, self.shared())) {
-            None => {
-                registry.remove(&self.identity);
-                LISTED.fetch_sub(1, Ordering::Relaxed);
-            }
+            None => forget(&mut registry, self.identity),
             Some(other) => {
                 let live = is_registered(self.as_fd(), other.as_fd());
                 self.fd = None;
-                if live {
-                    // If another process was quicker, the registration is lost as if it had been
-                    // replaced; a destructor has nobody to tell.
-                    let _ = register(other.as_fd(), &registration.way);
+                // If another process was quicker, the registration is lost as if it had been
+                // replaced.
+                if live && register(other.as_fd(), &registration.way).is_err() {
+                    forget(&mut registry, self.identity);
                 }
             }
         }
@@ -103,14 +100,18 @@ fn is_registered(closing: BorrowedFd<'_>, registered: BorrowedFd<'_>) -> bool {
         .map_or(true, |pid| pid == std::process::id())
 }
 
-fn register(queue: BorrowedFd<'_>, way: &Way) -> sys::Result<()> {
-    match way {
-        Way::Signal(signal) => mqueue::notify(queue, Some(Notify::Signal(*signal))),
-        Way::Watch(channel) => {
-            let cookie = channel.next_cookie();
-            mqueue::notify(queue, Some(Notify::Socket(channel.socket.as_fd(), &cookie)))
-        }
+fn forget(registry: &mut Registry, identity: Identity) {
+    if registry.remove(&identity).is_some() {
+        LISTED.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn register(queue: BorrowedFd<'_>, way: &Way) -> sys::Result<()> {
+    let how = match way {
+        Way::Signal(signal) => Notify::Signal(*signal),
+        Way::Watch(socket) => Notify::Socket(socket.as_fd()),
+    };
+    mqueue::notify(queue, Some(how))
 }
 
 /// Registers this process in place of an earlier request of its own; `false`: another process is
@@ -121,6 +122,7 @@ fn request(queue: &QueueFd, way: Way) -> sys::Result<bool> {
     if done == Err(Errno::BUSY) {
         // Withdraws a registration of this process alone; another's stays.
         mqueue::notify(queue.as_fd(), None)?;
+        forget(&mut registry, queue.identity);
         done = register(queue.as_fd(), &way);
     }
     match done {
@@ -141,44 +143,17 @@ pub(crate) fn request_signal(queue: &QueueFd, signal: i32) -> sys::Result<bool> 
 }
 
 pub(crate) fn request_watch(queue: &QueueFd, name: &Name) -> sys::Result<Option<Watch>> {
-    let channel =
-        Arc::new(Channel { socket: mqueue::notification_socket()?, registered: AtomicU64::new(0) });
+    let socket = Arc::new(mqueue::notification_socket()?);
     let identity = queue.identity;
-    let watched = request(queue, Way::Watch(Arc::clone(&channel)))?;
-    Ok(watched.then(|| Watch { channel, identity, name: name.clone() }))
+    let watched = request(queue, Way::Watch(Arc::clone(&socket)))?;
+    Ok(watched.then(|| Watch { socket, identity, name: name.clone() }))
 }
 
 pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
     let mut registry = registry();
     mqueue::notify(queue.as_fd(), None)?;
-    if registry.remove(&queue.identity).is_some() {
-        LISTED.fetch_sub(1, Ordering::Relaxed);
-    }
+    forget(&mut registry, queue.identity);
     Ok(())
-}
-
-/// What connects a registration with those who wait for it.
-#[derive(Debug)]
-struct Channel {
-    socket: OwnedFd,
-    /// How many times the kernel was asked: the last time counts.
-    registered: AtomicU64,
-}
-
-impl Channel {
-    /// A cookie that tells this registration from those before it.
-    fn next_cookie(&self) -> Cookie {
-        let number = self.registered.fetch_add(1, Ordering::AcqRel) + 1;
-        let mut cookie = Cookie::default();
-        cookie[..8].copy_from_slice(&number.to_ne_bytes());
-        cookie
-    }
-
-    /// Whether a cookie belongs to a registration that has been renewed since.
-    fn is_outdated(&self, cookie: &Cookie) -> bool {
-        let current = self.registered.load(Ordering::Acquire).to_ne_bytes();
-        cookie[..8] != current
-    }
 }
 
 /// A request for a notification that can be waited on; made by
@@ -200,7 +175,8 @@ impl Channel {
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    channel: Arc<Channel>,
+    /// Where the kernel says what became of the registration.
+    socket: Arc<OwnedFd>,
     identity: Identity,
     name: Name,
 }
@@ -214,14 +190,23 @@ impl Watch {
     /// What the system says when it cannot wait.
     pub fn wait(&self) -> Result<bool> {
         loop {
-            match mqueue::receive_cookie(self.channel.socket.as_fd()) {
-                Ok((_, Fate::Fired)) => return Ok(true),
-                Ok((cookie, Fate::Removed)) if self.channel.is_outdated(&cookie) => {}
-                Ok((_, Fate::Removed)) => return Ok(false),
+            match mqueue::receive_fate(self.socket.as_fd()) {
+                Ok(Fate::Fired) => return Ok(true),
+                // The registration that was removed may have been renewed: the list, which is
+                // locked meanwhile, knows.
+                Ok(Fate::Removed) if self.is_listed(&registry()) => {}
+                Ok(Fate::Removed) => return Ok(false),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::from_errno(Operation::Notify, &self.name, errno)),
             }
         }
+    }
+
+    fn is_listed(&self, registry: &Registry) -> bool {
+        registry.get(&self.identity).is_some_and(|registration| match &registration.way {
+            Way::Watch(socket) => Arc::ptr_eq(socket, &self.socket),
+            Way::Signal(_) => false,
+        })
     }
 }
 
@@ -231,18 +216,14 @@ impl Drop for Watch {
             return;
         }
         let mut registry = registry();
-        let own = registry.get(&self.identity).and_then(|registration| match &registration.way {
-            Way::Watch(channel) if Arc::ptr_eq(channel, &self.channel) => {
-                Some(registration.queue.upgrade())
-            }
-            _ => None,
-        });
-        let Some(queue) = own else { return };
+        if !self.is_listed(&registry) {
+            return;
+        }
+        let queue = registry.get(&self.identity).and_then(|listed| listed.queue.upgrade());
         if let Some(queue) = queue {
             // After it has fired there is nothing to withdraw, and a destructor has nobody to tell.
             let _ = mqueue::notify(queue.as_fd(), None);
         }
-        registry.remove(&self.identity);
-        LISTED.fetch_sub(1, Ordering::Relaxed);
+        forget(&mut registry, self.identity);
     }
 }

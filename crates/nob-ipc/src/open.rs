@@ -25,6 +25,11 @@ pub(crate) trait Opening {
     /// moment the name is visible; or checks as far as possible that it can be built.
     fn prepare(&mut self, name: &Name, existence: Existence) -> Result<()>;
 
+    /// Whether building it takes so much that it is worth a look first whether the name is free.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// Gives what [`prepare`](Opening::prepare) built the name; `None` if it is taken.
     fn publish(&mut self, name: &Name) -> Result<Option<Self::Handle>>;
 }
@@ -43,13 +48,18 @@ pub(crate) fn open<O: Opening>(
     loop {
         let mut handle = None;
         let outcome = match step {
-            Step::Look => look(name),
+            Step::Look if object.is_costly() => look(name),
+            Step::Look => Outcome::Missing,
             Step::Link => {
                 handle = object.link(name)?;
                 if handle.is_some() { Outcome::Done } else { Outcome::Missing }
             }
             Step::Prepare => {
-                object.prepare(name, existence)?;
+                if let Err(error) = object.prepare(name, existence) {
+                    // That the name is taken is the better answer to who wanted a free one.
+                    let taken = existence == Existence::Create && look(name) == Outcome::Taken;
+                    return Err(if taken { already_exists(name) } else { error });
+                }
                 prepared = true;
                 Outcome::Done
             }
@@ -75,14 +85,16 @@ pub(crate) fn open<O: Opening>(
                 contention.again(name)?;
                 step
             }
-            Next::AlreadyExists => {
-                return Err(Error::from_errno(Operation::Create, name, Errno::EXIST));
-            }
+            Next::AlreadyExists => return Err(already_exists(name)),
             Next::NotFound | Next::Finish => {
                 return Err(Error::from_errno(Operation::Link, name, Errno::NOENT));
             }
         };
     }
+}
+
+fn already_exists(name: &Name) -> Error {
+    Error::from_errno(Operation::Create, name, Errno::EXIST)
 }
 
 /// Counts how often others were in between.

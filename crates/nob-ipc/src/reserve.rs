@@ -15,7 +15,7 @@ use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode};
 /// A step takes tens of milliseconds at the most; under a storm of signals, which each end a step
 /// without effect, tens of microseconds.
 const LARGEST_STEP: u64 = 64 << 20;
-const SMALLEST_STEP: u64 = 256 << 10;
+pub(crate) const SMALLEST_STEP: u64 = 256 << 10;
 
 /// Memory is reserved by the page. A larger page only makes a roll-back keep a little more.
 const PAGE: u64 = 4096;

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import mmap
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from nob.ipc._native import Lease
+
+_close = mmap.mmap.close
 
 
 class Mapping(mmap.mmap):
@@ -17,18 +19,13 @@ class Mapping(mmap.mmap):
     closed. While views of it are alive, close() raises BufferError and keeps both.
     """
 
-    _lease: Lease | None
+    __slots__ = ("_lease",)
 
-    def __new__(cls, fileno: int, length: int, read_only: bool, lease: Lease) -> Self:
-        """Map length bytes of the descriptor; the lease is dropped by close()."""
-        access = mmap.ACCESS_READ if read_only else mmap.ACCESS_DEFAULT
-        self = super().__new__(cls, fileno, length, access=access)
-        self._lease = lease
-        return self
+    _lease: Lease | None
 
     def close(self) -> None:
         """Unmap the bytes and let go of the handle; BufferError while views are alive."""
-        super().close()
+        _close(self)
         self._lease = None
 
     def resize(self, newsize: int, /) -> NoReturn:

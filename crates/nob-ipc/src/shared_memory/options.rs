@@ -145,7 +145,8 @@ impl OpeningSegment<'_> {
         }
     }
 
-    fn handle(&self, name: &Name, file: OwnedFd, created: bool) -> Result<SharedMemory> {
+    /// The handle, and the size that the segment has.
+    fn handle(&self, name: &Name, file: OwnedFd, created: bool) -> Result<(SharedMemory, u64)> {
         let SharedMemoryOptions { access, reservation, unlink_on_drop, .. } = *self.options;
         let operation = if created { Operation::Create } else { Operation::Link };
         let stat = sys::stat::fstat(file.as_fd())
@@ -153,13 +154,12 @@ impl OpeningSegment<'_> {
         open::check_file(name, &stat)?;
         let due = unlink_on_drop.unwrap_or(created);
         let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
-        Ok(SharedMemory { file, access, reservation, entry })
+        Ok((SharedMemory { file, access, reservation, entry }, stat.size))
     }
 
     /// Grows a segment that was linked to, if it is smaller than asked for.
-    fn grow(&mut self, segment: &SharedMemory) -> Result<()> {
+    fn grow(&mut self, segment: &SharedMemory, size: u64) -> Result<()> {
         let wanted = self.options.size;
-        let size = segment.size()?;
         if wanted <= size {
             return Ok(());
         }
@@ -184,8 +184,8 @@ impl Opening for OpeningSegment<'_> {
     fn link(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
         match sys::fcntl::open(&name.path(), self.options.access.into()) {
             Ok(file) => {
-                let segment = self.handle(name, file, false)?;
-                self.grow(&segment)?;
+                let (segment, size) = self.handle(name, file, false)?;
+                self.grow(&segment, size)?;
                 Ok(Some(segment))
             }
             Err(Errno::NOENT) => Ok(None),
@@ -207,8 +207,13 @@ impl Opening for OpeningSegment<'_> {
             Stop::Failed(errno) if errno != Errno::FBIG => open::build_error(name, errno, size),
             stop => stop.into_error(Operation::Create, name, size),
         })?;
-        self.unnamed = Some(self.handle(name, file, true)?);
+        let (segment, _) = self.handle(name, file, true)?;
+        self.unnamed = Some(segment);
         Ok(())
+    }
+
+    fn is_costly(&self) -> bool {
+        self.options.size > reserve::SMALLEST_STEP
     }
 
     fn publish(&mut self, name: &Name) -> Result<Option<SharedMemory>> {

@@ -163,12 +163,12 @@ pub(crate) fn receive(
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Notify<'a> {
     Signal(i32),
-    /// The cookie arrives on this netlink socket, with the [`Fate`] in its last byte.
-    Socket(BorrowedFd<'a>, &'a Cookie),
+    /// The [`Fate`] arrives on this netlink socket, in the last byte of a cookie.
+    Socket(BorrowedFd<'a>),
 }
 
 /// What a registration sends through its socket (`NOTIFY_COOKIE_LEN` of Linux).
-pub(crate) type Cookie = [u8; 32];
+type Cookie = [u8; 32];
 
 /// What became of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +183,7 @@ pub(crate) enum Fate {
 pub(crate) fn notify(queue: BorrowedFd<'_>, how: Option<Notify<'_>>) -> Result<()> {
     // SAFETY: the structure is made of integers and a pointer, for which zero is a value.
     let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+    let cookie = Cookie::default();
     let pointer = match how {
         None => std::ptr::null(),
         Some(Notify::Signal(signal)) => {
@@ -190,7 +191,7 @@ pub(crate) fn notify(queue: BorrowedFd<'_>, how: Option<Notify<'_>>) -> Result<(
             event.sigev_signo = signal;
             &raw const event
         }
-        Some(Notify::Socket(socket, cookie)) => {
+        Some(Notify::Socket(socket)) => {
             event.sigev_notify = libc::SIGEV_THREAD;
             event.sigev_signo = socket.as_raw_fd();
             event.sigev_value.sival_ptr = cookie.as_ptr().cast_mut().cast();
@@ -212,19 +213,19 @@ pub(crate) fn notification_socket() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Waits for a cookie.
-pub(crate) fn receive_cookie(socket: BorrowedFd<'_>) -> Result<(Cookie, Fate)> {
+/// Waits until it is known what became of a registration.
+pub(crate) fn receive_fate(socket: BorrowedFd<'_>) -> Result<Fate> {
     const FIRED: u8 = 1;
-    let mut cookie: Cookie = [0; 32];
+    let mut cookie = Cookie::default();
     // SAFETY: `cookie` is writable for its length.
     let length = check(|| unsafe {
         libc::recv(socket.as_raw_fd(), cookie.as_mut_ptr().cast(), cookie.len(), 0)
     })?;
-    if usize::try_from(length) != Ok(cookie.len()) {
-        return Err(Errno::INVAL);
+    match (usize::try_from(length), cookie.last()) {
+        (Ok(32), Some(&FIRED)) => Ok(Fate::Fired),
+        (Ok(32), _) => Ok(Fate::Removed),
+        _ => Err(Errno::INVAL),
     }
-    let fate = if cookie[31] == FIRED { Fate::Fired } else { Fate::Removed };
-    Ok((cookie, fate))
 }
 
 /// The process that is registered for a notification, 0 for none; needs the right to receive. The
