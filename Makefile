@@ -8,60 +8,78 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+MANIFESTS := Cargo.toml Cargo.lock $(wildcard crates/*/Cargo.toml)
+PACKAGE_SOURCES := $(MANIFESTS) $(shell find crates/nob-ipc/src crates/nob-ipc-python/src -name '*.rs')
+
+# The binding is compiled against the interpreter that it is for, not against an older python3.
+export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
 
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The first interpreter that is new enough.
+# The first interpreter that is new enough and can make environments (Debian packs that separately).
 FIND_PYTHON := for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	if $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo $$python; exit; fi; done; \
-	echo 'nob.ipc needs Python 3.11 or newer; none was found as python3 or python3.11 to 3.14' >&2; exit 1
+	echo 'nob.ipc needs Python 3.11 or newer with the module venv (on Debian and Ubuntu: apt install' \
+	'python3-venv); none was found as python3 or python3.11 to python3.14' >&2; exit 1
 
 $(VENV)/stamp-tools: pyproject.toml
-	@echo '== tools into $(VENV)'
-	@python=$$($(FIND_PYTHON)) && $$python -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	@python=$$($(FIND_PYTHON)); echo "== $$python and the tools into $(VENV)"; $$python -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(PYTHON) -m pip install --quiet --group dev
 	@touch $@
 
-$(VENV)/stamp-package: $(VENV)/stamp-tools $(RUST_SOURCES)
+$(VENV)/stamp-package: $(VENV)/stamp-tools $(PACKAGE_SOURCES)
 	@echo '== the package into $(VENV)'
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --quiet
+	@PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV)/stamp-package ## two processes talk, exclude each other and share memory
+demo: $(VENV)/stamp-package ## processes talk, take turns and share memory
 	@$(PYTHON) examples/demo.py
 
 .PHONY: test
-test: test-rust test-python ## all tests, examples and documented code
+test: test-rust test-python ## all tests, examples and documented programs
 
 .PHONY: test-rust
 test-rust: ## the tests of the crates
 	@echo '== Rust: tests and doctests'
-	cargo test --quiet --workspace --exclude nob-ipc-python
+	@cargo test --quiet --locked --workspace --exclude nob-ipc-python
 
 .PHONY: test-python
 test-python: $(VENV)/stamp-package ## the tests of the Python package
 	@echo '== Python: stubs against the native module'
-	$(PYTHON) -m mypy.stubtest nob.ipc
+	@$(PYTHON) -m mypy.stubtest nob.ipc
 	@echo '== Python: tests'
-	$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest
 
 .PHONY: lint
 lint: $(VENV)/stamp-package ## formatting, lints, types
-	@echo '== Rust: formatting, lints, documentation'
-	cargo fmt --all --check
-	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	RUSTFLAGS='--cfg nob_ipc_unsupported' cargo check --quiet -p nob-ipc --target-dir target/unsupported
-	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps -p nob-ipc
-	@echo '== Python: formatting, lints, types'
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy
+	@echo '== Rust: formatting'
+	@cargo fmt --all --check
+	@echo '== Rust: lints'
+	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@echo '== Rust: what other platforms compile'
+	@RUSTFLAGS='--cfg nob_ipc_unsupported -D warnings' \
+		cargo check --quiet --locked -p nob-ipc --target-dir target/unsupported
+	@echo '== Rust: documentation'
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p nob-ipc
+	@echo '== Python: formatting'
+	@$(VENV)/bin/ruff format --quiet --check . || $(VENV)/bin/ruff format --diff .
+	@echo '== Python: lints'
+	@$(VENV)/bin/ruff check --quiet .
+	@echo '== Python: types'
+	@$(VENV)/bin/mypy
+
+.PHONY: bench
+bench: ## measure for six minutes, and write docs/benchmarks.md
+	@python=$$($(FIND_PYTHON)); $$python bench/run.py
+
+.PHONY: bench-quick
+bench-quick: ## measure for two minutes
+	@python=$$($(FIND_PYTHON)); $$python bench/run.py --quick
 
 .PHONY: clean
 clean: ## remove what was built

@@ -102,7 +102,7 @@ fn segment_create() -> Call {
 
 fn deadline_after() -> Call {
     Box::new(|| {
-        black_box(Deadline::after(black_box(Duration::from_millis(1500))));
+        black_box(Deadline::after(black_box(Duration::from_secs(2))));
     })
 }
 

@@ -1,0 +1,43 @@
+"""On what, and of what, the numbers are."""
+
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from harness.environments import clean_environment
+
+_VERSION = "from importlib.metadata import version; print(version({!r}))"
+
+
+def _version(python: Path, distribution: str) -> str:
+    done = subprocess.run(
+        [python, "-I", "-c", _VERSION.format(distribution)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=clean_environment(),
+    )
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return " ".join(line.split(":", 1)[1].split())
+    return platform.machine()
+
+
+def facts(pythons: dict[str, Path]) -> dict[str, str]:
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processors": f"{len(os.sched_getaffinity(0))}, {_processor()}",
+        "kernel": f"Linux {platform.release()}",
+        "libc": " ".join(platform.libc_ver()),
+        "Python": platform.python_version(),
+        "nob.ipc (ours)": _version(pythons["ours"], "nob.py"),
+        "posix_ipc": _version(pythons["posix_ipc"], "posix_ipc"),
+        "original nob.py": _version(pythons["original"], "nob.py"),
+    }

@@ -1,0 +1,32 @@
+"""`docs/benchmarks.md`: the prose of the template with the tables filled in."""
+
+import re
+from string import Template
+
+from harness.environments import BENCH
+from harness.results import Results
+from harness.tables import TABLES, Table
+
+TEMPLATE = BENCH / "benchmarks.md.in"
+
+
+def _bare(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _markdown(table: Table) -> str:
+    if not table.rows:
+        return "Not measured in this run.\n"
+    lines = [
+        "| " + " | ".join(map(_bare, table.columns)) + " |",
+        "|---|" + "---:|" * (len(table.columns) - 1),
+    ]
+    lines += ["| " + " | ".join(map(_bare, row)) + " |" for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def page(results: Results) -> str:
+    parts = {key: _markdown(make(results)) for key, make in TABLES.items()}
+    parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in results.facts.items())
+    text = Template(TEMPLATE.read_text()).substitute(parts)
+    return re.sub(r"\n{3,}", "\n\n", text)

@@ -1,0 +1,183 @@
+"""The results as tables of text: the console and the page show the same."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.cases import C_SPINNING, MULTIPROCESSING, ORIGINAL, OURS, POSIX_IPC, SPARSE, C
+from harness.results import Comparison, Result, Results, Timing
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def time_text(ns: float) -> str:
+    """Three significant digits and a unit."""
+    for unit, scale in (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)):
+        if ns < 999.5 * scale or unit == "s":
+            break
+    value = ns / scale
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f} {unit}"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit in ("KiB", "more"):
+        return f"{value:.0f}"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def value_text(comparison: Comparison) -> str:
+    return f"{_number(comparison.value.median, comparison.unit)} {comparison.unit}"
+
+
+def spread_text(comparison: Comparison) -> str:
+    low, high = comparison.value.low, comparison.value.high
+    if low == high:
+        return ""
+    return f"{_number(low, comparison.unit)} to {_number(high, comparison.unit)}"
+
+
+def target_text(comparison: Comparison) -> str:
+    if comparison.target is None:
+        return ""
+    return f"≤ {_number(comparison.target, comparison.unit)}"
+
+
+def verdict(comparison: Comparison) -> str:
+    return {None: "", True: "met", False: "missed"}[comparison.met]
+
+
+def _worst(title: str, results: Sequence[Result], number: int) -> Result:
+    """One row for many results: their largest value."""
+    values = [result.comparisons[number] for result in results]
+    return Result("", "", title, (), [max(values, key=lambda value: value.value.median)])
+
+
+def _with_targets(results: Results) -> list[Result]:
+    chosen = [result for result in results.results if result.group not in ("growth", "idle")]
+    if growth := results.group("growth"):
+        count = "many" if results.quick else "a million"
+        chosen.append(_worst(f"growth over {count} operations, the worst kind", growth, 0))
+        chosen.append(_worst("", growth, 1))
+    if idle := results.group("idle"):
+        chosen.append(_worst("five seconds of waiting, the worst kind", idle, 0))
+    return chosen
+
+
+def targets(results: Results) -> Table:
+    rows: list[list[str]] = []
+    for result in _with_targets(results):
+        title = result.title
+        for comparison in result.comparisons:
+            if comparison.target is None:
+                continue
+            ours = time_text(result.timings[0].ns.median) if result.timings else ""
+            cells = [comparison.against, value_text(comparison), spread_text(comparison)]
+            cells += [target_text(comparison), verdict(comparison)]
+            rows.append([title, ours if title else "", *cells])
+            title = ""  # said once
+    columns = ["operation", "ours", "against", "median", "p10 to p90", "target", "verdict"]
+    return Table("Targets", columns, rows)
+
+
+def _by_contestant(
+    title: str,
+    first: str,
+    results: Sequence[Result],
+    labels: Sequence[str],
+    text: Callable[[Timing], str],
+) -> Table:
+    def cell(result: Result, label: str) -> str:
+        timing = result.timing(label)
+        return text(timing) if timing else ""
+
+    present = [label for label in labels if any(result.timing(label) for result in results)]
+    rows = [[result.title, *(cell(result, label) for label in present)] for result in results]
+    return Table(title, [first, *present], rows)
+
+
+_LABELS = (OURS, SPARSE, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C, C_SPINNING)
+
+
+def times(results: Results) -> Table:
+    chosen = [*results.group("targets"), *results.group("import")]
+    return _by_contestant(
+        "Times (median)", "operation", chosen, _LABELS, lambda timing: time_text(timing.ns.median)
+    )
+
+
+def percentiles(results: Results) -> Table:
+    def text(timing: Timing) -> str:
+        if timing.p50 is None or timing.p99 is None:
+            return ""
+        return f"{time_text(timing.p50)} / {time_text(timing.p99)}"
+
+    chosen = [
+        result
+        for result in results.group("targets")
+        if any(timing.p50 is not None for timing in result.timings)
+    ]
+    return _by_contestant("Hand-over (p50 / p99)", "operation", chosen, _LABELS, text)
+
+
+def _sweep(title: str, first: str, group: str) -> Callable[[Results], Table]:
+    def table(results: Results) -> Table:
+        return _by_contestant(
+            title,
+            first,
+            results.group(group),
+            _LABELS,
+            lambda timing: time_text(timing.ns.median),
+        )
+
+    return table
+
+
+def crowds(results: Results) -> Table:
+    def text(timing: Timing) -> str:
+        used = "" if timing.processor_ns is None else f", {time_text(timing.processor_ns)}"
+        return f"{1e3 / timing.ns.median:.2f} M/s{used}"
+
+    return _by_contestant(
+        "Acquire and release by processes: how many in all, processor time of each",
+        "processes",
+        results.group("crowds"),
+        _LABELS,
+        text,
+    )
+
+
+def growth(results: Results) -> Table:
+    rows = [
+        [result.title, *(f"{it.value.median:+.0f}" for it in result.comparisons)]
+        for result in results.group("growth")
+    ]
+    columns = ["operations", "memory, KiB", "descriptors and mappings"]
+    return Table("Growth of a process", columns, rows)
+
+
+def idle(results: Results) -> Table:
+    return _by_contestant(
+        "Processor time of five seconds of waiting",
+        "waiting in",
+        results.group("idle"),
+        _LABELS,
+        lambda timing: time_text(timing.ns.median),
+    )
+
+
+TABLES: dict[str, Callable[[Results], Table]] = {
+    "targets": targets,
+    "times": times,
+    "percentiles": percentiles,
+    "messages": _sweep("mq.send(); mq.receive() by message size", "message", "messages"),
+    "segments": _sweep(
+        "A segment created, mapped, touched, unmapped, unlinked, by size", "segment", "segments"
+    ),
+    "crowds": crowds,
+    "growth": growth,
+    "idle": idle,
+}

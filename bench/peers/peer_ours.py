@@ -1,0 +1,25 @@
+"""The package of this project, with what only it has."""
+
+from collections.abc import Sequence
+
+import peer_nob
+
+from nob.ipc import Flags, NamedMessageQueue, NamedSharedMemory
+
+
+class Peer(peer_nob.Peer):
+    def create_sparse_segment(self, name: str, size: int) -> None:
+        shm = NamedSharedMemory(name, size, handle_existence=Flags.RAISE_IF_EXISTS, reserve=False)
+        memory = shm.mmap()
+        memory[0] = 1
+        memory.close()
+        shm.unlink()
+        shm.close()
+
+    def send_batch(self, queue: NamedMessageQueue, messages: Sequence[bytes]) -> None:
+        sent = queue.send_many(messages)
+        assert sent == len(messages), sent
+
+    def receive_batch(self, queue: NamedMessageQueue, count: int) -> None:
+        received = queue.receive_many(count)
+        assert len(received) == count, len(received)
