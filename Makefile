@@ -33,7 +33,8 @@ $(VENV)/stamp-tools: pyproject.toml
 
 $(VENV)/stamp-package: $(VENV)/stamp-tools $(PACKAGE_SOURCES)
 	@echo '== the package into $(VENV)'
-	@PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked \
+		>$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
 .PHONY: demo
@@ -67,7 +68,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@echo '== Rust: documentation'
 	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p nob-ipc
 	@echo '== Python: formatting'
-	@$(VENV)/bin/ruff format --quiet --check . || $(VENV)/bin/ruff format --diff .
+	@$(VENV)/bin/ruff format --quiet --check .
 	@echo '== Python: lints'
 	@$(VENV)/bin/ruff check --quiet .
 	@echo '== Python: types'

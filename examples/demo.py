@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -221,8 +222,14 @@ def until_created(name: str, creator: subprocess.Popen[str]) -> None:
 def program(file: str, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A program that runs beside this one; at the end of the block it is expected to end well."""
     command = [sys.executable, str(HERE / file), *arguments]
+    # Ctrl-C waits until there is a process that we can end.
+    pressed = threading.Event()
+    usual = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     process = subprocess.Popen(command, text=True, **options)
     try:
+        signal.signal(signal.SIGINT, usual)
+        if pressed.is_set():
+            raise KeyboardInterrupt
         yield process
         if process.wait(PATIENCE) != 0:
             raise DemoError(f"{file} {arguments[0]} ended with status {process.returncode}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import re
 from collections.abc import Iterator
 
 import pytest
-from support import KINDS, unique
+from support import KINDS, descriptors, made_by, unique
 
-OURS = re.compile(rf"nob-(test-{os.getpid()}-.*|[0-9a-f]{{32}})")
-"""Names that this run made, and random ones that the library makes."""
+TESTS = f"nob-test-{os.getpid()}-"
+"""How the names begin that this run makes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,15 +28,29 @@ def name() -> Iterator[str]:
 
 
 def _ours() -> set[str]:
-    """What tests and the library may have left in the directory of segments and semaphores."""
-    return {entry for entry in os.listdir("/dev/shm") if OURS.fullmatch(entry.removeprefix("sem."))}
+    """What this process has left in the directory of segments and semaphores.
+
+    Under names of the tests, or marked as its own: random names may be another program's.
+    """
+    named = {
+        entry for entry in os.listdir("/dev/shm") if entry.removeprefix("sem.").startswith(TESTS)
+    }
+    return named | made_by(os.getpid())
+
+
+def _open() -> set[str]:
+    """Our objects of which this process has a descriptor open, gone ones, too."""
+    return {f"{number}: {what}" for number, what in descriptors().items() if TESTS in what}
 
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind() -> Iterator[None]:
-    before = _ours()
+    before, opened = _ours(), _open()
     yield
     left = _ours() - before
     for entry in left:
         os.unlink(f"/dev/shm/{entry}")
     assert not left, f"the test left {sorted(left)} in /dev/shm"
+    if _open() - opened:
+        gc.collect()
+        assert not _open() - opened, f"the test left open {sorted(_open() - opened)}"

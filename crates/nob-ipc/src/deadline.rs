@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::sys::time::monotonic;
 
 /// How long an attentive wait goes on before it lets its caller look up.
-const ATTENTION: Duration = Duration::from_millis(250);
+const ATTENTION: Duration = Duration::from_millis(400);
 
 /// The moment at which a wait ends, on the monotonic clock: a step of the wall clock changes
 /// nothing.

@@ -74,12 +74,18 @@ pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received};
 mod notification;
 pub use notification::Watch;
 
+pub mod registry;
+
 mod interrupt;
 pub use interrupt::retry_on_interrupt;
 
+#[cfg(test)]
+mod faults;
 mod limits;
 mod mark;
 mod open;
+#[cfg(test)]
+mod properties;
 mod record;
 mod reserve;
 mod spin;

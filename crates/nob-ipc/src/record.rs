@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::mark;
+use crate::mark::{self, Mark};
 use crate::name::Name;
 use crate::sys::{self, Identity};
 
@@ -72,6 +72,20 @@ pub(crate) fn forget(identity: Identity) {
 fn path_of(identity: Identity) -> Option<PathBuf> {
     let Identity { device, inode } = identity;
     Some(sys::private::directory()?.join(format!("queue-{device:x}-{inode:x}")))
+}
+
+/// The mark and the name in a record, with its slash; `None` for what is no record.
+pub(crate) fn parse(text: &[u8]) -> Option<(Mark, &[u8])> {
+    let end = text.iter().position(|&byte| byte == b'\n')?;
+    let (mark, name) = (text.get(..end)?, text.get(end + 1..)?);
+    Some((std::str::from_utf8(mark).ok()?.parse().ok()?, name))
+}
+
+/// The identity of the queue whose final record has this file name.
+pub(crate) fn identity_of(file_name: &str) -> Option<Identity> {
+    let (device, inode) = file_name.strip_prefix("queue-")?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some(Identity { device: number(device)?, inode: number(inode)? })
 }
 
 /// The mark on the first line, the name on the second. Where it cannot be written there is none,

@@ -13,6 +13,7 @@
 //! else `unsupported` stands in: the crate builds, and every operation says that the platform
 //! lacks it. (`--cfg nob_ipc_unsupported` selects it on Linux too, to keep it compiling.)
 
+mod details;
 mod errno;
 #[cfg(test)]
 pub(crate) mod fault;
@@ -37,6 +38,7 @@ pub(crate) mod fault;
 )]
 mod os;
 
+pub(crate) use details::{Credentials, Details, Processes};
 pub(crate) use errno::{Errno, Result};
 pub(crate) use os::*;
 

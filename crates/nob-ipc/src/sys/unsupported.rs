@@ -86,6 +86,10 @@ pub(crate) mod unistd {
     pub(crate) fn write(fd: BorrowedFd<'_>, _: &[u8]) -> Result<usize> {
         match *fd.0 {}
     }
+
+    pub(crate) fn effective_user() -> u32 {
+        0
+    }
 }
 
 pub(crate) mod stat {
@@ -215,13 +219,8 @@ pub(crate) mod mqueue {
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum Notify<'a> {
         Signal(#[expect(dead_code, reason = "no call reads it here")] i32),
-        Socket(
-            #[expect(dead_code, reason = "no call reads it here")] BorrowedFd<'a>,
-            #[expect(dead_code, reason = "no call reads it here")] &'a Cookie,
-        ),
+        Socket(#[expect(dead_code, reason = "no call reads it here")] BorrowedFd<'a>),
     }
-
-    pub(crate) type Cookie = [u8; 32];
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[expect(dead_code, reason = "no call makes one here")]
@@ -238,7 +237,7 @@ pub(crate) mod mqueue {
         Err(Errno::NOSYS)
     }
 
-    pub(crate) fn receive_cookie(socket: BorrowedFd<'_>) -> Result<(Cookie, Fate)> {
+    pub(crate) fn receive_fate(socket: BorrowedFd<'_>) -> Result<Fate> {
         match *socket.0 {}
     }
 
@@ -358,5 +357,87 @@ pub(crate) mod fork {
         pub(crate) fn get(&'static self, make: impl FnOnce() -> T) -> &'static T {
             self.0.get_or_init(make)
         }
+    }
+}
+
+pub(crate) mod files {
+    use std::ffi::OsString;
+
+    use super::{BorrowedFd, CStr};
+    use crate::name::Kind;
+    use crate::sys::{Details, Errno, Result};
+
+    pub(crate) fn list() -> Result<Vec<(Kind, OsString)>> {
+        Err(Errno::NOSYS)
+    }
+
+    pub(crate) fn look(_: &CStr) -> Result<Details> {
+        Err(Errno::NOSYS)
+    }
+
+    pub(crate) fn look_at(fd: BorrowedFd<'_>) -> Result<Details> {
+        match *fd.0 {}
+    }
+
+    pub(crate) fn semaphore_value(fd: BorrowedFd<'_>) -> Result<u32> {
+        match *fd.0 {}
+    }
+}
+
+pub(crate) mod mqueue_fs {
+    use std::ffi::OsString;
+
+    use super::{CStr, Infallible};
+    use crate::sys::{Details, Errno, Result};
+
+    pub(crate) struct QueueDirectory(Infallible);
+
+    impl QueueDirectory {
+        pub(crate) fn open() -> Result<QueueDirectory> {
+            Err(Errno::NOSYS)
+        }
+
+        pub(crate) fn names(&self) -> Result<Vec<OsString>> {
+            match self.0 {}
+        }
+
+        pub(crate) fn device(&self) -> Result<u64> {
+            match self.0 {}
+        }
+
+        pub(crate) fn look(&self, _: &CStr) -> Result<Details> {
+            match self.0 {}
+        }
+    }
+
+    pub(crate) fn is_mounted() -> bool {
+        false
+    }
+}
+
+pub(crate) mod process {
+    use std::collections::HashSet;
+
+    use crate::sys::{Identity, Processes};
+
+    pub(crate) fn is_alive(_: u32, _: u64) -> Option<bool> {
+        None
+    }
+
+    pub(crate) fn scan(_: &HashSet<Identity>) -> Processes {
+        Processes { incomplete: true, ..Processes::default() }
+    }
+}
+
+pub(crate) mod records {
+    use std::ffi::OsStr;
+    use std::path::PathBuf;
+
+    pub(crate) fn os_str(_: &[u8]) -> &OsStr {
+        OsStr::new("")
+    }
+
+    pub(crate) fn directories() -> Vec<(PathBuf, u32)> {
+        Vec::new()
     }
 }

@@ -1,16 +1,21 @@
-//! Linux with glibc: one file for each C header, `proc` for what only Linux tells, and `private`
-//! for the user's own files.
+//! Linux with glibc: one file for each C header; `proc` and `process` for what only Linux tells;
+//! `files`, `mqueue_fs` and `records` for where objects and their records are; and `private` for the
+//! user's own files.
 
 mod conv;
 pub(crate) mod fcntl;
 mod fd;
+pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod mman;
 pub(crate) mod mqueue;
+pub(crate) mod mqueue_fs;
 pub(crate) mod poll;
 pub(crate) mod private;
 pub(crate) mod proc;
+pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod records;
 pub(crate) mod sched;
 pub(crate) mod semaphore;
 pub(crate) mod stat;

@@ -1,0 +1,376 @@
+//! The command line: each command with its help beside it. Parsing gives plain data.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nob_ipc::{Kind, Name};
+
+use crate::values;
+
+/// See, use, repair and watch named POSIX IPC: semaphores, shared memory, message queues.
+///
+/// The objects are the operating system's own, the same that C programs reach with sem_open, shm_open
+/// and mq_open. An object stays until it is removed or the machine ends, whoever made it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nob-ipc",
+    bin_name = "nob-ipc",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "A NAME may have its leading slash. An ADDRESS is a kind and a name: sem:/name, \
+                  shm:/name or mq:/name.\n\n\
+                  Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 it exists \
+                  (--exclusive),\n124 the time was over, 130 Ctrl-C.\n\n\
+                  Example: what is there, and who uses it?\n  nob-ipc ls"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List objects: what they hold, whose they are, who uses them
+    ///
+    /// STATUS is `in use` (a process holds it), `orphan` (its creator was due to remove it and is
+    /// dead), `unused` (nobody holds it and nobody is due to remove it), `awaited` (nobody holds it, but
+    /// its creator lives and will remove it) or `?` (not all processes may be looked at).
+    #[command(after_help = "Example: all queues, for a program\n  nob-ipc ls mq --json")]
+    Ls {
+        /// Only these kinds
+        #[arg(value_name = "KIND")]
+        kinds: Vec<KindWord>,
+        /// Print one array of JSON objects
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show all there is to know about one object
+    #[command(after_help = "Example:\n  nob-ipc show mq:/jobs")]
+    Show {
+        /// The object: sem:/name, shm:/name or mq:/name
+        #[arg(value_parser = values::address())]
+        address: Name,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Remove objects by name
+    ///
+    /// Processes that hold one go on using it; the name is free at once.
+    #[command(after_help = "Example:\n  nob-ipc rm mq:/jobs sem:/printer")]
+    Rm {
+        /// The objects: sem:/name, shm:/name or mq:/name
+        #[arg(value_parser = values::address(), value_name = "ADDRESS", required = true)]
+        addresses: Vec<Name>,
+        /// A missing object is no error
+        #[arg(long, short)]
+        force: bool,
+    },
+
+    /// Remove what dead processes left behind
+    ///
+    /// An object is removed only when its creator, who was due to remove it, is proven dead, and no
+    /// process that could hold it does. When in doubt it is left, and the reason is printed. Without
+    /// --yes nothing is removed: what would be is printed.
+    #[command(after_help = "Example: every night, what is a day old\n  \
+                            nob-ipc reap --older-than 1d --yes")]
+    Reap {
+        /// Do it, instead of saying what would be done
+        #[arg(long)]
+        yes: bool,
+        /// Only what has not changed for this long: 30s, 10m, 2h, 7d
+        #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+        older_than: Option<Duration>,
+        /// Also what nobody holds and nobody is due to remove; it may be meant to stay
+        #[arg(long, requires = "older_than")]
+        unused: bool,
+    },
+
+    /// Check limits, mounts, free space and permissions, and say what mends them
+    ///
+    /// The exit status is 0 also when something is found.
+    #[command(after_help = "Example: only what is likely to hurt\n  nob-ipc doctor | grep '^!'")]
+    Doctor {
+        /// Print one array of JSON objects
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Watch objects live in the terminal
+    ///
+    /// Keys: arrows or j and k move, s sorts, r reverses, / filters, Enter shows details, d removes
+    /// (and asks before), q quits.
+    #[command(after_help = "Example: twice a second\n  nob-ipc top --interval 0.5")]
+    Top {
+        /// Seconds between two looks
+        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
+        interval: Duration,
+    },
+
+    /// Use a semaphore: a number of permits that processes share
+    #[command(
+        after_help = "Example: at most four at once\n  nob-ipc sem run builds --create 4 -- make"
+    )]
+    #[command(subcommand)]
+    Sem(Sem),
+
+    /// Use shared memory: a segment of bytes that processes share
+    #[command(after_help = "Example: look at the first line\n  nob-ipc shm dump frame --length 16")]
+    #[command(subcommand)]
+    Shm(Shm),
+
+    /// Use a message queue: whole messages, the most urgent first
+    #[command(after_help = "Example:\n  nob-ipc mq send jobs 'paint the door' --priority 5")]
+    #[command(subcommand)]
+    Mq(Mq),
+
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  nob-ipc completions bash > \
+                            ~/.local/share/bash-completion/completions/nob-ipc")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindWord {
+    /// Semaphores
+    Sem,
+    /// Segments of shared memory
+    Shm,
+    /// Message queues
+    Mq,
+}
+
+impl From<KindWord> for Kind {
+    fn from(word: KindWord) -> Kind {
+        match word {
+            KindWord::Sem => Kind::Semaphore,
+            KindWord::Shm => Kind::SharedMemory,
+            KindWord::Mq => Kind::MessageQueue,
+        }
+    }
+}
+
+/// How an object is created.
+#[derive(Args, Debug)]
+pub struct Creation {
+    /// Permission bits, subject to the umask
+    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
+    pub mode: u32,
+    /// Fail with status 4 if it exists; otherwise one that exists is left as it is
+    #[arg(long)]
+    pub exclusive: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sem {
+    /// Create a semaphore, which stays until it is removed
+    #[command(after_help = "Example: three permits, for the group too\n  \
+                            nob-ipc sem create printers --value 3 --mode 660")]
+    Create {
+        #[arg(value_parser = values::name_of(Kind::Semaphore))]
+        name: Name,
+        /// How many permits there are at first
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        value: u32,
+        #[command(flatten)]
+        creation: Creation,
+    },
+
+    /// Take a permit, waiting for it if there is none
+    ///
+    /// It stays taken when this command ends: `sem post` gives it back.
+    #[command(after_help = "Example: go on only if it is free at once\n  \
+                            nob-ipc sem wait printer --timeout 0 || echo busy")]
+    Wait {
+        #[arg(value_parser = values::name_of(Kind::Semaphore))]
+        name: Name,
+        /// Wait this long at the most, then fail with status 124
+        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        timeout: Option<Duration>,
+    },
+
+    /// Give permits back
+    #[command(after_help = "Example:\n  nob-ipc sem post printer --count 2")]
+    Post {
+        #[arg(value_parser = values::name_of(Kind::Semaphore))]
+        name: Name,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1,
+              value_parser = clap::value_parser!(u32).range(1..))]
+        count: u32,
+    },
+
+    /// Print how many permits there are
+    #[command(after_help = "Example:\n  test \"$(nob-ipc sem value printer)\" -gt 0 && echo free")]
+    Value {
+        #[arg(value_parser = values::name_of(Kind::Semaphore))]
+        name: Name,
+    },
+
+    /// Take a permit, run a command, give the permit back
+    ///
+    /// The exit status is the command's (128 + N if signal N ended it). Signals that would end this
+    /// program are passed on to the command, and the permit is given back whatever ended it; only a
+    /// SIGKILL of this program itself leaves it taken.
+    #[command(after_help = "Example: at most four builds at once on this machine\n  \
+                            nob-ipc sem run builds --create 4 -- make")]
+    Run {
+        #[arg(value_parser = values::name_of(Kind::Semaphore))]
+        name: Name,
+        /// Create the semaphore with N permits if it is missing
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        create: Option<u32>,
+        /// Wait this long for a permit at the most, then fail with status 124
+        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        timeout: Option<Duration>,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Shm {
+    /// Create a segment, zeroed, which stays until it is removed
+    ///
+    /// Its memory is reserved at once.
+    #[command(after_help = "Example:\n  nob-ipc shm create frame 10MiB")]
+    Create {
+        #[arg(value_parser = values::name_of(Kind::SharedMemory))]
+        name: Name,
+        /// How large: 4096, 64K, 10MiB
+        #[arg(value_parser = values::size)]
+        size: u64,
+        #[command(flatten)]
+        creation: Creation,
+    },
+
+    /// Copy bytes of a segment to standard output
+    #[command(after_help = "Example: the second page, into a file\n  \
+                            nob-ipc shm read frame --offset 4K --length 4K > page")]
+    Read {
+        #[arg(value_parser = values::name_of(Kind::SharedMemory))]
+        name: Name,
+        #[command(flatten)]
+        range: Range,
+    },
+
+    /// Copy standard input into a segment
+    ///
+    /// What would go beyond its end is an error, and nothing is written then.
+    #[command(after_help = "Example:\n  printf hello | nob-ipc shm write frame --offset 100")]
+    Write {
+        #[arg(value_parser = values::name_of(Kind::SharedMemory))]
+        name: Name,
+        /// Where to begin
+        #[arg(long, value_name = "N", default_value = "0", value_parser = values::size)]
+        offset: u64,
+    },
+
+    /// Show bytes of a segment in hexadecimal and as text, as `hexdump -C` does
+    #[command(after_help = "Example:\n  nob-ipc shm dump frame --length 64")]
+    Dump {
+        #[arg(value_parser = values::name_of(Kind::SharedMemory))]
+        name: Name,
+        #[command(flatten)]
+        range: Range,
+    },
+
+    /// Change the size of a segment
+    ///
+    /// New bytes are zero. Making it smaller cuts bytes off under processes that use them.
+    #[command(after_help = "Example:\n  nob-ipc shm resize frame 20MiB")]
+    Resize {
+        #[arg(value_parser = values::name_of(Kind::SharedMemory))]
+        name: Name,
+        /// The new size: 4096, 64K, 10MiB
+        #[arg(value_parser = values::size)]
+        size: u64,
+    },
+}
+
+/// A part of a segment.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Range {
+    /// Where to begin
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::size)]
+    pub offset: u64,
+    /// How many bytes at the most; without it, to the end
+    #[arg(long, value_name = "N", value_parser = values::size)]
+    pub length: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mq {
+    /// Create a queue, which stays until it is removed
+    ///
+    /// Without sizes the system's defaults apply; `nob-ipc doctor` shows them and their limits.
+    #[command(after_help = "Example:\n  \
+                            nob-ipc mq create jobs --max-messages 5 --max-message-size 1K")]
+    Create {
+        #[arg(value_parser = values::name_of(Kind::MessageQueue))]
+        name: Name,
+        /// How many messages it holds
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        max_messages: Option<u64>,
+        /// How many bytes a message may have
+        #[arg(long, value_name = "N", value_parser = values::size)]
+        max_message_size: Option<u64>,
+        #[command(flatten)]
+        creation: Creation,
+    },
+
+    /// Send a message, waiting for room if the queue is full
+    ///
+    /// Without MESSAGE the whole standard input is one message.
+    #[command(after_help = "Example: a message for each line of a file\n  \
+                            nob-ipc mq send jobs --lines < jobs.txt")]
+    Send {
+        #[arg(value_parser = values::name_of(Kind::MessageQueue))]
+        name: Name,
+        /// The message
+        message: Option<OsString>,
+        /// More urgent messages are received first: 0 to 32767
+        #[arg(long, short, value_name = "P", default_value_t = 0,
+              value_parser = clap::value_parser!(u32).range(0..=32767))]
+        priority: u32,
+        /// Wait this long for room at the most, for each message, then fail with status 124
+        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        timeout: Option<Duration>,
+        /// Send each line of standard input, without its end, as one message
+        #[arg(long, conflicts_with = "message")]
+        lines: bool,
+    },
+
+    /// Receive a message, waiting for one if the queue is empty
+    ///
+    /// It is printed as it is; a newline follows on a terminal, and with --count or --follow. A message
+    /// that was taken but cannot be written is printed, escaped, on standard error, and is a failure.
+    #[command(after_help = "Example: work for ever\n  \
+                            nob-ipc mq receive jobs --follow | while read -r job; do echo \"$job\"; done")]
+    Receive {
+        #[arg(value_parser = values::name_of(Kind::MessageQueue))]
+        name: Name,
+        /// Wait this long for each message at the most, then fail with status 124
+        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        timeout: Option<Duration>,
+        /// Receive N messages
+        #[arg(long, value_name = "N", conflicts_with = "follow",
+              value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        /// Receive messages until something ends it
+        #[arg(long)]
+        follow: bool,
+        /// Print each message and its priority as one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

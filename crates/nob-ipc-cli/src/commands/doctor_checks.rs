@@ -1,0 +1,291 @@
+//! What `nob-ipc doctor` looks at.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::Uid;
+use nob_ipc::registry::{self, Coverage, Measure};
+use nob_ipc::{Kind, registry::Listing};
+
+use super::doctor::Check;
+use crate::text;
+
+/// All checks, those of a kind together.
+pub fn all() -> Vec<Check> {
+    let listing = registry::list(&[Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue]);
+    let listing = listing.as_ref();
+    let mut checks = shm();
+    checks.extend(marks());
+    checks.extend(memory_limit());
+    checks.extend(queue_limits(listing.ok()));
+    checks.push(queue_memory(listing.ok()));
+    checks.push(queue_mount());
+    checks.extend(process_limits());
+    checks.extend(removal_at_logout());
+    match listing {
+        Ok(listing) => checks.extend(visibility(listing)),
+        Err(error) => checks
+            .push(Check::fine("objects", "cannot be listed", &error.to_string()).hurts_if(true)),
+    }
+    checks
+}
+
+/// A file that holds one number.
+fn number(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// What is mounted at a place: the type and the options of the last mount there.
+fn mount_at(place: &str) -> Option<(String, String)> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let fields = |line: &str| -> Option<(String, String)> {
+        let mut fields = line.split(' ').skip(1);
+        (fields.next()? == place)
+            .then(|| Some((fields.next()?.to_string(), fields.next()?.to_string())))?
+    };
+    mounts.lines().rev().find_map(fields)
+}
+
+/// `/dev/shm`: there, a tmpfs, writable for all, and with room.
+fn shm() -> Vec<Check> {
+    const MOUNT: &str = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm";
+    let mounted = mount_at("/dev/shm");
+    let kind = mounted.as_ref().map_or("not mounted", |(kind, _)| kind);
+    let mut checks = vec![
+        Check::fine("/dev/shm", kind, "semaphores and segments live here; it has to be a tmpfs")
+            .hurts_if(kind != "tmpfs")
+            .mended_by(MOUNT),
+    ];
+    let Ok(metadata) = fs::metadata("/dev/shm") else { return checks };
+    let mode = metadata.mode() & 0o7777;
+    let read_only =
+        mounted.is_some_and(|(_, options)| options.split(',').any(|option| option == "ro"));
+    checks.push(
+        Check::fine(
+            "/dev/shm mode",
+            format!("{mode:o}{}", if read_only { ", read-only" } else { "" }),
+            "with 1777 every user can create objects and remove only the own",
+        )
+        .hurts_if(mode != 0o1777 || read_only)
+        .mended_by("mount -o remount,rw,mode=1777 /dev/shm"),
+    );
+    let Ok(room) = statvfs("/dev/shm") else { return checks };
+    let (total, free) =
+        (room.blocks() * room.fragment_size(), room.blocks_available() * room.fragment_size());
+    // What container engines give, and too little for many programs.
+    let small = total <= 64 << 20;
+    let full = free < total / 10;
+    checks.push(
+        Check::fine(
+            "/dev/shm room",
+            format!("{} of {} free", text::size(free), text::size(total)),
+            "all segments together; a container gets 64 MiB unless told otherwise (--shm-size=1g)",
+        )
+        .hurts_if(small || full)
+        .mended_by("mount -o remount,size=1G /dev/shm"),
+    );
+    if room.files() > 0 {
+        checks.push(
+            Check::fine(
+                "/dev/shm files",
+                format!("{} of {} free", room.files_available(), room.files()),
+                "each semaphore and each segment takes one",
+            )
+            .hurts_if(room.files_available() < room.files() / 10)
+            .mended_by("mount -o remount,nr_inodes=1000000 /dev/shm"),
+        );
+    }
+    checks
+}
+
+fn marks() -> Option<Check> {
+    fs::metadata("/dev/shm").ok()?;
+    let kept = registry::marks_are_kept();
+    let value = if kept { "kept" } else { "not kept" };
+    let meaning = "the mark on a semaphore or segment tells whether a dead process left it; tmpfs \
+                   keeps it since Linux 6.6";
+    Some(Check::fine("creator's marks", value, meaning).hurts_if(!kept))
+}
+
+/// Shared memory counts as memory of the control group that first touches it.
+fn memory_limit() -> Option<Check> {
+    let path = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = path.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let limit = number(&format!("/sys/fs/cgroup{}/memory.max", group.trim_end_matches('/')))?;
+    let room = statvfs("/dev/shm").ok()?;
+    let total = room.blocks() * room.fragment_size();
+    Some(
+        Check::fine(
+            "memory of the container",
+            text::size(limit),
+            "shared memory counts, too: a segment larger than this is the end of its process, even \
+             if /dev/shm has room",
+        )
+        .hurts_if(limit < total)
+        .mended_by(format!("mount -o remount,size={limit} /dev/shm")),
+    )
+}
+
+fn queue_limits(listing: Option<&Listing>) -> Vec<Check> {
+    let limit = |name: &str| number(&format!("/proc/sys/fs/mqueue/{name}"));
+    let mut checks = Vec::new();
+    for (check, name, meaning, raised) in [
+        ("messages in a queue", "msg_max", "how many a queue may hold, but for root", 1000),
+        ("size of a message", "msgsize_max", "how many bytes one may have, but for root", 65_536),
+    ] {
+        if let Some(value) = limit(name) {
+            checks.push(
+                Check::fine(check, value.to_string(), meaning)
+                    .mended_by(format!("sysctl fs.mqueue.{name}={raised}")),
+            );
+        }
+    }
+    if let (Some(messages), Some(size)) = (limit("msg_default"), limit("msgsize_default")) {
+        checks.push(
+            Check::fine(
+                "size of a queue",
+                format!("{messages} messages of {size} bytes"),
+                "what a queue gets whose creator does not say",
+            )
+            .mended_by("sysctl fs.mqueue.msg_default=10 fs.mqueue.msgsize_default=8192"),
+        );
+    }
+    if let Some(limit) = limit("queues_max") {
+        let queues = listing.filter(|listing| listing.queues == Coverage::All).map(|listing| {
+            let objects = listing.objects.iter();
+            objects.filter(|object| object.kind() == Kind::MessageQueue).count() as u64
+        });
+        let value = match queues {
+            Some(queues) => format!("{queues} of {limit}"),
+            None => format!("at most {limit}"),
+        };
+        checks.push(
+            Check::fine("queues", value, "how many there may be of all users")
+                .hurts_if(queues.is_some_and(|queues| queues + limit / 10 >= limit))
+                .mended_by(format!("sysctl fs.mqueue.queues_max={}", limit.saturating_mul(4))),
+        );
+    }
+    checks
+}
+
+/// What the kernel charges for a queue, besides its messages' bytes.
+const MESSAGE_OVERHEAD: u64 = 96;
+
+fn queue_memory(listing: Option<&Listing>) -> Check {
+    const MEANING: &str = "what all queues of this user may take; one of the default size takes some \
+                           80 KiB";
+    let check = "memory of queues";
+    let mend =
+        "ulimit -q unlimited (as root), or in /etc/security/limits.conf: * - msgqueue unlimited";
+    let Ok((limit, _)) = getrlimit(Resource::RLIMIT_MSGQUEUE) else {
+        return Check::fine(check, "unknown", MEANING);
+    };
+    if limit == RLIM_INFINITY {
+        return Check::fine(check, "without bound", MEANING);
+    }
+    let user = Uid::effective().as_raw();
+    let taken: u64 = listing.map_or(0, |listing| {
+        let own = listing.objects.iter().filter(|object| object.owner() == user);
+        own.filter_map(|object| match object.measure() {
+            Measure::Depth(depth) => depth,
+            _ => None,
+        })
+        .map(|depth| depth.max_messages.saturating_mul(depth.max_message_size + MESSAGE_OVERHEAD))
+        .sum()
+    });
+    let value = format!("about {} of {} taken", text::size(taken), text::size(limit));
+    Check::fine(check, value, MEANING)
+        .hurts_if(limit.saturating_sub(taken) < 10 * (8192 + MESSAGE_OVERHEAD))
+        .mended_by(mend)
+}
+
+fn queue_mount() -> Check {
+    let mounted = registry::queues_are_mounted();
+    let value = if mounted { "mounted" } else { "not mounted" };
+    let meaning = "without it only root can list queues; using them is possible all the same";
+    Check::fine("/dev/mqueue", value, meaning)
+        .hurts_if(!mounted && !Uid::effective().is_root())
+        .mended_by("mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue")
+}
+
+fn process_limits() -> Vec<Check> {
+    let words = |limit: u64| {
+        if limit == RLIM_INFINITY { "without bound".to_string() } else { limit.to_string() }
+    };
+    let mut checks = Vec::new();
+    if let Ok((limit, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        checks.push(
+            Check::fine("descriptors", words(limit), "each open segment and queue takes one")
+                .hurts_if(limit < 256)
+                .mended_by(format!("ulimit -n {}", words(hard))),
+        );
+    }
+    if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_FSIZE) {
+        checks.push(
+            Check::fine("size of a file", words(limit), "no segment can be larger")
+                .hurts_if(limit != RLIM_INFINITY)
+                .mended_by("ulimit -f unlimited"),
+        );
+    }
+    checks
+}
+
+/// systemd removes what a user leaves behind at logout, whoever uses it.
+fn removal_at_logout() -> Option<Check> {
+    const FIRST_PERSON: u32 = 1000;
+    Path::new("/run/systemd/system").exists().then_some(())?;
+    let user = Uid::effective().as_raw();
+    let setting = logind_setting().unwrap_or(true);
+    let lingers = nix::unistd::User::from_uid(Uid::from_raw(user))
+        .ok()
+        .flatten()
+        .is_some_and(|user| Path::new("/var/lib/systemd/linger").join(user.name).exists());
+    let meaning = "with yes, systemd removes all objects of an ordinary user at the last logout, also \
+                   those that services of that user need";
+    Some(
+        Check::fine("RemoveIPC", if setting { "yes" } else { "no" }, meaning)
+            .hurts_if(setting && user >= FIRST_PERSON && !lingers)
+            .mended_by("loginctl enable-linger, or RemoveIPC=no in /etc/systemd/logind.conf"),
+    )
+}
+
+/// What the configuration says; the last word counts.
+fn logind_setting() -> Option<bool> {
+    let mut files = vec!["/etc/systemd/logind.conf".into()];
+    for directory in ["/usr/lib/systemd/logind.conf.d", "/etc/systemd/logind.conf.d"] {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut drop_ins: Vec<_> = entries.map(|entry| entry.path()).collect();
+        drop_ins.sort();
+        files.extend(drop_ins);
+    }
+    files.into_iter().rev().find_map(|file: PathBuf| {
+        let text = fs::read_to_string(file).ok()?;
+        let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("RemoveIPC="));
+        value.map(|value| matches!(value.trim(), "yes" | "true" | "on" | "1"))
+    })
+}
+
+/// Whether enough of the other processes can be seen to tell who holds what.
+fn visibility(listing: &Listing) -> Vec<Check> {
+    let hidden = mount_at("/proc").is_some_and(|(_, options)| options.contains("hidepid="));
+    let value = match listing.unseen_processes {
+        0 => "all".to_string(),
+        unseen => format!("all but {}", text::count(unseen, "process", "processes")),
+    };
+    let mut checks = vec![Check::fine(
+        "processes",
+        value,
+        "those whose descriptors and mappings can be looked at; root sees more",
+    )];
+    if hidden {
+        checks.push(
+            Check::fine("/proc", "hides processes", "whether anybody holds an object is not known")
+                .hurts_if(!Uid::effective().is_root())
+                .mended_by("mount -o remount,hidepid=0 /proc"),
+        );
+    }
+    checks
+}

@@ -1,0 +1,66 @@
+//! `nob-ipc reap`.
+
+use std::time::Duration;
+
+use nob_ipc::registry::{Coverage, Creator, Finding, Outcome, Reap};
+
+use super::{CANNOT_LIST_QUEUES, holders_words};
+use crate::failure::{Failure, Result};
+use crate::output::{Output, complain};
+use crate::text;
+
+pub fn run(yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> {
+    let mut reap = Reap::new();
+    if let Some(age) = older_than {
+        reap = reap.older_than(age);
+        if unused {
+            reap = reap.unused_for(age);
+        }
+    }
+    let (findings, coverage) = if yes { reap.run()? } else { reap.dry_run()? };
+
+    let output = Output::new();
+    let mut lines = Vec::new();
+    for finding in &findings {
+        lines.extend(line(finding, yes, &output));
+    }
+    output.write(&lines)?;
+    if coverage != Coverage::All {
+        complain(CANNOT_LIST_QUEUES);
+    }
+    let failed = findings.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).count();
+    if failed > 0 {
+        let objects = text::count(failed, "object", "objects");
+        return Err(Failure::because(format!("{objects} could not be removed")));
+    }
+    Ok(())
+}
+
+/// `removed sem:/x: its creator, process 12, is dead`.
+fn line(finding: &Finding, yes: bool, output: &Output) -> Vec<u8> {
+    let object = &finding.object;
+    let removed = if yes { "removed" } else { "would remove" };
+    let dead = match object.creator() {
+        Creator::Process { pid, .. } => format!("its creator, process {pid}, is dead"),
+        _ => format!("nobody holds it, and it has not changed for {}", text::age(object.idle())),
+    };
+    let (verb, why) = match &finding.outcome {
+        Outcome::Removed => (removed, dead.into_bytes()),
+        Outcome::Held => ("left", [b"held by ", &*holders_words(object.holders())].concat()),
+        Outcome::Unseen(count) => {
+            let processes = text::count(*count, "process", "processes");
+            let why = format!("{processes} that could hold it may not be looked at");
+            ("left", why.into_bytes())
+        }
+        Outcome::NotPermitted => ("left", b"it belongs to another user".to_vec()),
+        Outcome::Failed(error) => ("failed", error.message().into_bytes()),
+        _ => ("left", b"whether its creator is dead cannot be told from here".to_vec()),
+    };
+    let address = [text::kind_word(object.kind()).as_bytes(), b":", object.name().as_bytes()];
+    let mut line = format!("{verb} ").into_bytes();
+    line.extend(output.foreign(&address.concat()));
+    line.extend_from_slice(b": ");
+    line.extend(output.foreign(&why));
+    line.push(b'\n');
+    line
+}

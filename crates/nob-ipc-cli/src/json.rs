@@ -1,0 +1,190 @@
+//! Objects as JSON, for programs.
+
+use std::fmt::Write;
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use nob_ipc::registry::{Creator, Measure, Object};
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+use crate::text::{is_unprintable, kind_word};
+
+/// One object.
+#[derive(Serialize)]
+pub struct ObjectJson {
+    kind: &'static str,
+    name: String,
+    /// The name's bytes, where they are not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_base64: Option<String>,
+    #[serde(flatten)]
+    measure: MeasureJson,
+    uid: u32,
+    gid: u32,
+    mode: String,
+    /// Seconds since 1970; `null` where the system does not keep it.
+    created: Option<f64>,
+    changed: f64,
+    state: &'static str,
+    orphan: Option<bool>,
+    creator: Option<CreatorJson>,
+    holders: Vec<HolderJson>,
+    /// How many processes could hold it but may not be looked at.
+    unseen: usize,
+}
+
+/// `null` is what this user may not see.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MeasureJson {
+    Semaphore { value: Option<u32> },
+    Segment { size: u64, allocated: u64 },
+    Queue { messages: Option<u64>, max_messages: Option<u64>, max_message_size: Option<u64> },
+    Unknown {},
+}
+
+#[derive(Serialize)]
+struct CreatorJson {
+    pid: u32,
+    alive: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct HolderJson {
+    pid: u32,
+    command: String,
+}
+
+impl ObjectJson {
+    pub fn new(object: &Object) -> ObjectJson {
+        let seconds =
+            |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let name = object.name().as_bytes();
+        ObjectJson {
+            kind: kind_word(object.kind()),
+            name: String::from_utf8_lossy(name).into_owned(),
+            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            measure: MeasureJson::new(object.measure()),
+            uid: object.owner(),
+            gid: object.group(),
+            mode: format!("{:04o}", object.mode()),
+            created: object.created().map(seconds),
+            changed: seconds(object.changed()),
+            state: crate::commands::state_word(object.state()),
+            orphan: object.orphan(),
+            creator: match object.creator() {
+                Creator::Process { pid, alive } => Some(CreatorJson { pid, alive }),
+                _ => None,
+            },
+            holders: object
+                .holders()
+                .iter()
+                .map(|holder| HolderJson {
+                    pid: holder.pid,
+                    command: String::from_utf8_lossy(&holder.command).into_owned(),
+                })
+                .collect(),
+            unseen: object.unseen(),
+        }
+    }
+}
+
+impl MeasureJson {
+    fn new(measure: Measure) -> MeasureJson {
+        match measure {
+            Measure::Value(value) => MeasureJson::Semaphore { value },
+            Measure::Size { bytes, allocated } => MeasureJson::Segment { size: bytes, allocated },
+            Measure::Depth(depth) => MeasureJson::Queue {
+                messages: depth.map(|depth| depth.messages),
+                max_messages: depth.map(|depth| depth.max_messages),
+                max_message_size: depth.map(|depth| depth.max_message_size),
+            },
+            _ => MeasureJson::Unknown {},
+        }
+    }
+}
+
+/// A received message.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum MessageJson<'a> {
+    Text { message: &'a str, priority: u32 },
+    Bytes { message_base64: String, priority: u32 },
+}
+
+impl MessageJson<'_> {
+    pub fn new(message: &[u8], priority: u32) -> MessageJson<'_> {
+        match std::str::from_utf8(message) {
+            Ok(message) => MessageJson::Text { message, priority },
+            Err(_) => MessageJson::Bytes { message_base64: STANDARD.encode(message), priority },
+        }
+    }
+}
+
+/// One line of JSON, with a space after each colon and comma. No terminal takes anything in it for an
+/// order.
+pub fn line(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let done = value.serialize(&mut Serializer::with_formatter(&mut text, Spaced));
+    finish(done.map(|()| String::from_utf8_lossy(&text).into_owned()))
+}
+
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// JSON to read: in lines, indented.
+pub fn pretty(value: &impl Serialize) -> String {
+    finish(serde_json::to_string_pretty(value))
+}
+
+fn finish(text: serde_json::Result<String>) -> String {
+    let text = text.expect("what is printed has text for keys and no failing serialiser");
+    let mut safe = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        // The newlines between values are the only control characters that serde_json leaves outside
+        // strings; inside, any character may be written as its number.
+        if character != '\n' && is_unprintable(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                // Writing to a string cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe.push('\n');
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unprintable_is_written_as_its_number() {
+        let message = MessageJson::new("\u{9b}\u{1b}\u{e0001}\n".as_bytes(), 3);
+        let text = line(&message);
+        let expected = r#"{"message": "\u009b\u001b\udb40\udc01\n", "priority": 3}"#;
+        assert_eq!(text, format!("{expected}\n"));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["message"], "\u{9b}\u{1b}\u{e0001}\n");
+    }
+}

@@ -1,0 +1,52 @@
+//! The command `nob-ipc` as a library: [`run_from`] is all of it, for a binary and for an entry point
+//! in another language.
+//!
+//! Arguments are parsed into plain data (`args`); each command has a file in `commands`; exit statuses
+//! are in `failure`, what is printed and how in `output`, `text` and `json`.
+
+#[allow(
+    clippy::doc_markdown,
+    reason = "its comments are the help text, where backticks mean nothing"
+)]
+mod args;
+mod commands;
+mod failure;
+mod json;
+mod output;
+mod people;
+mod signals;
+mod text;
+mod top;
+mod values;
+mod waiting;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
+
+use args::Arguments;
+use failure::Failure;
+use signals::Handlers;
+
+/// Runs the command; the first argument is the program's own name. Returns its exit status.
+///
+/// Until it returns, SIGINT, SIGTERM and SIGHUP are handled here, whatever handled them before (in an
+/// interpreter, its own handler); a signal that was ignored stays ignored. Where nothing has to be put in
+/// order first, they end the process at once.
+pub fn run_from(arguments: impl Iterator<Item = OsString>) -> i32 {
+    let _handlers = Handlers::install();
+    let done = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => commands::run(arguments.command),
+        Err(error) => Err(Failure::Usage(error)),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// The definition of the command line, from which manual pages are made.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}

@@ -1,0 +1,84 @@
+//! `nob-ipc top`: the list of objects, live.
+//!
+//! `model` is what is shown and what keys do to it, `view` draws it, and here both meet the terminal.
+
+mod history;
+mod model;
+mod view;
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use nob_ipc::Kind;
+use nob_ipc::registry;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+
+use crate::failure::{Failure, Result, cannot};
+use crate::signals;
+use model::{Model, Wish};
+
+/// More looks than that show nothing more.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// How long a signal may wait.
+const ATTENTION: Duration = Duration::from_millis(250);
+
+pub fn run(interval: Duration) -> Result<()> {
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        let why = "top needs a terminal; `nob-ipc ls` prints the same list once";
+        return Err(Failure::because(why));
+    }
+    let interval = interval.max(SHORTEST);
+    let _deferred = signals::defer();
+    let mut terminal = ratatui::try_init().map_err(|error| cannot("use the terminal", error))?;
+    let done = watch(&mut terminal, interval);
+    let restored = ratatui::try_restore();
+    done?;
+    restored.map_err(|error| cannot("restore the terminal", error))
+}
+
+fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
+    let mut model = Model::default();
+    let mut next_look = Instant::now();
+    loop {
+        signals::check()?;
+        if Instant::now() >= next_look {
+            look(&mut model);
+            // An interval beyond the clock's reach is for ever.
+            let now = Instant::now();
+            next_look = now.checked_add(interval).unwrap_or(now + Duration::from_secs(1 << 30));
+        }
+        let fail = |error| cannot("use the terminal", error);
+        terminal.draw(|frame| view::draw(frame, &mut model)).map_err(fail)?;
+        let patience = next_look.saturating_duration_since(Instant::now()).min(ATTENTION);
+        if !event::poll(patience).map_err(fail)? {
+            continue;
+        }
+        let Event::Key(key) = event::read().map_err(fail)? else { continue };
+        if key.kind == KeyEventKind::Release {
+            continue;
+        }
+        match model.press(key) {
+            Wish::Nothing => {}
+            Wish::Quit => return Ok(()),
+            Wish::Interrupt => return Err(Failure::Signalled(nix::libc::SIGINT)),
+            Wish::Unlink(object) => {
+                let said = match object.unlink() {
+                    Ok(()) => format!("{} is removed", view::address(&object)),
+                    Err(error) => error.to_string(),
+                };
+                look(&mut model);
+                model.say(said);
+            }
+        }
+    }
+}
+
+fn look(model: &mut Model) {
+    match registry::list(&[Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue]) {
+        Ok(listing) => model.update(listing),
+        // The list stays as it was.
+        Err(error) => model.say(error.to_string()),
+    }
+}

@@ -1,0 +1,145 @@
+//! Drawing.
+
+use nob_ipc::registry::{Object, State};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Modifier, Style, Stylize};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table};
+
+use super::history::{curve, scale};
+use super::model::{Mode, Model};
+use crate::commands::{fact_lines, holders_words, measure_words, state_word};
+use crate::people::Users;
+use crate::text;
+
+/// How many characters wide the curve in the list is.
+const CURVE: u16 = 16;
+
+/// `sem:/name`, safe to print.
+pub fn address(object: &Object) -> String {
+    format!("{}:{}", text::kind_word(object.kind()), text::escape(object.name().as_bytes()))
+}
+
+pub fn draw(frame: &mut Frame, model: &mut Model) {
+    let rows = [Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)];
+    let [title, list, foot] = Layout::vertical(rows).areas(frame.area());
+    frame.render_widget(title_line(model), title);
+    draw_list(frame, list, model);
+    if matches!(model.mode, Mode::Details)
+        && let Some(object) = model.marked()
+    {
+        draw_details(frame, list, object, &model.history.of(object));
+    }
+    frame.render_widget(foot_line(model), foot);
+}
+
+fn title_line(model: &Model) -> Line<'static> {
+    let reversed = if model.reversed { ", reversed" } else { "" };
+    let filter = match &*model.filter {
+        "" => String::new(),
+        filter => format!(", with \"{filter}\""),
+    };
+    let all = text::count(model.count(), "object", "objects");
+    let title = format!(
+        "nob-ipc  {} of {all}, by {}{reversed}{filter}",
+        model.shown.len(),
+        model.sort.word()
+    );
+    Line::from(title).bold()
+}
+
+fn foot_line(model: &Model) -> Line<'static> {
+    match (model.mode, model.marked()) {
+        (Mode::Confirm, Some(object)) => {
+            let holders = match object.holders().len() {
+                0 => String::new(),
+                number => format!(" {} hold it.", text::count(number, "process", "processes")),
+            };
+            Line::from(format!("Remove {}?{holders} y removes it", address(object))).bold()
+        }
+        (Mode::Filter, _) => {
+            Line::from(format!("filter: {}█  Enter keeps it, Esc clears it", model.filter))
+        }
+        _ => match &model.message {
+            Some(message) => Line::from(text::escape_str(message)).bold(),
+            None => {
+                Line::from("↑↓ move  Enter details  s sort  r reverse  / filter  d remove  q quit")
+                    .dim()
+            }
+        },
+    }
+}
+
+fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
+    let mut users = Users::default();
+    let history = &model.history;
+    let rows: Vec<Row> = model
+        .shown
+        .iter()
+        .map(|object| {
+            let measures = history.of(object);
+            let top = scale(object.measure(), &measures);
+            let cells = [
+                text::kind_word(object.kind()).to_string(),
+                text::escape(object.name().as_bytes()),
+                measure_words(object.measure()),
+                curve(&measures, top, CURVE.into()),
+                text::escape_str(users.name(object.owner())),
+                format!("{:04o}", object.mode()),
+                text::age(object.age()),
+                state_word(object.state()).to_string(),
+                text::escape(&holders_words(object.holders())),
+            ];
+            Row::new(cells.map(Cell::from)).style(style_of(object.state()))
+        })
+        .collect();
+    let widths = [
+        Constraint::Length(4),
+        Constraint::Fill(2),
+        Constraint::Length(15),
+        Constraint::Length(CURVE),
+        Constraint::Length(8),
+        Constraint::Length(4),
+        Constraint::Length(4),
+        Constraint::Length(7),
+        Constraint::Fill(2),
+    ];
+    let header =
+        ["KIND", "NAME", "CONTENT", "HISTORY", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"];
+    let table = Table::new(rows, widths)
+        .header(Row::new(header).style(Style::new().add_modifier(Modifier::UNDERLINED)))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    frame.render_stateful_widget(table, area, &mut model.table);
+}
+
+fn style_of(state: State) -> Style {
+    match state {
+        State::Orphan => Style::new().red(),
+        State::InUse => Style::new().green(),
+        _ => Style::new(),
+    }
+}
+
+/// Everything about the marked object, and a larger curve, over the lower part of the list.
+fn draw_details(frame: &mut Frame, list: Rect, object: &Object, measures: &[u64]) {
+    const CURVE_HEIGHT: u16 = 4;
+    let facts: Vec<Line> = fact_lines(object)
+        .into_iter()
+        .map(|(label, value)| Line::from(format!("{label:<14}{}", text::escape(&value))))
+        .collect();
+    let wanted = u16::try_from(facts.len()).unwrap_or(u16::MAX).saturating_add(CURVE_HEIGHT + 2);
+    let height = wanted.min(list.height);
+    let area = Rect { y: list.bottom() - height, height, ..list };
+    let block = Block::bordered().title(format!(" {} ", address(object)));
+    let inner = block.inner(area);
+    let [text_area, curve_area] =
+        Layout::vertical([Constraint::Min(1), Constraint::Length(CURVE_HEIGHT)]).areas(inner);
+    frame.render_widget(Clear, area);
+    frame.render_widget(block, area);
+    frame.render_widget(Paragraph::new(facts), text_area);
+    let shown = measures.len().saturating_sub(curve_area.width.into());
+    let sparkline =
+        Sparkline::default().data(&measures[shown..]).max(scale(object.measure(), measures).max(1));
+    frame.render_widget(sparkline, curve_area);
+}

@@ -1,0 +1,142 @@
+//! What a value on the command line means: names, addresses, sizes, modes, times.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nob_ipc::{Kind, Name};
+
+type Refusal = Box<dyn std::error::Error + Send + Sync>;
+
+/// A legal name of one kind.
+pub fn name_of(kind: Kind) -> impl TypedValueParser<Value = Name> {
+    OsStringValueParser::new().try_map(move |name: OsString| Name::new(kind, name))
+}
+
+/// `KIND:NAME`.
+pub fn address() -> impl TypedValueParser<Value = Name> {
+    OsStringValueParser::new().try_map(|address: OsString| parse_address(&address))
+}
+
+fn parse_address(address: &OsStr) -> Result<Name, Refusal> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = address.as_bytes();
+    for (prefix, kind) in
+        [("sem:", Kind::Semaphore), ("shm:", Kind::SharedMemory), ("mq:", Kind::MessageQueue)]
+    {
+        if let Some(name) = bytes.strip_prefix(prefix.as_bytes()) {
+            return Ok(Name::new(kind, OsStr::from_bytes(name))?);
+        }
+    }
+    Err("an address begins with sem:, shm: or mq:, for example mq:/jobs".into())
+}
+
+/// A number of bytes.
+pub fn size(text: &str) -> Result<u64, Refusal> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "K" | "k" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => {
+            let units = "K, M, G, KiB, MiB, GiB (powers of 1024), KB, MB, GB (powers of 1000)";
+            return Err(format!("a size is a number and one of {units}").into());
+        }
+    };
+    let number: u64 = number.parse().map_err(|_| "a size begins with a number")?;
+    let size = number.checked_mul(factor).filter(|&size| i64::try_from(size).is_ok());
+    size.ok_or_else(|| format!("a size is at most {} bytes", i64::MAX).into())
+}
+
+/// Permission bits.
+pub fn mode(text: &str) -> Result<u32, Refusal> {
+    match u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("a mode is three octal digits, for example 660".into()),
+    }
+}
+
+/// Seconds, with decimals; `inf` is for ever.
+pub fn seconds(text: &str) -> Result<Duration, Refusal> {
+    let seconds: f64 = text.parse().map_err(|_| "a time is a number of seconds, such as 1.5")?;
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err("a time is not negative".into());
+    }
+    // What is longer than any clock counts is for ever.
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+/// A time such as `90`, `30s`, `2h` or `1d 12h`.
+pub fn duration(text: &str) -> Result<Duration, Refusal> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; give for example 30s, 10m, 2h or 7d").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("4096", 4096),
+            ("64K", 65_536),
+            ("10MiB", 10 << 20),
+            ("2G", 2 << 30),
+            ("1KB", 1000),
+            ("3MB", 3_000_000),
+            ("1GB", 1_000_000_000),
+            ("0", 0),
+        ] {
+            assert_eq!(size(text).unwrap(), bytes, "{text}");
+        }
+        for text in
+            ["", "K", "-1", "1X", "1.5M", "99999999999999999999", "9223372036854775808", "9G1"]
+        {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_kind() {
+        for (text, kind) in [
+            ("sem:/a", Kind::Semaphore),
+            ("shm:a", Kind::SharedMemory),
+            ("mq:/a", Kind::MessageQueue),
+        ] {
+            assert_eq!(parse_address(OsStr::new(text)).unwrap(), Name::new(kind, "/a").unwrap());
+        }
+        for text in ["/a", "a:/b", "sem:", "sem:/a/b"] {
+            assert!(parse_address(OsStr::new(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!(mode("660").unwrap(), 0o660);
+        assert_eq!(mode("0600").unwrap(), 0o600);
+        for text in ["", "8", "1000", "rw", "-1"] {
+            assert!(mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_not_negative() {
+        assert_eq!(seconds("1.5").unwrap(), Duration::from_millis(1500));
+        assert_eq!(seconds("inf").unwrap(), Duration::MAX);
+        for text in ["-1", "nan", "", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!(duration("90").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("2h").unwrap(), Duration::from_secs(7200));
+        assert!(duration("-1").is_err());
+    }
+}

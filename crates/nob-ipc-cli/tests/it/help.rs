@@ -1,0 +1,97 @@
+//! Help, version, completions, manual pages.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::support::{nob, nob_with, text, watchdog};
+
+/// All commands, by their words.
+fn commands() -> Vec<Vec<String>> {
+    fn collect(command: &clap::Command, words: &[String], all: &mut Vec<Vec<String>>) {
+        all.push(words.to_vec());
+        for subcommand in command.get_subcommands() {
+            let words = [words, &[subcommand.get_name().to_string()]].concat();
+            collect(subcommand, &words, all);
+        }
+    }
+    let mut all = Vec::new();
+    collect(&nob_ipc_cli::definition(), &[], &mut all);
+    all
+}
+
+/// The help of every command is the committed one. `NOB_IPC_UPDATE=1` commits what it is now.
+#[test]
+fn help_is_as_committed() {
+    let _watchdog = watchdog();
+    let mut all = String::new();
+    for words in commands() {
+        let mut arguments: Vec<&(dyn AsRef<std::ffi::OsStr> + Sync)> = Vec::new();
+        arguments.extend(words.iter().map(|word| word as &(dyn AsRef<std::ffi::OsStr> + Sync)));
+        arguments.push(&"--help");
+        let help = text(nob(&arguments));
+        assert!(help.contains("Example"), "{words:?} has no example");
+        let line = [&["nob-ipc".to_string()], &*words, &["--help".to_string()]].concat().join(" ");
+        all.extend(["$ ", &line, "\n", &help, "\n"]);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help.txt");
+    if std::env::var_os("NOB_IPC_UPDATE").is_some() {
+        fs::write(path, &all).expect("the file can be written");
+    }
+    let committed = fs::read_to_string(path).expect("the file is there");
+    assert!(all == committed, "the help has changed; look at it, and set NOB_IPC_UPDATE=1:\n{all}");
+}
+
+#[test]
+fn version_and_usage() {
+    let _watchdog = watchdog();
+    let version = text(nob(&[&"--version"]));
+    assert_eq!(version, format!("nob-ipc {}\n", env!("CARGO_PKG_VERSION")));
+    for wrong in [
+        &["no-such-command"][..],
+        &["show", "name-without-kind"],
+        &["sem", "value"],
+        &["sem", "value", "a/b"],
+        &["shm", "create", "x", "many"],
+        &["reap", "--unused"],
+        &[],
+    ] {
+        let arguments: Vec<_> =
+            wrong.iter().map(|word| word as &(dyn AsRef<std::ffi::OsStr> + Sync)).collect();
+        let output = nob(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+}
+
+/// A shell takes the completions, where it is there.
+#[test]
+fn completions_are_scripts() {
+    let _watchdog = watchdog();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(nob(&[&"completions", &shell]));
+        assert!(script.contains("nob-ipc"), "{shell}");
+        let checked = Command::new(shell).arg("-n").stdin(Stdio::null()).output();
+        if checked.is_err() {
+            eprintln!("skipped: there is no {shell} to check its completions");
+            continue;
+        }
+        let file = std::env::temp_dir().join(format!("nob-cli-{}.{shell}", std::process::id()));
+        fs::write(&file, script).expect("the file can be written");
+        let checked = Command::new(shell).arg("-n").arg(&file).output();
+        fs::remove_file(&file).expect("it is there");
+        assert!(checked.expect("it ran before").status.success(), "{shell}");
+    }
+    assert_eq!(nob_with(b"", &[&"completions", &"tcsh-2000"]).status.code(), Some(2));
+}
+
+#[test]
+fn manual_pages_are_made_of_the_definition() {
+    let _watchdog = watchdog();
+    let mut page = Vec::new();
+    clap_mangen::Man::new(nob_ipc_cli::definition()).render(&mut page).expect("memory suffices");
+    let page = String::from_utf8(page).expect("it is UTF-8");
+    assert!(page.contains(".TH nob\\-ipc") || page.contains(".TH nob-ipc"), "{page}");
+    for command in ["ls", "reap", "doctor", "mq"] {
+        assert!(page.contains(&format!("nob\\-ipc\\-{command}(1)")), "{command}: {page}");
+    }
+}

@@ -1,0 +1,21 @@
+//! The command as a person uses it: real processes, pipes, terminals and signals.
+
+mod doctor;
+mod help;
+mod hostile;
+mod mq;
+mod objects;
+mod reap;
+mod recipes;
+mod run;
+mod sem;
+mod shm;
+mod support;
+mod top;
+
+/// What a child of a test runs; see `support::role`.
+#[test]
+#[ignore = "other tests start it as their child process"]
+fn role() {
+    support::role::play(&[reap::ROLES, objects::ROLES, hostile::ROLES]);
+}

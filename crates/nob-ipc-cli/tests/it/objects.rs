@@ -1,0 +1,160 @@
+//! `nob-ipc ls`, `show` and `rm`.
+
+use nob_ipc::{Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use serde_json::Value;
+
+use crate::support::namespace;
+use crate::support::role::{self, Role};
+use crate::support::{Unique, lists_queues, nob, text, watchdog};
+
+pub const ROLES: &[Role] = &[("objects::hold", hold), ("objects::thousand", thousand)];
+
+/// Holds an object of each kind that exists, without being due to unlink it.
+fn hold(name: &str) {
+    let semaphore = Semaphore::options().open(name).expect("it is there");
+    let segment = SharedMemory::options().open(name).expect("it is there");
+    // The mapping alone holds it.
+    let mapping = segment.map().expect("it has a size");
+    drop(segment);
+    let queue = MessageQueue::options().open(name).expect("it is there");
+    let _held = (semaphore, mapping, queue);
+    role::ready();
+}
+
+fn create_all(name: &str) {
+    text(nob(&[&"sem", &"create", &name, &"--value", &"3"]));
+    text(nob(&[&"shm", &"create", &name, &"64K", &"--mode", &"640"]));
+    text(nob(&[&"mq", &"create", &name, &"--max-messages", &"4", &"--max-message-size", &"32"]));
+    text(nob(&[&"mq", &"send", &name, &"x"]));
+}
+
+fn listed(name: &str, kinds: &[&'static str]) -> Vec<Value> {
+    let mut arguments: Vec<&(dyn AsRef<std::ffi::OsStr> + Sync)> = vec![&"ls", &"--json"];
+    arguments.extend(kinds.iter().map(|kind| kind as &(dyn AsRef<std::ffi::OsStr> + Sync)));
+    let mut all: Vec<Value> = serde_json::from_str(&text(nob(&arguments))).expect("it is JSON");
+    all.retain(|object| object["name"] == name);
+    let shown = nob(&[&"show", &format!("mq:{name}"), &"--json"]);
+    if shown.status.success() && !lists_queues() {
+        all.push(serde_json::from_str(&text(shown)).expect("it is JSON"));
+    }
+    all
+}
+
+#[test]
+fn json_has_all_that_is_promised() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    create_all(&name);
+    let holder = role::start("objects::hold", &name);
+    let objects = listed(&name, &[]);
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str()).collect();
+    assert_eq!(kinds, [Some("sem"), Some("shm"), Some("mq")]);
+    for object in &objects {
+        assert_eq!(object["uid"], nix::unistd::geteuid().as_raw());
+        assert_eq!(object["orphan"], false);
+        let holders = object["holders"].as_array().expect("a list");
+        let held = holders.iter().any(|it| {
+            it["pid"] == holder.child.id()
+                && it["command"].as_str().is_some_and(|it| !it.is_empty())
+        });
+        assert!(held, "{object}");
+    }
+    assert_eq!(objects[0]["value"], 3);
+    assert_eq!((&objects[1]["size"], &objects[1]["mode"]), (&Value::from(65_536), &"0640".into()));
+    let queue = &objects[2];
+    assert_eq!(queue["messages"], 1);
+    assert_eq!((&queue["max_messages"], &queue["max_message_size"]), (&4.into(), &32.into()));
+    assert_eq!(listed(&name, &["sem", "mq"]).len(), 2);
+
+    drop(holder);
+    for object in listed(&name, &[]) {
+        assert_eq!(object["holders"], Value::Array(Vec::new()), "{object}");
+        assert_eq!(object["state"], "unused");
+        let shown = text(nob(&[
+            &"show",
+            &name.address(object["kind"].as_str().expect("a word")),
+            &"--json",
+        ]));
+        assert_eq!(serde_json::from_str::<Value>(&shown).expect("it is JSON"), object);
+    }
+}
+
+/// In a pipe, a line is an object, with its name in full however long.
+#[test]
+fn a_table_in_a_pipe_is_never_cut() {
+    let _watchdog = watchdog();
+    let name = Unique::with(&"x".repeat(180));
+    create_all(&name);
+    let table = text(nob(&[&"ls"]));
+    let header = table.lines().next().expect("there is a header");
+    assert!(header.starts_with("KIND") && header.ends_with("HOLDERS"), "{header}");
+    for (kind, content) in [("sem", "value 3"), ("shm", "64 KiB"), ("mq", "1/4 messages")] {
+        if kind == "mq" && !lists_queues() {
+            continue;
+        }
+        let line = table.lines().find(|line| line.split_whitespace().take(2).eq([kind, &*name]));
+        let line = line.unwrap_or_else(|| panic!("no {kind} in {table}"));
+        assert!(line.contains(content), "{line}");
+    }
+    let shown = text(nob(&[&"show", &name.address("shm")]));
+    assert!(shown.contains(&*name) && shown.contains("65536 bytes (64 KiB)"), "{shown}");
+}
+
+#[test]
+fn rm_removes_what_is_named() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    create_all(&name);
+    text(nob(&[&"rm", &name.address("shm")]));
+    assert_eq!(listed(&name, &[]).len(), 2);
+    // The missing one is reported; the others go all the same.
+    let output = nob(&[&"rm", &name.address("sem"), &name.address("shm"), &name.address("mq")]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stderr.starts_with(b"nob-ipc: there is no shared memory"));
+    assert!(listed(&name, &[]).is_empty());
+    text(nob(&[&"rm", &"--force", &name.address("mq")]));
+    for kind in ["sem", "shm", "mq"] {
+        assert_eq!(nob(&[&"show", &name.address(kind)]).status.code(), Some(3), "{kind}");
+    }
+}
+
+/// What is no object is not listed, and says so when it is looked at.
+#[test]
+fn strangers_in_the_directory() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let path = format!("/dev/shm{name}");
+    std::fs::create_dir(&path).expect("the name is free");
+    let listed = listed(&name, &[]);
+    let shown = nob(&[&"show", &name.address("shm")]);
+    let created = nob(&[&"shm", &"create", &name, &"1"]);
+    std::fs::remove_dir(&path).expect("it is empty");
+    assert!(listed.is_empty());
+    assert_eq!((shown.status.code(), created.status.code()), (Some(1), Some(1)));
+    assert!(String::from_utf8_lossy(&created.stderr).contains("a directory"));
+}
+
+/// 1,000 idle objects take less than 0.3 s; the bound is many times that, for a busy machine.
+#[test]
+fn a_thousand_objects() {
+    let _watchdog = watchdog();
+    namespace::play("objects::thousand", "", "64M");
+}
+
+fn thousand(_: &str) {
+    const COUNT: usize = 1000;
+    for number in 0..COUNT {
+        let name = format!("/thousand-{number}");
+        let mut options = Semaphore::options();
+        let options = options.existence(Existence::Create).unlink_on_drop(false);
+        options.open(name).expect("a new semaphore");
+    }
+    let begin = std::time::Instant::now();
+    let table = text(nob(&[&"ls"]));
+    let taken = begin.elapsed();
+    println!("{COUNT} objects are listed in {taken:?}");
+    assert!(table.lines().count() > COUNT);
+    assert!(taken < std::time::Duration::from_secs(3), "{taken:?}");
+    let listing = nob_ipc::registry::list(&[Kind::Semaphore]).expect("it can be listed");
+    assert_eq!(listing.objects.len(), COUNT);
+}

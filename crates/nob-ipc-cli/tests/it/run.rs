@@ -1,0 +1,175 @@
+//! `nob-ipc sem run`: whatever ends the command, the permit comes back.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::pty::OnTerminal;
+use crate::support::{Running, Unique, nob, start, text, wait_until, watchdog};
+
+fn value(name: &str) -> String {
+    text(nob(&[&"sem", &"value", &name])).trim().to_string()
+}
+
+#[test]
+fn the_status_is_the_commands() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let output = nob(&[&"sem", &"run", &name, &"--create", &"2", &"--", &"sh", &"-c", &"exit 7"]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty());
+    let output = nob(&[&"sem", &"run", &name, &"--", &"sh", &"-c", &"kill -9 $$"]);
+    assert_eq!(output.status.code(), Some(137));
+    let output = nob(&[&"sem", &"run", &name, &"--", &"echo", &"--flag", &"a b"]);
+    assert_eq!(text(output), "--flag a b\n");
+    assert_eq!(value(&name), "2");
+}
+
+/// No signal is blocked or ignored in the command that is not without `nob-ipc`.
+#[test]
+fn the_command_finds_signals_as_they_were() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let masks = |output| -> Vec<String> {
+        let fields = ["SigBlk:", "SigIgn:", "SigCgt:"];
+        let is_mask = |line: &&str| fields.iter().any(|field| line.starts_with(field));
+        // The C library's own two signals, 32 and 33, are its business.
+        let own = 3_u64 << 31;
+        let mask = |line: &str| {
+            let (field, mask) = line.split_once('\t').expect("a field and a mask");
+            let mask = u64::from_str_radix(mask, 16).expect("a mask is hexadecimal");
+            format!("{field} {:x}", mask & !own)
+        };
+        text(output).lines().filter(is_mask).map(mask).collect()
+    };
+    let mut cat = std::process::Command::new("cat");
+    let plain = masks(cat.arg("/proc/self/status").output().expect("cat runs"));
+    let under = masks(nob(&[
+        &"sem",
+        &"run",
+        &name,
+        &"--create",
+        &"1",
+        &"--",
+        &"cat",
+        &"/proc/self/status",
+    ]));
+    assert_eq!((plain.len(), &plain), (3, &under));
+}
+
+#[test]
+fn a_command_that_does_not_exist() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let output = nob(&[&"sem", &"run", &name, &"--create", &"1", &"--", &"/no/such/command"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.starts_with(b"nob-ipc: cannot run /no/such/command"));
+    assert_eq!(value(&name), "1");
+    // Without a semaphore, nothing is run.
+    let other = Unique::new();
+    let output = nob(&[&"sem", &"run", &other, &"--", &"echo", &"ran"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+}
+
+#[test]
+fn no_permit_in_time() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    text(nob(&[&"sem", &"create", &name, &"--value", &"0"]));
+    let output = nob(&[&"sem", &"run", &name, &"--timeout", &"0.1", &"--", &"echo", &"ran"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(124), 0));
+    assert_eq!(value(&name), "0");
+}
+
+/// Starts a shell under `sem run` that prints its pid, traps SIGTERM and SIGINT, and waits.
+fn guarded(name: &str) -> (Running, Pid) {
+    let script = "trap 'echo term; exit 3' TERM; trap 'echo int; exit 4' INT; echo $$; \
+                  while :; do sleep 0.05; done";
+    let mut run = start(&[&"sem", &"run", &name, &"--create", &"1", &"--", &"sh", &"-c", &script]);
+    let pid = run.line().parse().expect("a pid");
+    assert_eq!(value(name), "0");
+    (run, Pid::from_raw(pid))
+}
+
+#[test]
+fn signals_are_passed_on() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    for (signal, said, code) in [(Signal::SIGTERM, "term", 3), (Signal::SIGINT, "int", 4)] {
+        let (mut run, _) = guarded(&name);
+        run.signal(signal);
+        assert_eq!(run.line(), said);
+        assert_eq!(run.end().code(), Some(code));
+        assert_eq!(value(&name), "1");
+    }
+    // Others end a command that does not trap them, and give the permit back, too.
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGALRM] {
+        let (mut run, _) = guarded(&name);
+        run.signal(signal);
+        assert_eq!(run.end().code(), Some(128 + signal as i32), "{signal}");
+        assert_eq!(value(&name), "1");
+    }
+}
+
+#[test]
+fn a_killed_worker_gives_its_permit_back() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let (mut run, worker) = guarded(&name);
+    kill(worker, Signal::SIGKILL).expect("it is there");
+    assert_eq!(run.end().code(), Some(137));
+    assert_eq!(value(&name), "1");
+}
+
+/// Ctrl-C reaches the command once, and `nob-ipc` goes on until it has ended.
+#[test]
+fn control_c_on_a_terminal() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let file = std::env::temp_dir().join(format!("nob-cli-count-{}", std::process::id()));
+    let script = format!(
+        "trap 'echo x >> {0}' INT; : > {0}; i=0; while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done",
+        file.display()
+    );
+    let mut person = OnTerminal::start(&[
+        &"sem",
+        &"run",
+        &name,
+        &"--create",
+        &"1",
+        &"--",
+        &"sh",
+        &"-c",
+        &script,
+    ]);
+    wait_until(|| file.exists());
+    person.press(b"\x03");
+    let (status, _) = person.end();
+    let count = fs::read_to_string(&file).expect("it is there");
+    fs::remove_file(&file).expect("it is there");
+    assert_eq!(count, "x\n");
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(value(&name), "1");
+}
+
+/// At most two at once, whatever happens to some of them.
+#[test]
+fn a_limit_holds() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let script = format!(
+        "for i in 1 2 3 4 5 6; do {} sem run {name} --create 2 -- \
+         sh -c 'echo in; sleep 0.05; echo out' & done; wait",
+        crate::support::PROGRAM
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+    let (mut inside, mut most) = (0, 0);
+    for line in text(output).lines() {
+        inside += if line == "in" { 1 } else { -1 };
+        most = most.max(inside);
+    }
+    assert_eq!(inside, 0);
+    assert!((1..=2).contains(&most), "{most} at once");
+    assert_eq!(value(&name), "2");
+}

@@ -1,0 +1,64 @@
+//! The program on a terminal.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
+
+use super::PROGRAM;
+use super::process::wait_until_in;
+
+/// A program whose controlling terminal the test plays.
+pub struct OnTerminal {
+    child: Child,
+    terminal: File,
+}
+
+impl OnTerminal {
+    pub fn start(arguments: &[&(dyn AsRef<OsStr> + Sync)]) -> OnTerminal {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).expect("there are terminals");
+        let slave = || File::from(pty.slave.try_clone().expect("there are descriptors"));
+        let mut command = Command::new(PROGRAM);
+        for argument in arguments {
+            command.arg(argument.as_ref());
+        }
+        command.env("TERM", "xterm").stdin(slave()).stdout(slave()).stderr(slave());
+        // SAFETY: between fork and exec there are three system calls; standard input is the terminal.
+        unsafe {
+            command.pre_exec(|| {
+                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+                nix::unistd::setsid()?;
+                let done = nix::libc::ioctl(0, nix::libc::TIOCSCTTY, 0);
+                nix::errno::Errno::result(done).map(drop)?;
+                Ok(())
+            });
+        }
+        let child = command.spawn().expect("the program runs");
+        OnTerminal { child, terminal: File::from(pty.master) }
+    }
+
+    /// Waits until it sleeps in one of these system calls.
+    pub fn wait_until_in(&self, calls: &[i64]) {
+        wait_until_in(self.child.id(), calls);
+    }
+
+    pub fn press(&mut self, keys: &[u8]) {
+        self.terminal.write_all(keys).expect("the terminal takes keys");
+    }
+
+    /// All that it prints until it ends, and how it ended.
+    pub fn end(mut self) -> (ExitStatus, Vec<u8>) {
+        let mut printed = Vec::new();
+        let mut block = [0; 4096];
+        // A terminal whose program has gone is an error to read.
+        while let Ok(length @ 1..) = self.terminal.read(&mut block) {
+            printed.extend_from_slice(&block[..length]);
+        }
+        (self.child.wait().expect("it ends"), printed)
+    }
+}

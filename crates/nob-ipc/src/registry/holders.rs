@@ -1,0 +1,101 @@
+//! Who holds which object, found in one look at all processes.
+
+use std::collections::{HashMap, HashSet};
+
+use super::object::{Holder, Object};
+use crate::sys::{self, Credentials};
+
+/// Enters the holders of all objects; returns how many processes may not be looked at.
+pub(super) fn find(objects: &mut [Object]) -> usize {
+    let wanted: HashSet<_> = objects.iter().map(Object::system_identity).collect();
+    if wanted.is_empty() {
+        return 0;
+    }
+    let processes = sys::process::scan(&wanted);
+    let mut holders: HashMap<_, Vec<Holder>> = HashMap::new();
+    for process in processes.holding {
+        for identity in process.held {
+            let holder = Holder::new(process.pid, process.command.clone());
+            holders.entry(identity).or_default().push(holder);
+        }
+    }
+    for object in objects {
+        object.holders = holders.remove(&object.system_identity()).unwrap_or_default();
+        object.holders.sort_by_key(|holder| holder.pid);
+        object.unseen = processes.hidden.iter().filter(|hidden| could_hold(hidden, object)).count();
+        // How many processes are hidden altogether cannot be told: at least one counts.
+        object.unseen += usize::from(processes.incomplete);
+    }
+    processes.hidden.len() + usize::from(processes.incomplete)
+}
+
+/// Whether a process that may not be looked at could have opened an object. Root could open any, and
+/// is not suspected.
+fn could_hold(process: &Credentials, object: &Object) -> bool {
+    const GROUP: u32 = 0o060;
+    const OTHERS: u32 = 0o006;
+    if process.effective_user == 0 {
+        return false;
+    }
+    process.users.contains(&object.owner())
+        || object.mode() & OTHERS != 0
+        || (object.mode() & GROUP != 0 && process.groups.contains(&object.group()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::name::{Kind, Name};
+    use crate::registry::Measure;
+    use crate::registry::creator::Mark;
+    use crate::sys::{Details, FileType, Identity};
+
+    const OWNER: u32 = 1000;
+    const GROUP: u32 = 2000;
+
+    fn object(permissions: u32) -> Object {
+        let details = Details {
+            identity: Identity { device: 1, inode: 1 },
+            file_type: FileType::Regular,
+            size: 0,
+            allocated: 0,
+            permissions,
+            owner: OWNER,
+            group: GROUP,
+            created: None,
+            changed: SystemTime::UNIX_EPOCH,
+        };
+        let name = Name::new(Kind::Semaphore, "/x").unwrap();
+        Object::new(name, details, Measure::Value(None), Mark::UNMARKED)
+    }
+
+    fn process(users: [u32; 4], groups: &[u32]) -> Credentials {
+        Credentials { effective_user: users[1], users: users.into(), groups: groups.into() }
+    }
+
+    #[test]
+    fn those_whom_the_mode_admits_are_suspected() {
+        let owner = process([OWNER; 4], &[]);
+        // The effective user may change back.
+        let once_owner = process([OWNER, 7, 7, 7], &[]);
+        let member = process([7; 4], &[3, GROUP]);
+        let stranger = process([7; 4], &[3]);
+        let root = process([0; 4], &[0, GROUP]);
+        let privileged = process([OWNER, 0, 0, 0], &[GROUP]);
+        for (mode, suspected) in [
+            (0o600, [true, true, false, false]),
+            (0o660, [true, true, true, false]),
+            (0o640, [true, true, true, false]),
+            (0o606, [true, true, true, true]),
+            (0o604, [true, true, true, true]),
+            (0o000, [true, true, false, false]),
+        ] {
+            let object = object(mode);
+            let could = [&owner, &once_owner, &member, &stranger].map(|it| could_hold(it, &object));
+            assert_eq!(could, suspected, "{mode:o}");
+            assert!(!could_hold(&root, &object) && !could_hold(&privileged, &object));
+        }
+    }
+}

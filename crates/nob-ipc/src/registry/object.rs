@@ -1,0 +1,237 @@
+//! One object, and what can be said of it.
+
+use std::time::{Duration, SystemTime};
+
+use super::creator::{Creator, Mark};
+use crate::entry;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::name::{Kind, Name};
+use crate::sys::{Details, Errno, Identity};
+
+/// A process that has an object open or mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Its number in the pid namespace of this process.
+    pub pid: u32,
+    /// What the kernel calls it: the first 15 bytes of the program's name, or what it chose itself.
+    pub command: Vec<u8>,
+}
+
+impl Holder {
+    pub(super) fn new(pid: u32, command: Vec<u8>) -> Holder {
+        Holder { pid, command }
+    }
+}
+
+/// How full a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Depth {
+    /// How many messages are in it.
+    pub messages: u64,
+    /// How many it takes.
+    pub max_messages: u64,
+    /// How many bytes a message may have.
+    pub max_message_size: u64,
+}
+
+impl Depth {
+    pub(super) fn new(state: &crate::sys::QueueState) -> Depth {
+        Depth {
+            messages: state.current_messages,
+            max_messages: state.capacity.max_messages,
+            max_message_size: state.capacity.max_message_size,
+        }
+    }
+}
+
+/// What an object measures; `None` inside: this user may not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Measure {
+    /// A semaphore's value.
+    Value(Option<u32>),
+    /// A segment's size in bytes, and how many of them are really taken.
+    Size {
+        /// The size.
+        bytes: u64,
+        /// Memory that it takes, in whole pages.
+        allocated: u64,
+    },
+    /// A queue's messages and capacity.
+    Depth(Option<Depth>),
+}
+
+/// What an object is to those who clean up, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// Its creator was due to unlink it and is dead.
+    Orphan,
+    /// At least one process holds it.
+    InUse,
+    /// Nobody holds it, and its creator, who is due to unlink it, lives.
+    Awaited,
+    /// Nobody holds it, and nobody is due to unlink it.
+    Unused,
+    /// Not all that would have to be known may be looked at.
+    Unknown,
+}
+
+/// An object that exists, as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub struct Object {
+    name: Name,
+    details: Details,
+    measure: Measure,
+    pub(super) mark: Mark,
+    pub(super) holders: Vec<Holder>,
+    pub(super) unseen: usize,
+}
+
+impl Object {
+    pub(super) fn new(name: Name, details: Details, measure: Measure, mark: Mark) -> Object {
+        Object { name, details, measure, mark, holders: Vec::new(), unseen: 0 }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.name.kind()
+    }
+
+    /// The user whom it belongs to.
+    #[must_use]
+    pub fn owner(&self) -> u32 {
+        self.details.owner
+    }
+
+    /// The group that it belongs to.
+    #[must_use]
+    pub fn group(&self) -> u32 {
+        self.details.group
+    }
+
+    /// Its permission bits.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.details.permissions
+    }
+
+    /// When it was created, where the system keeps that (not for queues).
+    #[must_use]
+    pub fn created(&self) -> Option<SystemTime> {
+        self.details.created
+    }
+
+    /// When it last changed: the content by a system call (which writing to mapped memory is not), or
+    /// the attributes. Sending and receiving changes a queue.
+    #[must_use]
+    pub fn changed(&self) -> SystemTime {
+        self.details.changed
+    }
+
+    /// How long it has been there, or has not changed where that alone is known.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        since(self.created().unwrap_or(self.changed()))
+    }
+
+    /// How long it has not [changed](Object::changed).
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        since(self.created().map_or(self.changed(), |created| created.max(self.changed())))
+    }
+
+    /// Value, size or messages.
+    #[must_use]
+    pub fn measure(&self) -> Measure {
+        self.measure
+    }
+
+    /// Who made it, if that one is due to unlink it.
+    #[must_use]
+    pub fn creator(&self) -> Creator {
+        self.mark.creator
+    }
+
+    /// The processes that are known to hold it, by pid.
+    #[must_use]
+    pub fn holders(&self) -> &[Holder] {
+        &self.holders
+    }
+
+    /// How many processes could hold it besides, but may not be looked at: those of its owner and of
+    /// anyone whom its mode admits. Root's are not counted.
+    #[must_use]
+    pub fn unseen(&self) -> usize {
+        self.unseen
+    }
+
+    /// Device and inode number: what tells it from another object of the same name.
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        (self.details.identity.device, self.details.identity.inode)
+    }
+
+    pub(super) fn system_identity(&self) -> Identity {
+        self.details.identity
+    }
+
+    /// Whether its creator, who was due to unlink it, is dead; `None`: that cannot be told.
+    #[must_use]
+    pub fn orphan(&self) -> Option<bool> {
+        match self.creator() {
+            Creator::Unmarked => Some(false),
+            Creator::Unreadable => None,
+            Creator::Process { alive, .. } => alive.map(|alive| !alive),
+        }
+    }
+
+    /// All of that in one word.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match (self.orphan(), self.creator()) {
+            (Some(true), _) => State::Orphan,
+            _ if !self.holders.is_empty() => State::InUse,
+            (None, _) => State::Unknown,
+            (Some(false), Creator::Process { .. }) => State::Awaited,
+            _ if self.unseen > 0 => State::Unknown,
+            _ => State::Unused,
+        }
+    }
+
+    /// Removes the name, if this very object still has it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if nothing has the name any more, [`ErrorKind::Replaced`] if another
+    /// object has it now, [`ErrorKind::PermissionDenied`] if it is not this user's to remove.
+    pub fn unlink(&self) -> Result<()> {
+        let now = match self.kind() {
+            Kind::Semaphore | Kind::SharedMemory => super::shm::identity(&self.name),
+            Kind::MessageQueue => super::queues::identity(&self.name),
+        };
+        let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
+        if now.map_err(fail)? != self.details.identity {
+            let why = "the name belongs to another object now, which is left alone";
+            let (kind, errno) = (ErrorKind::Replaced, Some(Errno::NOENT));
+            return Err(Error::new(Operation::Unlink, &self.name, kind, errno, why));
+        }
+        entry::remove(&self.name).map_err(fail)?;
+        self.mark.forget();
+        Ok(())
+    }
+}
+
+/// A time in the future, by a wall clock that was set back, is now.
+fn since(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! Removing what dead processes left behind, and nothing else.
+
+use std::time::Duration;
+
+use super::queues::{self, Coverage};
+use super::{Creator, Object, list};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::Kind;
+use crate::sys;
+
+const ALL: [Kind; 3] = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
+
+/// What to remove: by default every [orphan](Object::orphan) that nobody holds.
+///
+/// ```
+/// use std::time::Duration;
+/// use nob_ipc::registry::Reap;
+///
+/// // Only looks.
+/// let (findings, _) = Reap::new().older_than(Duration::from_secs(3600)).dry_run()?;
+/// for finding in findings {
+///     println!("{} {}: {:?}", finding.object.kind(), finding.object.name(), finding.outcome);
+/// }
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reap {
+    older_than: Option<Duration>,
+    unused: Option<Duration>,
+}
+
+/// One object that is an orphan, or may be one, and what became of it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The object, as it was.
+    pub object: Object,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of an object.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was removed, or would be.
+    Removed,
+    /// Left alone: processes hold it.
+    Held,
+    /// Left alone: that many processes that may not be looked at could hold it.
+    Unseen(usize),
+    /// Left alone: whether its creator is dead cannot be told.
+    UnknownCreator,
+    /// Left alone: it belongs to another user.
+    NotPermitted,
+    /// It could not be removed.
+    Failed(Error),
+}
+
+impl Reap {
+    /// Every orphan.
+    #[must_use]
+    pub fn new() -> Reap {
+        Reap::default()
+    }
+
+    /// Only what has not [changed](Object::idle) for this long.
+    #[must_use]
+    pub fn older_than(mut self, age: Duration) -> Reap {
+        self.older_than = Some(age);
+        self
+    }
+
+    /// Also what nobody is due to unlink and nobody holds, if it has not changed for this long. It may
+    /// be meant to stay: choose well.
+    #[must_use]
+    pub fn unused_for(mut self, age: Duration) -> Reap {
+        self.unused = Some(age);
+        self
+    }
+
+    /// Says what [`run`](Reap::run) would do.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`].
+    pub fn dry_run(self) -> Result<(Vec<Finding>, Coverage)> {
+        let listing = list(&ALL)?;
+        let coverage = listing.queues;
+        Ok((self.judge(listing.objects), coverage))
+    }
+
+    /// Removes what is proven to be left behind. When in doubt it is left. Records of queues that are
+    /// gone are removed, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`]. What could not be removed is among the findings.
+    pub fn run(self) -> Result<(Vec<Finding>, Coverage)> {
+        let listing = list(&ALL)?;
+        let coverage = listing.queues;
+        let mut findings = self.judge(listing.objects);
+        for finding in &mut findings {
+            if matches!(finding.outcome, Outcome::Removed)
+                && let Err(error) = finding.object.unlink()
+                // Gone, or another object's name now: nothing is left behind.
+                && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Replaced)
+            {
+                finding.outcome = Outcome::Failed(error);
+            }
+        }
+        queues::forget_gone();
+        Ok((findings, coverage))
+    }
+
+    fn judge(self, objects: Vec<Object>) -> Vec<Finding> {
+        let judged = |object: Object| {
+            let outcome = self.outcome(&object)?;
+            Some(Finding { object, outcome })
+        };
+        objects.into_iter().filter_map(judged).collect()
+    }
+
+    /// What is to become of an object; `None` if it is no concern of this.
+    fn outcome(self, object: &Object) -> Option<Outcome> {
+        let unmarked = object.creator() == Creator::Unmarked;
+        let age = if unmarked { Some(self.unused?) } else { self.older_than };
+        if age.is_some_and(|age| object.idle() < age) {
+            return None;
+        }
+        let user = sys::unistd::effective_user();
+        let permitted = user == 0 || user == object.owner();
+        Some(match object.orphan() {
+            Some(false) if !unmarked || !object.holders().is_empty() => return None,
+            // What may not be removed anyhow need not be understood.
+            None if !permitted => return None,
+            None => Outcome::UnknownCreator,
+            _ if !object.holders().is_empty() => Outcome::Held,
+            _ if !permitted => Outcome::NotPermitted,
+            _ if object.unseen() > 0 => Outcome::Unseen(object.unseen()),
+            _ => Outcome::Removed,
+        })
+    }
+}

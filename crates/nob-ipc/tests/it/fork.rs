@@ -1,0 +1,269 @@
+//! Forked children: what they inherit, and what they must not do to their parent. Each test is a
+//! role, since the harness has threads.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Semaphore, fork_generation};
+
+use crate::support::object::MEASURE;
+use crate::support::{Child, KINDS, Object, Role, Unique, files, process, watchdog};
+
+pub const ROLES: &[Role] = &[
+    ("fork::child_deletes", |_| child_deletes()),
+    ("fork::child_creates", |_| child_creates()),
+    ("fork::child_changes_the_duty", |_| child_changes_the_duty()),
+    ("fork::handles_are_shared", |_| handles_are_shared()),
+    ("fork::notifications", |_| notifications()),
+    ("fork::threads_at_work", |_| threads_at_work()),
+    ("fork::a_waiter_is_not_inherited", |_| a_waiter_is_not_inherited()),
+];
+
+#[track_caller]
+fn in_child(body: impl FnOnce()) {
+    let status = process::wait_for(process::fork(body));
+    assert!(status.success(), "the forked child ended with {status}");
+}
+
+fn in_role(role: &str) {
+    let _watchdog = watchdog();
+    Child::run(role, &[]);
+}
+
+/// Contract 4.4: deletion in a child unlinks nothing of its parent's, whichever way.
+#[test]
+fn deletion_in_a_child() {
+    in_role("fork::child_deletes");
+}
+
+/// What a child creates is its own to unlink, and has its own mark.
+#[test]
+fn creation_in_a_child() {
+    in_role("fork::child_creates");
+}
+
+/// A child changes neither duty nor mark.
+#[test]
+fn duty_in_a_child() {
+    in_role("fork::child_changes_the_duty");
+}
+
+/// C34, M14, H21: handles work in both, and what they lead to is one.
+#[test]
+fn handles_in_a_child() {
+    in_role("fork::handles_are_shared");
+}
+
+/// M44: a child that closes its inherited handle leaves the registration.
+#[test]
+fn notifications_and_children() {
+    in_role("fork::notifications");
+}
+
+/// C43: forking while threads are inside the crate.
+#[test]
+fn fork_with_threads_at_work() {
+    in_role("fork::threads_at_work");
+}
+
+/// A thread that waits when the process forks does not wait in the child.
+#[test]
+fn a_wait_stays_behind() {
+    in_role("fork::a_waiter_is_not_inherited");
+}
+
+fn child_deletes() {
+    let name = Unique::new();
+    let generation = fork_generation();
+    let objects = RefCell::new(Some(KINDS.map(|kind| Object::create(kind, &name))));
+    in_child(|| {
+        assert_ne!(fork_generation(), generation);
+        let objects = objects.borrow_mut().take().expect("inherited");
+        for object in objects {
+            assert!(object.entry().unlink_on_drop() && !object.entry().is_due());
+            object.entry().delete().expect("nothing is due here");
+            object.use_it();
+            drop(object);
+        }
+    });
+    in_child(|| in_child(|| drop(objects.borrow_mut().take())));
+    assert_eq!(fork_generation(), generation);
+    let objects = objects.take().expect("still the parent's");
+    for object in objects {
+        let kind = object.entry().name().kind();
+        assert!(files::exists(kind, &name));
+        assert!(object.entry().is_due());
+        drop(object);
+        assert!(!files::exists(kind, &name));
+    }
+}
+
+fn child_creates() {
+    let (parents, childs) = (Unique::new(), Unique::new());
+    let _parents = KINDS.map(|kind| Object::create(kind, &parents));
+    in_child(|| {
+        for kind in KINDS {
+            let object = Object::create(kind, &childs);
+            assert!(object.entry().is_due());
+            let pid = std::process::id().try_into().expect("pids are small");
+            let own = files::mark_of(pid);
+            if kind == Kind::MessageQueue {
+                let [(_, record)] = files::records_of(&childs).try_into().expect("one record");
+                assert_eq!(record.lines().next(), Some(&*own));
+            } else if let Some(mark) = files::mark(kind, &childs) {
+                assert_eq!(mark, own);
+            }
+            drop(object);
+            assert!(!files::exists(kind, &childs));
+        }
+    });
+}
+
+fn child_changes_the_duty() {
+    let name = Unique::new();
+    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let marks = || {
+        let file = |kind| files::mark(kind, &name);
+        (file(Kind::Semaphore), file(Kind::SharedMemory), files::records_of(&name))
+    };
+    let before = marks();
+    in_child(|| {
+        for object in &objects {
+            for unlink in [false, true, false] {
+                object.entry().set_unlink_on_drop(unlink);
+                assert!(!object.entry().is_due());
+            }
+        }
+    });
+    assert_eq!(marks(), before);
+    assert!(objects.iter().all(|object| object.entry().is_due()));
+}
+
+fn handles_are_shared() {
+    let name = Unique::new();
+    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let [Object::Semaphore(semaphore), Object::Segment(segment), Object::Queue(queue)] = &objects
+    else {
+        panic!("they come in this order")
+    };
+    let mapping = segment.map().expect("it is not empty");
+    in_child(|| {
+        semaphore.release().expect("far from the maximum");
+        mapping.write(1, b"!").expect("it is writable");
+        segment.resize(5000).expect("there is room");
+        queue.send(b"from the child", 3).expect("there is room");
+        queue.set_blocking(false).expect("it can be changed");
+    });
+    assert_eq!(semaphore.value(), MEASURE + 1);
+    let mut byte = [0];
+    mapping.read(1, &mut byte).expect("within the mapping");
+    assert_eq!((&byte, segment.size().expect("a size")), (b"!", 5000));
+    assert_eq!(queue.receive().expect("a message"), (b"from the child".to_vec(), 3));
+    assert!(!queue.is_blocking().expect("a flag"), "the open description is shared");
+}
+
+fn notifications() {
+    let name = Unique::new();
+    let Object::Queue(queue) = Object::create(Kind::MessageQueue, &name) else {
+        panic!("a queue was asked for")
+    };
+    let queue = RefCell::new(Some(queue));
+    let watch = RefCell::new(queue.borrow().as_ref().expect("it is here").watch().expect("works"));
+    assert!(watch.borrow().is_some());
+    in_child(|| {
+        // The child's own requests find the parent registered.
+        let other = MessageQueue::options().open(&*name).expect("it is there");
+        assert!(other.watch().expect("an answer").is_none());
+        other.cancel_notification().expect("another's registration is left alone");
+        drop(other);
+        drop(watch.borrow_mut().take());
+        drop(queue.borrow_mut().take());
+    });
+    in_child(|| {
+        let queue = queue.borrow();
+        queue.as_ref().expect("inherited").send(b"x", 0).expect("there is room");
+    });
+    assert!(watch.take().expect("the parent's").wait().expect("a notification"));
+}
+
+fn threads_at_work() {
+    let (shared, churned) = (Unique::new(), Unique::new());
+    let [Object::Semaphore(semaphore), _, Object::Queue(queue)] =
+        KINDS.map(|kind| Object::create(kind, &shared))
+    else {
+        panic!("they come in this order")
+    };
+    let done = AtomicBool::new(false);
+    let short = Duration::from_millis(1);
+    thread::scope(|scope| {
+        let work = |body: fn(&Semaphore, &MessageQueue, &str, Duration)| {
+            let (semaphore, queue, name, done) = (&semaphore, &queue, &*churned, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    body(semaphore, queue, name, short);
+                }
+            });
+        };
+        work(|semaphore, _, _, short| {
+            if semaphore.acquire_timeout(short).expect("a wait") {
+                semaphore.release().expect("far from the maximum");
+            }
+        });
+        work(|_, queue, _, short| {
+            // Whoever takes the message.
+            queue.send_timeout(b"x", 0, short).expect("a wait");
+            queue.receive_timeout(short).expect("a wait");
+        });
+        work(|_, _, name, _| {
+            for kind in KINDS {
+                Object::open(kind, name, Existence::UnlinkAndCreate).expect("a new object");
+            }
+        });
+        work(|_, queue, _, _| {
+            drop(queue.watch().expect("an answer"));
+        });
+        for _ in 0..60 {
+            in_child(|| {
+                let name = Unique::new();
+                for kind in KINDS {
+                    Object::create(kind, &name).use_it();
+                }
+                assert!(
+                    !semaphore.acquire_timeout(short).expect("a wait")
+                        || semaphore.release().is_ok()
+                );
+                queue.receive_timeout(short).expect("a wait");
+                drop(queue.watch().expect("an answer"));
+            });
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+fn a_waiter_is_not_inherited() {
+    let name = Unique::new();
+    let semaphore = Semaphore::options()
+        .initial_value(0)
+        .existence(Existence::Create)
+        .open(&*name)
+        .expect("a new semaphore");
+    thread::scope(|scope| {
+        let (announce, thread) = mpsc::channel();
+        let semaphore = &semaphore;
+        let waiter = scope.spawn(move || {
+            announce.send(process::thread_id()).expect("the test listens");
+            semaphore.acquire()
+        });
+        let pid = std::process::id().try_into().expect("pids are small");
+        process::wait_until_in(pid, thread.recv().expect("an id"), &[libc::SYS_futex]);
+        in_child(|| {
+            assert!(!semaphore.acquire_timeout(Duration::from_millis(5)).expect("a wait"));
+            semaphore.release_many(2).expect("far from the maximum");
+            assert!(semaphore.acquire_until(Deadline::NEVER).expect("there were two"));
+        });
+        waiter.join().expect("no panic").expect("the child has released");
+    });
+}

@@ -1,0 +1,208 @@
+//! The same objects in a C program, by the C library's own calls, in both directions.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+
+use crate::support::{KINDS, Object, Unique, assert_refused, files, process as system, watchdog};
+
+/// The C program, compiled once; `None` where there is no compiler.
+fn program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop.c");
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (program, new) =
+            (directory.join("interop"), directory.join(format!("interop-{}", process::id())));
+        let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
+        let mut command = Command::new(&compiler);
+        command.args(["-Wall", "-Werror", "-o"]).arg(&new).arg(source);
+        match command.args(["-lrt", "-pthread"]).status() {
+            Ok(status) => {
+                assert!(status.success(), "{compiler} does not compile the program");
+                // Another run of the tests may be using the old one.
+                fs::rename(&new, &program).expect("the directory is ours");
+                Some(program)
+            }
+            Err(error) => {
+                eprintln!("skipped: no C compiler ({compiler}: {error})");
+                None
+            }
+        }
+    });
+    program.as_deref()
+}
+
+/// The C program.
+struct C(&'static Path);
+
+impl C {
+    fn new() -> Option<C> {
+        program().map(C)
+    }
+
+    /// Runs one action to its end; returns what the program prints.
+    #[track_caller]
+    fn run(&self, action: &str, name: &str, argument: &str) -> String {
+        let output = Command::new(self.0).args([action, name, argument]).output();
+        let output = output.expect("the program runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim_end().to_string()
+    }
+
+    /// Starts an action that waits, and returns when it does.
+    fn start(&self, action: &str, name: &str, system_call: libc::c_long) -> Waiting {
+        let mut process = Command::new(self.0)
+            .args([action, name, ""])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let output = BufReader::new(process.stdout.take().expect("it was asked for"));
+        let mut waiting = Waiting { process, output };
+        assert_eq!(waiting.line(), "waiting");
+        let pid = waiting.process.id().try_into().expect("pids are small");
+        system::wait_until_in(pid, pid, &[system_call]);
+        waiting
+    }
+}
+
+/// The C program while it waits.
+struct Waiting {
+    process: process::Child,
+    output: BufReader<process::ChildStdout>,
+}
+
+impl Waiting {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        line.trim_end().to_string()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // It has usually ended; then there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn c_opens_our_semaphore() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let mut options = Semaphore::options();
+    let semaphore = options.initial_value(2).existence(Existence::Create).open(&*name);
+    let semaphore = semaphore.expect("a new semaphore");
+    assert_eq!(c.run("sem-value", &name, ""), "2");
+    c.run("sem-post", &name, "");
+    assert_eq!(semaphore.value(), 3);
+    for _ in 0..3 {
+        assert!(semaphore.try_acquire());
+    }
+    let mut waiting = c.start("sem-wait", &name, libc::SYS_futex);
+    semaphore.release().expect("far from the maximum");
+    assert_eq!(waiting.line(), "done");
+    assert_eq!(semaphore.value(), 0);
+}
+
+#[test]
+fn we_open_a_semaphore_of_c() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    c.run("sem-create", &name, "1");
+    let semaphore = Semaphore::options().open(&*name).expect("C has made it");
+    assert!(semaphore.try_acquire());
+    assert_eq!(c.run("sem-value", &name, ""), "0");
+    std::thread::scope(|scope| {
+        let waiter = crate::support::Waiter::start_in(scope, libc::SYS_futex, || {
+            semaphore.acquire_timeout(Duration::from_secs(50))
+        });
+        c.run("sem-post", &name, "");
+        assert!(waiter.join().expect("a permit"));
+    });
+    let taken = Object::open(Kind::Semaphore, &name, Existence::Create);
+    assert_refused(taken, &name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
+}
+
+#[test]
+fn c_opens_our_segment() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let segment = SharedMemory::options().size(3333).existence(Existence::Create).open(&*name);
+    let mapping = segment.and_then(|segment| segment.map()).expect("a new segment");
+    mapping.write(0, b"from Rust\0").expect("it is writable");
+    assert_eq!(c.run("shm-read", &name, ""), "3333 from Rust");
+    c.run("shm-write", &name, "from C");
+    let mut bytes = [0; 7];
+    mapping.read(0, &mut bytes).expect("seven bytes");
+    assert_eq!(&bytes, b"from C\0");
+}
+
+#[test]
+fn we_open_a_segment_of_c() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    c.run("shm-create", &name, "from C");
+    let segment = SharedMemory::options().open(&*name).expect("C has made it");
+    assert_eq!(segment.size().expect("a size"), 5000);
+    let mapping = segment.map().expect("it is not empty");
+    let mut bytes = [0; 7];
+    mapping.read(0, &mut bytes).expect("seven bytes");
+    assert_eq!(&bytes, b"from C\0");
+    segment.resize(9000).expect("there is room");
+    assert_eq!(c.run("shm-read", &name, ""), "9000 from C");
+}
+
+#[test]
+fn c_opens_our_queue() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let mut options = MessageQueue::options();
+    options.max_messages(2).max_message_size(32).existence(Existence::Create);
+    let queue = options.open(&*name).expect("a new queue");
+    c.run("mq-send", &name, "from C");
+    assert_eq!(queue.receive().expect("a message"), (b"from C".to_vec(), 7));
+    let mut waiting = c.start("mq-receive", &name, libc::SYS_mq_timedreceive);
+    queue.send(b"from Rust", 3).expect("there is room");
+    assert_eq!(waiting.line(), "3 from Rust");
+}
+
+#[test]
+fn we_open_a_queue_of_c() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    c.run("mq-create", &name, "from C");
+    let queue = MessageQueue::options().open(&*name).expect("C has made it");
+    assert_eq!((queue.max_messages(), queue.max_message_size()), (3, 32));
+    assert_eq!(queue.receive().expect("a message"), (b"from C".to_vec(), 7));
+    queue.send(b"and back", 0).expect("there is room");
+    assert_eq!(c.run("mq-receive", &name, "").lines().last(), Some("0 and back"));
+}
+
+#[test]
+fn c_unlinks_what_is_ours() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    c.run("unlink", &name, "");
+    for (object, kind) in objects.iter().zip(KINDS) {
+        assert!(!files::exists(kind, &name));
+        object.use_it();
+        object.entry().delete().expect("gone is as good as deleted");
+    }
+}

@@ -1,0 +1,144 @@
+//! The creator's mark, on files and beside queues.
+
+use std::fs;
+use std::process;
+
+use nob_ipc::{Existence, Kind};
+
+use crate::support::{KINDS, Object, Unique, files, watchdog};
+
+const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
+
+fn own() -> String {
+    files::mark_of(process::id().try_into().expect("pids are small"))
+}
+
+/// The mark that the object has, wherever it is.
+fn mark(kind: Kind, name: &str) -> Option<String> {
+    match kind {
+        Kind::Semaphore | Kind::SharedMemory => files::mark(kind, name),
+        Kind::MessageQueue => {
+            let mut records = files::records_of(name);
+            assert!(records.len() <= 1, "{records:?}");
+            let (_, content) = records.pop()?;
+            Some(content.lines().next().unwrap_or_default().to_string())
+        }
+    }
+}
+
+/// Whether the files of `/dev/shm` can be marked: tmpfs has the attributes since Linux 6.6.
+pub fn can_be_marked(kind: Kind) -> bool {
+    if kind == Kind::MessageQueue {
+        return true;
+    }
+    let name = Unique::new();
+    let object = Object::create(kind, &name);
+    let marked = files::mark(kind, &name).is_some();
+    drop(object);
+    if !marked {
+        eprintln!("skipped for {kind}: the file system has no extended attributes");
+    }
+    marked
+}
+
+/// Contract 3.9: who is due to unlink is marked, from creation to the end.
+#[test]
+fn of_the_creator() {
+    let _watchdog = watchdog();
+    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let name = Unique::new();
+        let object = Object::create(kind, &name);
+        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        object.entry().set_unlink_on_drop(false);
+        assert_eq!(mark(kind, &name), None, "{kind}");
+        object.entry().set_unlink_on_drop(true);
+        object.entry().set_unlink_on_drop(true);
+        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        drop(object);
+        assert_eq!(mark(kind, &name), None, "{kind}");
+    }
+}
+
+/// What is meant to stay has no mark.
+#[test]
+fn none_without_duty() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+        let created = options.open(&name).expect("a new object");
+        assert_eq!(mark(kind, &name), None, "{kind}");
+        let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
+        assert_eq!(mark(kind, &name), None, "{kind}");
+        drop((created, linked));
+    }
+}
+
+/// A handle that links and is due marks what nobody has marked.
+#[test]
+fn of_who_takes_the_duty() {
+    let _watchdog = watchdog();
+    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let name = Unique::new();
+        let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+        let _created = options.open(&name).expect("a new object");
+        let linked = Object::options(kind).unlink_on_drop(true).open(&name).expect("it is there");
+        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        linked.entry().unlink().expect("it is ours");
+        assert_eq!(mark(kind, &name), None, "{kind}");
+    }
+}
+
+/// Another's mark is neither overwritten nor removed.
+#[test]
+fn of_another_process() {
+    let _watchdog = watchdog();
+    let others = "1 1 1 1 another boot";
+    for kind in FILES.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let name = Unique::new();
+        let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+        let object = options.open(&name).expect("a new object");
+        files::set_mark(kind, &name, others);
+        object.entry().set_unlink_on_drop(true);
+        assert_eq!(mark(kind, &name).as_deref(), Some(others));
+        object.entry().set_unlink_on_drop(false);
+        assert_eq!(mark(kind, &name).as_deref(), Some(others));
+    }
+    let name = Unique::new();
+    let queue = Object::create(Kind::MessageQueue, &name);
+    let [(path, _)] = files::records_of(&name).try_into().expect("one record");
+    fs::write(&path, format!("{others}\n{}", &*name)).expect("it is ours");
+    queue.entry().set_unlink_on_drop(false);
+    assert_eq!(mark(Kind::MessageQueue, &name).as_deref(), Some(others));
+    fs::remove_file(path).expect("it is ours");
+}
+
+/// A creation that fails leaves no record behind.
+#[test]
+fn none_of_what_was_not_made() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let _taken = Object::options(Kind::MessageQueue)
+        .existence(Existence::Create)
+        .unlink_on_drop(false)
+        .open(&name)
+        .expect("a new queue");
+    for existence in [Existence::Create, Existence::UnlinkAndCreate] {
+        let too_much = Object::options(Kind::MessageQueue).measure(70_000).existence(existence);
+        too_much.open(&name).expect_err("taken, or too much");
+        assert_eq!(files::records_of(&name), []);
+    }
+}
+
+/// Others can neither read a record nor write one.
+#[test]
+fn a_record_is_the_owners_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let _queue = Object::create(Kind::MessageQueue, &name);
+    let [(path, _)] = files::records_of(&name).try_into().expect("one record");
+    let directory = fs::metadata(path.parent().expect("it is in a directory")).expect("it is");
+    assert_eq!(directory.mode() & 0o077, 0);
+    assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o077, 0);
+}

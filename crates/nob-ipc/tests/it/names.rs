@@ -1,0 +1,81 @@
+//! Legal names, from creation to unlink; `properties` has the ones nobody thinks of.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use nob_ipc::{ErrorKind, Existence, Kind, Name, Semaphore, SharedMemory};
+
+use crate::support::{KINDS, Object, Unique, files, watchdog};
+
+/// C6, C7, C8: the longest name of each kind works all the way; one byte more is refused.
+#[test]
+fn the_longest_names() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let short = Unique::new();
+        let room = kind.max_name_length() + 1 - short.len();
+        let longest = format!("{}{}", &*short, "é".repeat(room / 2) + &"x".repeat(room % 2));
+        assert_eq!(longest.len(), kind.max_name_length() + 1);
+        let created = Object::create(kind, &longest);
+        let linked = Object::open(kind, &longest, Existence::Link).expect("the same object");
+        linked.use_it();
+        created.entry().unlink().expect("it is ours");
+        assert!(!files::exists(kind, &longest));
+
+        let too_long = longest + "x";
+        let error = Object::open(kind, &too_long, Existence::Create).expect_err("too long");
+        assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
+        assert_eq!(error.raw_os_error(), None);
+    }
+}
+
+/// The core takes every byte that the system takes.
+#[test]
+fn bytes_that_are_no_text() {
+    let _watchdog = watchdog();
+    let unique = Unique::new();
+    for odd in [&b" \xff\x01*?\n"[..], b"\x80", b"..x", b"-", b"\\"] {
+        let name = [unique.as_bytes(), odd].concat();
+        for kind in KINDS {
+            let name = Name::new(kind, OsStr::from_bytes(&name)).expect("no NUL, no slash");
+            assert_eq!(name.as_bytes(), [unique.as_bytes(), odd].concat());
+            let created = open_named(&name, Existence::Create);
+            assert!(created.entry().created());
+            assert!(!open_named(&name, Existence::Link).entry().created());
+            let shown = name.to_string();
+            assert!(shown.chars().all(|character| !character.is_control()), "{shown}");
+        }
+    }
+}
+
+fn open_named(name: &Name, existence: Existence) -> Object {
+    match name.kind() {
+        Kind::Semaphore => {
+            Semaphore::options().existence(existence).open_named(name).map(Object::Semaphore)
+        }
+        Kind::SharedMemory => {
+            SharedMemory::options().existence(existence).open_named(name).map(Object::Segment)
+        }
+        Kind::MessageQueue => nob_ipc::MessageQueue::options()
+            .max_messages(1)
+            .max_message_size(1)
+            .existence(existence)
+            .open_named(name)
+            .map(Object::Queue),
+    }
+    .expect("the system takes the name")
+}
+
+/// Random names are legal everywhere, and free.
+#[test]
+fn random_names() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let [one, other] = [(); 2].map(|()| Name::random(kind).expect("random bits"));
+        assert_ne!(one, other);
+        let text = one.to_string();
+        assert_eq!(Name::portable(kind, &text).expect("a portable name"), one);
+        drop(open_named(&one, Existence::Create));
+        assert!(!files::exists(kind, &text));
+    }
+}

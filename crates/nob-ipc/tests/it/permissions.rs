@@ -1,0 +1,160 @@
+//! Who may do what: users, modes and the umask.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+
+use nob_ipc::{Access, Direction, ErrorKind, Existence, Kind, MessageQueue, Name, SharedMemory};
+
+use crate::support::object::MEASURE;
+use crate::support::process::{self, NOBODY};
+use crate::support::{
+    Arguments, Child, EXISTENCES, KINDS, Object, Role, Unique, assert_refused, files, watchdog,
+};
+
+pub const ROLES: &[Role] = &[
+    ("permissions::stranger", stranger),
+    ("permissions::reader", reader),
+    ("permissions::modes", |_| modes()),
+    ("permissions::creator", |_| creator()),
+];
+
+/// C23: another user can neither open, nor replace, nor unlink, and the objects do not notice.
+#[test]
+fn not_permitted() {
+    let _watchdog = watchdog();
+    if !process::is_root("become another user") {
+        return;
+    }
+    let name = Unique::new();
+    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    Child::run("permissions::stranger", &[&name]);
+    for (object, kind) in objects.iter().zip(KINDS) {
+        assert!(files::exists(kind, &name));
+        assert_eq!(object.measure(), MEASURE);
+        object.use_it();
+    }
+}
+
+fn stranger(arguments: &Arguments) {
+    process::become_user(NOBODY);
+    let name = arguments.text(0);
+    for kind in KINDS {
+        for existence in EXISTENCES {
+            let refused = Object::open(kind, name, existence);
+            if existence == Existence::Create {
+                assert_refused(refused, name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
+            } else {
+                assert_denied(refused, name);
+            }
+        }
+        assert_denied(nob_ipc::unlink(&Name::new(kind, name).expect("a legal name")), name);
+    }
+}
+
+/// Permission is lacking: the errno is the one of the C library, whatever the kernel says.
+fn assert_denied<T>(result: nob_ipc::Result<T>, name: &str) {
+    assert_refused(result, name, ErrorKind::PermissionDenied, Some(libc::EACCES));
+}
+
+/// C22: with read permission alone a segment and a queue can be read; a semaphore needs both.
+#[test]
+fn read_permission_alone() {
+    let _watchdog = watchdog();
+    if !process::is_root("become another user") {
+        return;
+    }
+    let name = Unique::new();
+    let options = |kind| Object::options(kind).mode(0o644).existence(Existence::Create);
+    let objects = KINDS.map(|kind| options(kind).open(&name).expect("a new object"));
+    let [_, _, Object::Queue(queue)] = &objects else { panic!("the third kind is the queue") };
+    queue.send(b"for everybody", 0).expect("there is room");
+    Child::run("permissions::reader", &[&name]);
+    assert_eq!(queue.current_messages().expect("a number"), 0, "the reader took it");
+}
+
+fn reader(arguments: &Arguments) {
+    process::become_user(NOBODY);
+    let name = arguments.text(0);
+    for kind in KINDS {
+        assert_denied(Object::open(kind, name, Existence::Link), name);
+    }
+    let segment = SharedMemory::options().access(Access::ReadOnly).open(name).expect("readable");
+    let mapping = segment.map().expect("readable");
+    let written = mapping.write(0, b"x");
+    assert_refused(written, name, ErrorKind::ReadOnly, None);
+    assert_refused(segment.resize(1), name, ErrorKind::ReadOnly, None);
+
+    let mut options = MessageQueue::options();
+    assert_denied(options.direction(Direction::Send).open(name), name);
+    let queue = options.direction(Direction::Receive).open(name).expect("readable");
+    assert_eq!(queue.receive().expect("one message").0, b"for everybody");
+    let sent = queue.try_send(b"x", 0);
+    assert_refused(sent, name, ErrorKind::WrongDirection, None);
+    assert_denied(queue.entry().unlink(), name);
+}
+
+/// C19, C20.
+#[test]
+fn modes_are_subject_to_the_umask() {
+    let _watchdog = watchdog();
+    Child::run("permissions::modes", &[]);
+}
+
+fn modes() {
+    for (umask, asked, given) in [(0o022, 0o666, 0o644), (0o027, 0o666, 0o640), (0, 0o777, 0o777)] {
+        process::set_umask(umask);
+        for kind in KINDS {
+            let name = Unique::new();
+            let object = Object::options(kind)
+                .mode(asked)
+                .existence(Existence::Create)
+                .open(&name)
+                .expect("a new object");
+            let metadata = match &object {
+                Object::Semaphore(_) => fs::metadata(files::path(kind, &name)),
+                Object::Segment(segment) => by_descriptor(segment),
+                Object::Queue(queue) => by_descriptor(queue),
+            }
+            .expect("it is there");
+            assert_eq!(metadata.mode() & 0o777, given, "{kind}");
+            assert_eq!(metadata.uid(), process::effective_user());
+        }
+    }
+}
+
+fn by_descriptor(object: &impl AsFd) -> std::io::Result<fs::Metadata> {
+    fs::metadata(format!("/proc/self/fd/{}", object.as_fd().as_raw_fd()))
+}
+
+/// C21: the creator's handle works whatever the mode says, and so does removing the name.
+#[test]
+fn the_mode_does_not_bind_the_creator() {
+    let _watchdog = watchdog();
+    Child::run("permissions::creator", &[]);
+}
+
+fn creator() {
+    if process::effective_user() == 0 {
+        process::become_user(NOBODY);
+    }
+    for kind in KINDS {
+        let name = Unique::new();
+        let options = Object::options(kind).mode(0).existence(Existence::Create);
+        let object = options.open(&name).expect("the creator's handle");
+        object.use_it();
+        if let Object::Segment(segment) = &object {
+            segment.resize(10_000).expect("the creator's handle writes");
+        }
+        assert_denied(Object::open(kind, &name, Existence::Link), &name);
+        object.entry().unlink().expect("the directory is ours to change");
+        assert!(!files::exists(kind, &name));
+    }
+    let name = Unique::new();
+    let mut options = SharedMemory::options();
+    options.mode(0).access(Access::ReadOnly).existence(Existence::Create);
+    let segment = options.open(&*name).expect("the creator's handle");
+    assert_eq!(segment.size().expect("a size"), 0);
+    drop(segment);
+    assert!(!files::exists(Kind::SharedMemory, &name));
+}

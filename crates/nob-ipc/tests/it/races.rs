@@ -1,0 +1,268 @@
+//! Processes that create, link, unlink and grow at the same time.
+
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{ErrorKind, Existence, Kind, Name, SharedMemory};
+
+use crate::support::child::{hear, say};
+use crate::support::files::Marking;
+use crate::support::{Arguments, Child, KINDS, Object, Role, Unique, files, watchdog};
+
+pub const ROLES: &[Role] = &[
+    ("races::create", create),
+    ("races::link_or_create", link_or_create),
+    ("races::unlink", unlink),
+    ("races::unlink_and_create", unlink_and_create),
+    ("races::appear", appear),
+    ("races::attach", attach),
+    ("races::grow", grow),
+];
+
+/// How long the processes of a race run against each other.
+const RACE: Duration = Duration::from_millis(500);
+
+fn kind(arguments: &Arguments, index: usize) -> Kind {
+    KINDS[usize::try_from(arguments.number(index)).expect("an index")]
+}
+
+/// Ends a role that goes on until it is told to end: calls `round` again and again until the time
+/// of the race is over; returns how often.
+fn for_the_race(mut round: impl FnMut()) -> u32 {
+    say("ready");
+    assert_eq!(hear(), "go");
+    let end = Instant::now() + RACE;
+    let mut rounds = 0;
+    while Instant::now() < end {
+        round();
+        rounds += 1;
+    }
+    rounds
+}
+
+/// Starts the roles, lets them go at the same moment, and waits until all have done their part.
+pub fn race(roles: Vec<Child>) {
+    let mut roles = roles;
+    for role in &mut roles {
+        role.expect("ready");
+    }
+    for role in &mut roles {
+        role.say("go");
+    }
+    for role in roles {
+        role.finish();
+    }
+}
+
+/// C16: of all that create one name, one wins, and the others are told that it is taken.
+#[test]
+fn one_creator_wins() {
+    const NAMES: usize = 40;
+    const CREATORS: usize = 4;
+    let _watchdog = watchdog();
+    for index in 0..KINDS.len() {
+        // The queues of one user are limited.
+        let names: Vec<Unique> = (0..NAMES).map(|_| Unique::new()).collect();
+        let joined: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let joined = joined.join(" ");
+        let mut creators: Vec<_> =
+            (0..CREATORS).map(|_| Child::start("races::create", &[&index, &joined])).collect();
+        for creator in &mut creators {
+            creator.expect("ready");
+        }
+        for creator in &mut creators {
+            creator.say("go");
+        }
+        let mut wins = 0;
+        for creator in &mut creators {
+            wins += creator.hear().parse::<usize>().expect("a number");
+        }
+        assert_eq!(wins, NAMES);
+        creators.into_iter().for_each(Child::finish);
+    }
+}
+
+fn create(arguments: &Arguments) {
+    let kind = kind(arguments, 0);
+    say("ready");
+    assert_eq!(hear(), "go");
+    let mut wins = 0;
+    for name in arguments.rest(1) {
+        let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+        match options.open(name) {
+            Ok(object) => wins += u32::from(object.entry().created()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
+        }
+    }
+    say(wins);
+}
+
+/// C17: whoever links or creates has an object, whatever others create and unlink meanwhile.
+#[test]
+fn link_or_create_while_others_unlink() {
+    let _watchdog = watchdog();
+    for index in 0..KINDS.len() {
+        let name = Unique::new();
+        race(vec![
+            Child::start("races::link_or_create", &[&index, &name]),
+            Child::start("races::link_or_create", &[&index, &name]),
+            Child::start("races::unlink", &[&index, &name]),
+        ]);
+    }
+}
+
+fn link_or_create(arguments: &Arguments) {
+    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    let options = Object::options(kind).existence(Existence::LinkOrCreate).unlink_on_drop(false);
+    let rounds = for_the_race(|| options.open(name).expect("an object").use_it());
+    assert!(rounds > 0);
+}
+
+fn unlink(arguments: &Arguments) {
+    let name = Name::new(kind(arguments, 0), arguments.text(1)).expect("a legal name");
+    for_the_race(|| match nob_ipc::unlink(&name) {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+    });
+}
+
+/// Contract 3.2: whoever unlinks and creates has an object of its own.
+#[test]
+fn unlink_and_create_is_never_linked() {
+    let _watchdog = watchdog();
+    for (index, kind) in KINDS.into_iter().enumerate() {
+        let name = Unique::new();
+        let start = |own: u32| Child::start("races::unlink_and_create", &[&index, &name, &own]);
+        race(vec![start(3), start(4), start(5)]);
+        assert!(!files::exists(kind, &name), "the last one is unlinked by its creator");
+        assert_eq!(files::records_of(&name), [], "and its record is gone");
+    }
+}
+
+fn unlink_and_create(arguments: &Arguments) {
+    let (kind, name, own) = (kind(arguments, 0), arguments.text(1), arguments.number(2));
+    let options = Object::options(kind).existence(Existence::UnlinkAndCreate).measure(own);
+    for_the_race(|| {
+        let object = options.open(name).expect("an object");
+        assert!(object.entry().created());
+        assert_eq!(object.measure(), own);
+    });
+}
+
+/// H25, S26, contract 3.3, 3.9: what appears is complete: its size, its value, its mark.
+#[test]
+fn what_appears_is_complete() {
+    let _watchdog = watchdog();
+    for (index, kind) in KINDS.iter().enumerate() {
+        let name = Unique::new();
+        let marked = u32::from(crate::mark::can_be_marked(*kind));
+        let mut maker = Child::start("races::appear", &[&index, &name]);
+        maker.expect("ready");
+        race(vec![Child::start("races::attach", &[&index, &name, &marked])]);
+        maker.say("stop");
+        maker.finish();
+    }
+}
+
+/// A size that takes its time to reserve; within the limits of queues.
+const COMPLETE: [u32; 3] = [77_777, 300_001, 5];
+
+fn appear(arguments: &Arguments) {
+    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    let measure = COMPLETE[usize::try_from(arguments.number(0)).expect("an index")];
+    let options = Object::options(kind).existence(Existence::Create).measure(measure);
+    say("ready");
+    let told = thread::spawn(|| assert_eq!(hear(), "stop"));
+    while !told.is_finished() {
+        drop(options.open(name).expect("a new object"));
+    }
+    told.join().expect("told to stop");
+}
+
+fn attach(arguments: &Arguments) {
+    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    let measure = COMPLETE[usize::try_from(arguments.number(0)).expect("an index")];
+    let marked = arguments.number(2) == 1;
+    // Linking must not be what gives it its size.
+    let options = Object::options(kind).measure(1);
+    let mut seen = 0;
+    let mut look = || {
+        if marked && kind != Kind::MessageQueue {
+            assert_ne!(files::marking(kind, name), Marking::Unmarked);
+        }
+        match options.open(name) {
+            Ok(object) => {
+                assert_eq!(object.measure(), measure);
+                seen += 1;
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+        seen
+    };
+    for_the_race(|| {
+        look();
+    });
+    // On a busy machine the two may have missed each other all the time.
+    while look() == 0 {
+        thread::yield_now();
+    }
+}
+
+/// Contract 3.4: of several that grow a segment at once none shrinks it.
+#[test]
+fn growing_at_once() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let segment = SharedMemory::options().size(1).existence(Existence::Create).open(&*name);
+    let segment = segment.expect("a new segment");
+    race(vec![
+        Child::start("races::grow", &[&name, &1013]),
+        Child::start("races::grow", &[&name, &2027]),
+        Child::start("races::grow", &[&name, &509]),
+    ]);
+    assert_eq!(segment.size().expect("a size"), 2027 * 300);
+}
+
+fn grow(arguments: &Arguments) {
+    let (name, step) = (arguments.text(0), arguments.number(1));
+    say("ready");
+    assert_eq!(hear(), "go");
+    let mut last = 0;
+    for round in 1..=300 {
+        let wanted = u64::from(step) * round;
+        let segment = SharedMemory::options().size(wanted).open(name).expect("there is room");
+        let size = segment.size().expect("a size");
+        assert!(size >= wanted && size >= last, "{size} after {last}, {wanted} asked for");
+        last = size;
+    }
+}
+
+/// Contract 3.5: of two that grow a segment at once, the one that gives up takes nothing from the
+/// other.
+#[test]
+fn giving_up_beside_another() {
+    const LARGE: u64 = 130 << 20;
+    let _watchdog = watchdog();
+    if files::free_in_shm() < 3 * LARGE {
+        eprintln!("skipped: /dev/shm is too small");
+        return;
+    }
+    let name = Unique::new();
+    let segment = SharedMemory::options().size(1).existence(Existence::Create).open(&*name);
+    let segment = segment.expect("a new segment");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut patience = 1;
+            let given_up = segment.resize_attended(2 * LARGE, &mut || {
+                patience -= 1;
+                if patience < 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            assert!(given_up.expect_err("it gave up").is_interrupted());
+        });
+        scope.spawn(|| segment.resize(LARGE).expect("there is room"));
+    });
+    assert_eq!(segment.size().expect("a size"), LARGE);
+    let mapping = segment.map().expect("it is not empty");
+    mapping.write(mapping.len() - 1, b"x").expect("it is there");
+}

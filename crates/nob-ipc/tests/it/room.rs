@@ -1,0 +1,202 @@
+//! `/dev/shm` full, read-only or missing, and processes that may have little of it. Each test is a
+//! process of its own; most need root to make such a place.
+
+use nob_ipc::{Access, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
+
+use crate::limits::{assert_words, in_role, refused, with_root};
+use crate::support::files::Trace;
+use crate::support::process;
+use crate::support::{EXISTENCES, Object, Role, Unique, files, signal};
+
+pub const ROLES: &[Role] = &[
+    ("room::full", |_| full_role()),
+    ("room::no_inodes", |_| no_inodes_role()),
+    ("room::read_only", |_| read_only_role()),
+    ("room::no_directory", |_| no_directory_role()),
+    ("room::address_space", |_| address_space_role()),
+    ("room::file_size", |_| file_size_role()),
+];
+
+/// H12, S32, contract 3.5: a full `/dev/shm`.
+#[test]
+fn full() {
+    with_root("room::full");
+}
+
+/// S32: as full, of files.
+#[test]
+fn no_inodes() {
+    with_root("room::no_inodes");
+}
+
+/// H27.
+#[test]
+fn read_only() {
+    with_root("room::read_only");
+}
+
+/// H27.
+#[test]
+fn no_directory() {
+    with_root("room::no_directory");
+}
+
+/// A process without room for a mapping.
+#[test]
+fn address_space() {
+    in_role("room::address_space");
+}
+
+/// H11: `RLIMIT_FSIZE`.
+#[test]
+fn file_size() {
+    in_role("room::file_size");
+}
+
+fn segment(name: &str, size: u64, existence: Existence) -> nob_ipc::Result<SharedMemory> {
+    SharedMemory::options().size(size).existence(existence).open(name)
+}
+
+fn full_role() {
+    if !process::own_shm(c"size=256k") {
+        return;
+    }
+    let [old, big, other] = [(); 3].map(|()| Unique::new());
+    let keeps = segment(&old, 100, Existence::Create).expect("there is room");
+    let kept = Semaphore::options().existence(Existence::Create).open(&*old).expect("a new one");
+    for existence in [Existence::Create, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
+        let error =
+            refused(segment(&big, 1 << 20, existence), &big, ErrorKind::OutOfSpace, libc::ENOSPC);
+        assert_words(&error, &["1048576 bytes", "of 262144 bytes are free", "--shm-size"]);
+        assert!(!files::exists(Kind::SharedMemory, &big));
+    }
+    // All that there is, to the last page: what failed before has given everything back.
+    let free = files::free_in_shm();
+    let fills = segment(&big, free, Existence::Create).expect("just enough");
+    assert_eq!(files::free_in_shm(), 0);
+    let mapping = fills.map().expect("it is not empty");
+    mapping.write(mapping.len() - 1, b"x").expect("it is there");
+    drop(mapping);
+
+    let created = Object::open(Kind::Semaphore, &other, Existence::Create);
+    refused(created, &other, ErrorKind::OutOfSpace, libc::ENOSPC);
+    let replaced = Object::open(Kind::Semaphore, &old, Existence::UnlinkAndCreate);
+    refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+    let replaced = segment(&old, 5000, Existence::UnlinkAndCreate);
+    refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+    for grown in [keeps.resize(5000), segment(&old, 5000, Existence::Link).map(|_| ())] {
+        refused(grown, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+        assert_eq!(keeps.size().expect("a size"), 100);
+    }
+    assert!(files::exists(Kind::SharedMemory, &old) && files::exists(Kind::Semaphore, &old));
+    assert!(!files::exists(Kind::Semaphore, &other));
+    kept.release().expect("what is there works");
+
+    // Sparse memory is not asked for now.
+    let mut options = SharedMemory::options();
+    options.size(1 << 30).reservation(Reservation::Sparse).existence(Existence::Create);
+    assert_eq!(
+        options.open(&*other).expect("no memory is needed").size().expect("a size"),
+        1 << 30
+    );
+
+    drop(fills);
+    keeps.resize(5000).expect("there is room again");
+    assert!(segment(&big, free, Existence::Create).is_err(), "some of it is in use now");
+}
+
+fn no_inodes_role() {
+    if !process::own_shm(c"size=1m,nr_inodes=6") {
+        return;
+    }
+    let names: Vec<Unique> = (0..6).map(|_| Unique::new()).collect();
+    let options = |kind| Object::options(kind).existence(Existence::LinkOrCreate);
+    let mut objects = Vec::new();
+    // The directory takes one of the six; marks take room, too.
+    let refused_at = names.iter().position(|name| match options(Kind::Semaphore).open(name) {
+        Ok(object) => {
+            objects.push(object);
+            false
+        }
+        Err(_) => true,
+    });
+    let name = &names[refused_at.expect("there cannot be six")];
+    for kind in [Kind::Semaphore, Kind::SharedMemory] {
+        let created = options(kind).open(name);
+        let error = refused(created, name, ErrorKind::OutOfSpace, libc::ENOSPC);
+        assert_words(&error, &["nr_inodes"]);
+        assert!(!files::exists(kind, name));
+    }
+    objects.pop();
+    Object::create(Kind::SharedMemory, name).use_it();
+}
+
+fn read_only_role() {
+    if !process::own_shm(c"size=1m") {
+        return;
+    }
+    let (old, new) = (Unique::new(), Unique::new());
+    let kinds = [Kind::Semaphore, Kind::SharedMemory];
+    let objects = kinds.map(|kind| Object::create(kind, &old));
+    // Mappings for writing would hold it up.
+    for object in &objects {
+        object.entry().set_unlink_on_drop(false);
+    }
+    drop(objects);
+    process::remount_shm(libc::MS_RDONLY);
+    for kind in kinds {
+        let created = Object::open(kind, &new, Existence::Create);
+        let error = refused(created, &new, ErrorKind::Other, libc::EROFS);
+        assert_words(&error, &["read-only"]);
+        let linked = Object::open(kind, &old, Existence::Link);
+        refused(linked, &old, ErrorKind::Other, libc::EROFS);
+    }
+    let mut options = SharedMemory::options();
+    options.access(Access::ReadOnly).open(&*old).expect("reading is allowed");
+    process::remount_shm(0);
+}
+
+fn no_directory_role() {
+    if !process::own_shm(c"size=1m") {
+        return;
+    }
+    process::hide_shm();
+    let name = Unique::new();
+    for kind in [Kind::Semaphore, Kind::SharedMemory] {
+        for existence in EXISTENCES {
+            refused(Object::open(kind, &name, existence), &name, ErrorKind::NotFound, libc::ENOENT);
+        }
+        let error = Object::open(kind, &name, Existence::Create).expect_err("there is no place");
+        assert_words(&error, &["/dev/shm", "mount"]);
+    }
+}
+
+fn address_space_role() {
+    let name = Unique::new();
+    let mut options = SharedMemory::options();
+    options.size(1 << 42).reservation(Reservation::Sparse).existence(Existence::Create);
+    let segment = options.open(&*name).expect("no memory is needed");
+    process::set_limit(libc::RLIMIT_AS, 1 << 40);
+    refused(segment.map(), &name, ErrorKind::Other, libc::ENOMEM);
+    assert_eq!(Trace::of_open(&segment).mappings(), 0);
+    segment.resize(4096).expect("it shrinks");
+    segment.map().expect("there is room").write(0, b"x").expect("it is writable");
+}
+
+fn file_size_role() {
+    let name = Unique::new();
+    let old = segment(&name, 5000, Existence::Create).expect("within the limit");
+    signal::ignore(libc::SIGXFSZ);
+    process::set_limit(libc::RLIMIT_FSIZE, 10_000);
+    for reservation in [Reservation::Reserved, Reservation::Sparse] {
+        for existence in [Existence::Link, Existence::UnlinkAndCreate] {
+            let mut options = SharedMemory::options();
+            options.size(10_001).reservation(reservation).existence(existence);
+            let error = refused(options.open(&*name), &name, ErrorKind::LimitExceeded, libc::EFBIG);
+            assert_words(&error, &["10001 bytes", "RLIMIT_FSIZE"]);
+            assert!(files::exists(Kind::SharedMemory, &name));
+            assert_eq!(old.size().expect("a size"), 5000);
+        }
+    }
+    old.resize(10_000).expect("just within the limit");
+}

@@ -1,0 +1,157 @@
+//! An object of any kind, so that what holds for all of them is tested once.
+
+use std::sync::Arc;
+
+use nob_ipc::{
+    Entry, Existence, Kind, MessageQueue, MessageQueueOptions, Result, Semaphore, SemaphoreOptions,
+    SharedMemory, SharedMemoryOptions,
+};
+
+pub const KINDS: [Kind; 3] = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
+
+pub const EXISTENCES: [Existence; 4] =
+    [Existence::Create, Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate];
+
+/// A handle of any kind.
+#[derive(Debug)]
+pub enum Object {
+    Semaphore(Semaphore),
+    Segment(SharedMemory),
+    Queue(MessageQueue),
+}
+
+/// What a new object of [`Object::options`] has as its [measure](Object::measure).
+pub const MEASURE: u32 = 2;
+
+/// Options of any kind.
+pub enum Options {
+    Semaphore(SemaphoreOptions),
+    Segment(SharedMemoryOptions),
+    Queue(MessageQueueOptions),
+}
+
+/// Calls the same method of the options of whatever kind.
+macro_rules! each {
+    ($self:ident, $options:ident => $call:expr) => {
+        match &mut $self {
+            Options::Semaphore($options) => {
+                $call;
+            }
+            Options::Segment($options) => {
+                $call;
+            }
+            Options::Queue($options) => {
+                $call;
+            }
+        }
+    };
+}
+
+impl Options {
+    pub fn existence(mut self, existence: Existence) -> Options {
+        each!(self, options => options.existence(existence));
+        self
+    }
+
+    pub fn mode(mut self, mode: u32) -> Options {
+        each!(self, options => options.mode(mode));
+        self
+    }
+
+    pub fn unlink_on_drop(mut self, unlink: bool) -> Options {
+        each!(self, options => options.unlink_on_drop(unlink));
+        self
+    }
+
+    /// The measure of an object that is created.
+    pub fn measure(mut self, measure: u32) -> Options {
+        match &mut self {
+            Options::Semaphore(options) => {
+                options.initial_value(measure);
+            }
+            Options::Segment(options) => {
+                options.size(measure.into());
+            }
+            Options::Queue(options) => {
+                options.max_messages(measure.into());
+            }
+        }
+        self
+    }
+
+    pub fn open(&self, name: &str) -> Result<Object> {
+        match self {
+            Options::Semaphore(options) => options.open(name).map(Object::Semaphore),
+            Options::Segment(options) => options.open(name).map(Object::Segment),
+            Options::Queue(options) => options.open(name).map(Object::Queue),
+        }
+    }
+}
+
+impl Object {
+    /// Options for a small object of this kind.
+    pub fn options(kind: Kind) -> Options {
+        match kind {
+            Kind::Semaphore => Options::Semaphore(Semaphore::options()),
+            Kind::SharedMemory => Options::Segment(SharedMemory::options()),
+            Kind::MessageQueue => {
+                let mut options = MessageQueue::options();
+                options.max_message_size(16);
+                Options::Queue(options)
+            }
+        }
+        .measure(MEASURE)
+    }
+
+    pub fn open(kind: Kind, name: &str, existence: Existence) -> Result<Object> {
+        Object::options(kind).existence(existence).open(name)
+    }
+
+    #[track_caller]
+    pub fn create(kind: Kind, name: &str) -> Object {
+        Object::open(kind, name, Existence::Create).expect("a new object")
+    }
+
+    pub fn entry(&self) -> &Arc<Entry> {
+        match self {
+            Object::Semaphore(semaphore) => semaphore.entry(),
+            Object::Segment(segment) => segment.entry(),
+            Object::Queue(queue) => queue.entry(),
+        }
+    }
+
+    /// A number by which one object is told from another: value, size or capacity.
+    pub fn measure(&self) -> u32 {
+        match self {
+            Object::Semaphore(semaphore) => semaphore.value(),
+            Object::Segment(segment) => {
+                segment.size().expect("a size").try_into().expect("small segments")
+            }
+            Object::Queue(queue) => queue.max_messages().try_into().expect("small queues"),
+        }
+    }
+
+    /// Does with the object what it is for, and leaves it as it was.
+    #[track_caller]
+    pub fn use_it(&self) {
+        match self {
+            Object::Semaphore(semaphore) => {
+                semaphore.release().expect("far from the maximum");
+                assert!(semaphore.try_acquire());
+            }
+            Object::Segment(segment) => {
+                let mapping = segment.map().expect("it is not empty");
+                mapping.write(0, b"x").expect("it is writable");
+                let mut byte = [0];
+                mapping.read(0, &mut byte).expect("it has a byte");
+                assert_eq!(&byte, b"x");
+            }
+            Object::Queue(queue) => {
+                assert!(queue.try_send(b"x", 0).expect("it is open for sending"));
+                let mut buffer = vec![0; queue.max_message_size()];
+                let received = queue.try_receive(&mut buffer).expect("it is open for receiving");
+                assert_eq!(received.map(|received| received.length), Some(1));
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A thread that waits, watched from outside.
+
+use std::fs;
+use std::process;
+use std::sync::mpsc;
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use super::{process as system, signal};
+
+/// A thread that makes one call.
+pub struct Waiter<'scope, T> {
+    pub thread: i32,
+    call: ScopedJoinHandle<'scope, T>,
+}
+
+impl<'scope, T: Send + 'scope> Waiter<'scope, T> {
+    /// Starts a thread that makes the call.
+    pub fn start(
+        scope: &'scope Scope<'scope, '_>,
+        call: impl FnOnce() -> T + Send + 'scope,
+    ) -> Waiter<'scope, T> {
+        let (announce, announced) = mpsc::channel();
+        let call = scope.spawn(move || {
+            announce.send(system::thread_id()).expect("the test listens");
+            drop(announce);
+            call()
+        });
+        Waiter { thread: announced.recv().expect("the thread has begun"), call }
+    }
+
+    /// Starts a thread that makes the call, and returns when it sleeps in this system call.
+    pub fn start_in(
+        scope: &'scope Scope<'scope, '_>,
+        system_call: libc::c_long,
+        call: impl FnOnce() -> T + Send + 'scope,
+    ) -> Waiter<'scope, T> {
+        let waiter = Waiter::start(scope, call);
+        waiter.wait_until_in(system_call);
+        waiter
+    }
+
+    /// Returns when the thread sleeps in this system call.
+    pub fn wait_until_in(&self, system_call: libc::c_long) {
+        let pid = process::id().try_into().expect("pids are small");
+        system::wait_until_in(pid, self.thread, &[system_call]);
+    }
+
+    /// The first arguments of the system call in which the thread sleeps.
+    pub fn arguments(&self) -> [i64; 2] {
+        let path = format!("/proc/self/task/{}/syscall", self.thread);
+        let line = fs::read_to_string(path).expect("the thread lives");
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        [(); 2].map(|()| {
+            let field = fields.next().and_then(|field| field.strip_prefix("0x"));
+            let number = field.and_then(|field| u64::from_str_radix(field, 16).ok());
+            number.expect("an argument").cast_signed()
+        })
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.call.is_finished()
+    }
+
+    /// Sends the thread a signal, and returns when its handler has run.
+    pub fn interrupt(&self, number: i32) {
+        let before = signal::handled(number);
+        assert!(signal::send_to_thread(self.thread, number), "the thread has ended");
+        while signal::handled(number) == before {
+            thread::yield_now();
+        }
+    }
+
+    /// What the call returned.
+    pub fn join(self) -> T {
+        match self.call.join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Waits: until when, and for what.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Result, Semaphore};
+
+use crate::support::{KINDS, Object, Unique, Waiter, watchdog};
+
+fn semaphore(name: &str) -> Semaphore {
+    let mut options = Semaphore::options();
+    options.initial_value(0).existence(Existence::Create).open(name).expect("a new semaphore")
+}
+
+fn queue(name: &str, max_messages: u64) -> MessageQueue {
+    MessageQueue::options()
+        .max_messages(max_messages)
+        .max_message_size(8)
+        .existence(Existence::Create)
+        .open(name)
+        .expect("a new queue")
+}
+
+/// A call that has to wait, until a deadline: what it returns is whether it was served.
+type Call<'a> = Box<dyn Fn(Deadline) -> Result<bool> + Send + Sync + 'a>;
+
+/// The three waits, in vain; each with the system call it sleeps in when it has a timeout, the one
+/// when it has none, and what serves it.
+struct Waits {
+    semaphore: Semaphore,
+    empty: MessageQueue,
+    full: MessageQueue,
+    _names: [Unique; 3],
+}
+
+struct Wait<'a> {
+    call: Call<'a>,
+    timed: libc::c_long,
+    untimed: libc::c_long,
+    serve: Box<dyn Fn() + 'a>,
+}
+
+impl Waits {
+    fn new() -> Waits {
+        let names = [(); 3].map(|()| Unique::new());
+        let full = queue(&names[2], 1);
+        full.send(b"x", 0).expect("there is room");
+        Waits { semaphore: semaphore(&names[0]), empty: queue(&names[1], 1), full, _names: names }
+    }
+
+    fn each(&self) -> [Wait<'_>; 3] {
+        [
+            Wait {
+                call: Box::new(|deadline| self.semaphore.acquire_until(deadline)),
+                timed: libc::SYS_futex,
+                untimed: libc::SYS_futex,
+                serve: Box::new(|| self.semaphore.release().expect("far from the maximum")),
+            },
+            Wait {
+                call: Box::new(|deadline| {
+                    Ok(self.empty.receive_until(&mut [0; 8], deadline)?.is_some())
+                }),
+                timed: libc::SYS_ppoll,
+                untimed: libc::SYS_mq_timedreceive,
+                serve: Box::new(|| self.empty.send(b"x", 0).expect("there is room")),
+            },
+            Wait {
+                call: Box::new(|deadline| self.full.send_until(b"x", 0, deadline)),
+                timed: libc::SYS_ppoll,
+                untimed: libc::SYS_mq_timedsend,
+                serve: Box::new(|| drop(self.full.receive().expect("it is full"))),
+            },
+        ]
+    }
+}
+
+/// S11, M30: never early, on the monotonic clock.
+#[test]
+fn a_wait_never_ends_early() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    for wait in waits.each() {
+        for microseconds in [1, 30, 200, 1_000, 1_700, 10_000, 50_000] {
+            let timeout = Duration::from_micros(microseconds);
+            let before = Instant::now();
+            let deadline = Deadline::after(timeout);
+            assert!(!(wait.call)(deadline).expect("no signal comes"));
+            assert!(before.elapsed() >= timeout, "{timeout:?}");
+            assert!(deadline.has_passed());
+        }
+    }
+    assert_eq!(waits.semaphore.value(), 0);
+}
+
+/// S12, S14, M27: without a wait, also with a deadline that has passed.
+#[test]
+fn nothing_there_and_no_time() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    let passed = Deadline::after(Duration::from_nanos(1));
+    for wait in waits.each() {
+        for deadline in [Deadline::NOW, Deadline::after(Duration::ZERO), passed, passed.attentive()]
+        {
+            assert!(!(wait.call)(deadline).expect("no signal comes"));
+        }
+    }
+}
+
+/// S13, M27: what is there is taken, whatever the time.
+#[test]
+fn what_is_there_is_taken() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    let passed = Deadline::after(Duration::from_nanos(1));
+    thread::sleep(Duration::from_millis(1));
+    assert!(passed.has_passed());
+    let deadlines = [
+        Deadline::NOW,
+        Deadline::NOW.attentive(),
+        passed,
+        passed.attentive(),
+        Deadline::NEVER,
+        Deadline::NEVER.attentive(),
+        Deadline::after(Duration::MAX),
+    ];
+    for wait in waits.each() {
+        for deadline in deadlines {
+            (wait.serve)();
+            assert!((wait.call)(deadline).expect("no signal comes"), "{deadline:?}");
+        }
+    }
+}
+
+/// S10, M25: a wait with a timeout and one without are served.
+#[test]
+fn a_wait_is_served() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    for wait in waits.each() {
+        for (deadline, system_call) in [
+            (Deadline::NEVER, wait.untimed),
+            (Deadline::NEVER.attentive(), wait.untimed),
+            (Deadline::after(Duration::from_secs(3600)), wait.timed),
+        ] {
+            // An attentive wait may be due to look up just now.
+            thread::scope(|scope| {
+                let waiter = Waiter::start_in(scope, system_call, || {
+                    nob_ipc::retry_on_interrupt(|| (wait.call)(deadline))
+                });
+                assert!(!waiter.has_ended());
+                (wait.serve)();
+                assert!(waiter.join().expect("it was served"));
+            });
+        }
+    }
+}
+
+/// S6: the value is 0 also while somebody waits.
+#[test]
+fn the_value_with_a_waiter() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let semaphore = semaphore(&name);
+    thread::scope(|scope| {
+        let waiters =
+            [(); 2].map(|()| Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire()));
+        assert_eq!(semaphore.value(), 0);
+        semaphore.release_many(2).expect("far from the maximum");
+        for waiter in waiters {
+            waiter.join().expect("a permit");
+        }
+    });
+    assert_eq!(semaphore.value(), 0);
+}
+
+/// S16: no wait for a semaphore counts on the wall clock, which may be set. (Nor does one for a
+/// queue: with a timeout it sleeps in `ppoll`.)
+#[test]
+fn the_clock_of_a_semaphore() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let semaphore = semaphore(&name);
+    for deadline in [Deadline::NEVER, Deadline::after(Duration::from_secs(3600))] {
+        thread::scope(|scope| {
+            let wait = || semaphore.acquire_until(deadline);
+            let waiter = Waiter::start_in(scope, libc::SYS_futex, wait);
+            let [_address, operation] = waiter.arguments();
+            assert_eq!(operation & i64::from(libc::FUTEX_CLOCK_REALTIME), 0, "{operation:#x}");
+            semaphore.release().expect("far from the maximum");
+            assert!(waiter.join().expect("it was served"));
+        });
+    }
+}
+
+/// M33, S15: a time that no clock reaches is a long wait, not an error.
+#[test]
+fn huge_timeouts() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    let seconds =
+        [u64::MAX, i64::MAX.unsigned_abs(), i64::MAX.unsigned_abs() / 2, 1 << 55, 1 << 33];
+    for wait in waits.each() {
+        for seconds in seconds {
+            for nanoseconds in [0, 999_999_999] {
+                let deadline = Deadline::after(Duration::new(seconds, nanoseconds));
+                thread::scope(|scope| {
+                    let waiter = Waiter::start(scope, || (wait.call)(deadline));
+                    thread::sleep(Duration::from_millis(2));
+                    assert!(!waiter.has_ended(), "{seconds} seconds are not over");
+                    (wait.serve)();
+                    assert!(waiter.join().expect("it was served"));
+                });
+            }
+        }
+    }
+}
+
+/// An attentive wait reports that it is time to look up, again and again, and ends in time.
+#[test]
+fn attention() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    thread::scope(|scope| {
+        for wait in waits.each() {
+            scope.spawn(move || {
+                let timeout = Duration::from_secs(1);
+                let before = Instant::now();
+                let deadline = Deadline::after(timeout).attentive();
+                let mut looked_up = 0;
+                let served = loop {
+                    match (wait.call)(deadline) {
+                        Err(error) if error.is_interrupted() => {
+                            assert_eq!(error.raw_os_error(), Some(libc::EINTR));
+                            looked_up += 1;
+                        }
+                        end => break end.expect("nothing else is in the way"),
+                    }
+                };
+                assert!(!served && before.elapsed() >= timeout);
+                // 0.4 s and 0.8 s after the beginning, unless the machine was very busy.
+                assert!(looked_up >= 1, "{looked_up}");
+
+                let forever = (wait.call)(Deadline::NEVER.attentive());
+                assert!(forever.expect_err("nobody serves it").is_interrupted());
+                let short = Deadline::after(Duration::from_millis(20)).attentive();
+                assert!(!(wait.call)(short).expect("it ends before it is time to look up"));
+            });
+        }
+    });
+}
+
+/// C31: unlinking waits for nobody, and who waits is served all the same.
+#[test]
+fn unlink_with_a_waiter() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    for (wait, kind) in
+        waits.each().into_iter().zip([Kind::Semaphore, Kind::MessageQueue, Kind::MessageQueue])
+    {
+        thread::scope(|scope| {
+            let waiter = Waiter::start_in(scope, wait.untimed, || (wait.call)(Deadline::NEVER));
+            let entry = match kind {
+                Kind::Semaphore => waits.semaphore.entry(),
+                _ if wait.untimed == libc::SYS_mq_timedsend => waits.full.entry(),
+                _ => waits.empty.entry(),
+            };
+            entry.unlink().expect("it is ours");
+            assert!(!waiter.has_ended(), "unlinking wakes nobody");
+            (wait.serve)();
+            assert!(waiter.join().expect("it was served"));
+        });
+    }
+}
+
+/// Handles can be used from any thread, all at once.
+#[test]
+fn handles_are_for_all_threads() {
+    fn assert_shared<T: Send + Sync>(_: &T) {}
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let object = Object::create(kind, &name);
+        assert_shared(&object);
+        assert_shared(object.entry());
+    }
+}
