@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 MANIFESTS := Cargo.toml Cargo.lock $(wildcard crates/*/Cargo.toml)
-PACKAGE_SOURCES := $(MANIFESTS) $(shell find crates/nob-ipc/src crates/nob-ipc-python/src -name '*.rs')
+PACKAGE_SOURCES := $(MANIFESTS) $(shell find crates/*/src -name '*.rs')
 
 # The binding is compiled against the interpreter that it is for, not against an older python3.
 export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
@@ -74,6 +74,10 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@echo '== Python: types'
 	@$(VENV)/bin/mypy
 
+.PHONY: instructions
+instructions: ## instructions of the hot calls, against their budget (valgrind)
+	@python=$$($(FIND_PYTHON)); $$python bench/instructions.py
+
 .PHONY: bench
 bench: ## measure for six minutes, and write docs/benchmarks.md
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py
@@ -84,4 +88,4 @@ bench-quick: ## measure for two minutes
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(VENV) target
+	rm -rf $(VENV) .bench target

@@ -34,7 +34,7 @@ def resident() -> int:
 
 def repeat(function: Callable[[], None], number: int = ROUNDS) -> None:
     """Calls the function so often, and compares before and after; the first rounds warm up."""
-    for _ in range(max(20, number // 5)):
+    for _ in range(max(5, number // 5)):
         function()
     before, memory = state(), resident()
     for _ in range(number):
@@ -187,7 +187,7 @@ def test_subclasses_and_cycles(name: str) -> None:
             handle.me = handle
         gc.collect()
 
-    repeat(life, ROUNDS // 10)
+    repeat(life, ROUNDS // 20)
 
 
 def test_closing_under_waiters(name: str) -> None:

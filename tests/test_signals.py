@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from children import Script, run, wait_until_asleep
+from children import Background, Script, run, wait_until_asleep
 from support import QUEUE, SEMAPHORE, conformance, rounds, seconds
 
 # A wait that finds nothing, its timeout left open; and what would end it.
@@ -304,12 +304,12 @@ say(len(got))
             time.sleep(0.0003)
         # An exception between two instructions can drop what was just returned (documented):
         # then the receiver waits for as many more as it has lost, which are to be few.
-        lost = 0
-        while script.process.poll() is None and queue.current_messages == 0 and lost < number:
-            queue.send(b"more", 1)
-            lost += 1
+        answer, lost = Background(script.hear), 0
+        while answer.is_running():
+            if queue.current_messages == 0:
+                lost += queue.send(b"more", 1)
             time.sleep(0.01)
-        script.expect(str(number))
+        assert answer.result() == str(number)
         assert lost < number / 4
         script.finish()
 

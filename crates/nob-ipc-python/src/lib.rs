@@ -18,6 +18,7 @@ mod message;
 mod message_queue;
 mod notification;
 mod pickle;
+mod registry;
 mod semaphore;
 mod shared_memory;
 mod slot;
@@ -32,6 +33,8 @@ mod _native {
     use crate::notification::Watch;
     #[pymodule_export]
     use crate::pickle::restore;
+    #[pymodule_export]
+    use crate::registry::{command, list_objects, reap};
     #[pymodule_export]
     use crate::semaphore::NamedSemaphore;
     #[pymodule_export]

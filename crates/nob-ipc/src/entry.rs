@@ -185,12 +185,14 @@ impl Entry {
             Err(errno) => Err(errno),
         };
         match removed {
-            Ok(()) => {
+            Ok(()) | Err(Errno::NOENT) => {
                 mark::forget(self.name.kind(), self.identity);
                 Ok(())
             }
-            Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Error::from_errno(Operation::Unlink, &self.name, errno)),
+            Err(errno) => {
+                self.deleted.store(false, Ordering::Relaxed);
+                Err(Error::from_errno(Operation::Unlink, &self.name, errno))
+            }
         }
     }
 

@@ -245,6 +245,7 @@ impl MessageQueue {
             Ok(done) => Ok(Some(done)),
             // The kernel looks at signals only when it would wait.
             Err(Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR) if wait.deadline.is_now() => Ok(None),
+            Err(Errno::INTR) if wait.deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(self.fail(wait.operation, errno)),
@@ -279,7 +280,7 @@ impl MessageQueue {
         match end {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::TIMEDOUT) if wait.deadline.has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT | Errno::INTR) if wait.deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => Err(self.fail(wait.operation, Errno::INTR)),
             Err(errno) => Err(self.fail(wait.operation, errno)),
         }

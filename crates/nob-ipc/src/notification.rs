@@ -5,7 +5,7 @@
 //! registration of another handle is renewed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Error, Operation, Result};
@@ -26,7 +26,7 @@ struct Registration {
 
 enum Way {
     Signal(i32),
-    Watch(Arc<OwnedFd>),
+    Watch(Arc<Channel>),
 }
 
 /// How many registrations are listed: while it is 0, closing asks nobody. A forked child inherits the
@@ -70,27 +70,78 @@ impl QueueFd {
 
 impl Drop for QueueFd {
     fn drop(&mut self) {
-        if LISTED.load(Ordering::Relaxed) == 0 {
-            return;
-        }
+        // The descriptor is closed under the lock, so that no request comes between.
         let mut registry = registry();
         let Some(registration) = registry.get(&self.identity) else {
+            self.fd = None;
             return;
         };
         let other = registration.queue.upgrade();
         match other.filter(|other| !Arc::ptr_eq(other, self.shared())) {
-            None => forget(&mut registry, self.identity),
+            None => {
+                forget(&mut registry, self.identity);
+                self.fd = None;
+            }
             Some(other) => {
                 let live = is_registered(self.as_fd(), other.as_fd());
+                let empty = is_empty(other.as_fd());
                 self.fd = None;
+                if !live {
+                    return;
+                }
+                // What is not read fills the socket, and then the kernel waits for a reader.
+                let fired = registration.way.drain();
                 // If another process was quicker, the registration is lost as if it had been
                 // replaced.
-                if live && register(other.as_fd(), &registration.way).is_err() {
+                if register(other.as_fd(), &registration.way).is_err() {
+                    forget(&mut registry, self.identity);
+                } else if fired || (empty && !is_empty(other.as_fd())) {
+                    // The first message came while there was no registration.
+                    registration.way.tell();
+                    // What was just registered is withdrawn, which wakes those who wait.
+                    let _ = mqueue::notify(other.as_fd(), None);
                     forget(&mut registry, self.identity);
                 }
             }
         }
     }
+}
+
+fn is_empty(queue: BorrowedFd<'_>) -> bool {
+    mqueue::state(queue).is_ok_and(|state| state.current_messages == 0)
+}
+
+impl Way {
+    /// Reads what the kernel has said; `true` if the notification came.
+    fn drain(&self) -> bool {
+        let mut fired = false;
+        if let Way::Watch(channel) = self {
+            while let Ok(fate) = mqueue::known_fate(channel.socket.as_fd()) {
+                fired |= fate == Fate::Fired;
+            }
+        }
+        fired
+    }
+
+    /// Does what the kernel would have done.
+    fn tell(&self) {
+        match self {
+            Way::Signal(signal) => {
+                // The number was checked when it was registered, and one may signal oneself.
+                let _ = sys::signal::raise(*signal);
+            }
+            Way::Watch(channel) => channel.fired.store(true, Ordering::Release),
+        }
+    }
+}
+
+/// What connects a registration with those who wait for it.
+#[derive(Debug)]
+struct Channel {
+    /// Where the kernel says what became of the registration.
+    socket: OwnedFd,
+    /// The notification came while the kernel had no registration to tell of it.
+    fired: AtomicBool,
 }
 
 /// Whether this process is registered still. Without the right to ask it counts as registered.
@@ -109,7 +160,7 @@ fn forget(registry: &mut Registry, identity: Identity) {
 fn register(queue: BorrowedFd<'_>, way: &Way) -> sys::Result<()> {
     let how = match way {
         Way::Signal(signal) => Notify::Signal(*signal),
-        Way::Watch(socket) => Notify::Socket(socket.as_fd()),
+        Way::Watch(channel) => Notify::Socket(channel.socket.as_fd()),
     };
     mqueue::notify(queue, Some(how))
 }
@@ -143,10 +194,11 @@ pub(crate) fn request_signal(queue: &QueueFd, signal: i32) -> sys::Result<bool> 
 }
 
 pub(crate) fn request_watch(queue: &QueueFd, name: &Name) -> sys::Result<Option<Watch>> {
-    let socket = Arc::new(mqueue::notification_socket()?);
+    let socket = mqueue::notification_socket()?;
+    let channel = Arc::new(Channel { socket, fired: AtomicBool::new(false) });
     let identity = queue.identity;
-    let watched = request(queue, Way::Watch(Arc::clone(&socket)))?;
-    Ok(watched.then(|| Watch { socket, identity, name: name.clone() }))
+    let watched = request(queue, Way::Watch(Arc::clone(&channel)))?;
+    Ok(watched.then(|| Watch { channel, identity, name: name.clone() }))
 }
 
 pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
@@ -175,8 +227,7 @@ pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    /// Where the kernel says what became of the registration.
-    socket: Arc<OwnedFd>,
+    channel: Arc<Channel>,
     identity: Identity,
     name: Name,
 }
@@ -190,12 +241,12 @@ impl Watch {
     /// What the system says when it cannot wait.
     pub fn wait(&self) -> Result<bool> {
         loop {
-            match mqueue::receive_fate(self.socket.as_fd()) {
+            match mqueue::receive_fate(self.channel.socket.as_fd()) {
                 Ok(Fate::Fired) => return Ok(true),
                 // The registration that was removed may have been renewed: the list, which is
                 // locked meanwhile, knows.
                 Ok(Fate::Removed) if self.is_listed(&registry()) => {}
-                Ok(Fate::Removed) => return Ok(false),
+                Ok(Fate::Removed) => return Ok(self.channel.fired.load(Ordering::Acquire)),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::from_errno(Operation::Notify, &self.name, errno)),
             }
@@ -204,7 +255,7 @@ impl Watch {
 
     fn is_listed(&self, registry: &Registry) -> bool {
         registry.get(&self.identity).is_some_and(|registration| match &registration.way {
-            Way::Watch(socket) => Arc::ptr_eq(socket, &self.socket),
+            Way::Watch(channel) => Arc::ptr_eq(channel, &self.channel),
             Way::Signal(_) => false,
         })
     }

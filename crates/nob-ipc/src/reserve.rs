@@ -82,8 +82,9 @@ pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Resul
         self::attend(attend)?;
     }
     let done = grow_locked(file, size, attend);
-    let unlocked = fcntl::unlock_growth(lock);
-    done.and(unlocked.map_err(Stop::from))
+    // The lock goes with its descriptor at the latest.
+    let _ = fcntl::unlock_growth(lock);
+    done
 }
 
 fn grow_locked(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
@@ -144,6 +145,7 @@ fn give_back(file: BorrowedFd<'_>, old: u64, reached: u64) {
     // Somebody without our lock may have grown it meanwhile: what they have is theirs.
     let end = sys::stat::fstat(file).map_or(u64::MAX, |stat| stat.size.max(old));
     let start = end.saturating_add(PAGE - 1) / PAGE * PAGE;
+    let reached = reached.saturating_add(PAGE - 1) / PAGE * PAGE;
     if let Some(length) = reached.checked_sub(start).filter(|&length| length > 0) {
         // The error that led here is the one to tell; the memory comes back with the segment.
         let _ = fcntl::deallocate(file, start, length);
@@ -167,6 +169,9 @@ fn check_room(from: u64, to: u64) -> Result<(), Stop> {
 pub(crate) fn out_of_space(operation: Operation, name: &Name, size: u64) -> Error {
     let room = sys::stat::room(sys::SHM_DIRECTORY).ok();
     let room = match room.filter(|room| room.total != 0) {
+        Some(room) if room.files < 2 && size <= room.available => {
+            "it has as many files as it may: nr_inodes".to_string()
+        }
         Some(room) => format!("{} of {} bytes are free", room.available, room.total),
         None => "the memory of the machine is used up".to_string(),
     };

@@ -94,7 +94,7 @@ impl Semaphore {
         }
         match self.mapped.wait_until(deadline.sleep_until()) {
             Ok(()) => Ok(true),
-            Err(Errno::TIMEDOUT) if deadline.has_passed() => Ok(false),
+            Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => Ok(false),
             Err(Errno::TIMEDOUT) => {
                 Err(Error::from_errno(Operation::Acquire, self.entry.name(), Errno::INTR))
             }

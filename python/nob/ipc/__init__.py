@@ -6,10 +6,17 @@ Flags: what to do about an object that exists, or does not.
 NamedSemaphore: a number of permits.
 NamedSharedMemory: a segment of memory; its bytes are a Mapping.
 NamedMessageQueue: a queue of messages with priorities.
+list_objects, reap: what exists on the machine; what dead processes left behind.
 InvalidArgument: an argument of the wrong type, out of its range, or a bad name.
 """
 
-from nob.ipc._native import NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc._native import (
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+    list_objects as list_objects,
+    reap as reap,
+)
 from nob.ipc.errors import InvalidArgument
 from nob.ipc.flags import Flags
 

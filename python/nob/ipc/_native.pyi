@@ -16,9 +16,12 @@ __all__ = [
     "NamedSemaphore",
     "NamedSharedMemory",
     "_Watch",
+    "_command",
     "_ready",
     "_restore",
     "_seconds",
+    "list_objects",
+    "reap",
 ]
 
 @disjoint_base
@@ -360,3 +363,12 @@ def _ready(semaphores: list[NamedSemaphore]) -> list[int]:
 
 def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""
+
+def list_objects() -> list[dict[str, Any]]:
+    """List all named objects of the machine that this user can see."""
+
+def reap(dry_run: bool = True) -> list[dict[str, Any]]:
+    """Remove what dead processes left behind; with dry_run, only say what would be removed."""
+
+def _command(arguments: list[str]) -> int:
+    """Run the command nob-ipc with these arguments, its own name first; its exit status."""

@@ -141,7 +141,10 @@ impl OpeningSegment<'_> {
         }
         match access {
             Access::ReadWrite => Ok(file),
-            Access::ReadOnly => Ok(sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly)?),
+            Access::ReadOnly => match sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly) {
+                Err(Errno::ACCES) => Ok(file),
+                other => Ok(other?),
+            },
         }
     }
 
@@ -185,7 +188,11 @@ impl Opening for OpeningSegment<'_> {
         match sys::fcntl::open(&name.path(), self.options.access.into()) {
             Ok(file) => {
                 let (segment, size) = self.handle(name, file, false)?;
-                self.grow(&segment, size)?;
+                if let Err(error) = self.grow(&segment, size) {
+                    // It was not this call's to keep, nor is it to remove.
+                    segment.entry.set_unlink_on_drop(false);
+                    return Err(error);
+                }
                 Ok(Some(segment))
             }
             Err(Errno::NOENT) => Ok(None),

@@ -108,6 +108,7 @@ pub(crate) mod stat {
     pub(crate) struct Room {
         pub total: u64,
         pub available: u64,
+        pub files: u64,
     }
 
     pub(crate) fn room(_: &CStr) -> Result<Room> {
@@ -241,8 +242,20 @@ pub(crate) mod mqueue {
         match *socket.0 {}
     }
 
+    pub(crate) fn known_fate(socket: BorrowedFd<'_>) -> Result<Fate> {
+        match *socket.0 {}
+    }
+
     pub(crate) fn registered_process(queue: BorrowedFd<'_>) -> Result<u32> {
         match *queue.0 {}
+    }
+}
+
+pub(crate) mod signal {
+    use crate::sys::{Errno, Result};
+
+    pub(crate) fn raise(_: i32) -> Result<()> {
+        Err(Errno::NOSYS)
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod random;
 pub(crate) mod records;
 pub(crate) mod sched;
 pub(crate) mod semaphore;
+pub(crate) mod signal;
 pub(crate) mod stat;
 pub(crate) mod time;
 pub(crate) mod unistd;

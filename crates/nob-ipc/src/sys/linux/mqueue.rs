@@ -215,11 +215,20 @@ pub(crate) fn notification_socket() -> Result<OwnedFd> {
 
 /// Waits until it is known what became of a registration.
 pub(crate) fn receive_fate(socket: BorrowedFd<'_>) -> Result<Fate> {
+    fate(socket, 0)
+}
+
+/// What is known already.
+pub(crate) fn known_fate(socket: BorrowedFd<'_>) -> Result<Fate> {
+    fate(socket, libc::MSG_DONTWAIT)
+}
+
+fn fate(socket: BorrowedFd<'_>, flags: i32) -> Result<Fate> {
     const FIRED: u8 = 1;
     let mut cookie = Cookie::default();
     // SAFETY: `cookie` is writable for its length.
     let length = check(|| unsafe {
-        libc::recv(socket.as_raw_fd(), cookie.as_mut_ptr().cast(), cookie.len(), 0)
+        libc::recv(socket.as_raw_fd(), cookie.as_mut_ptr().cast(), cookie.len(), flags)
     })?;
     match (usize::try_from(length), cookie.last()) {
         (Ok(32), Some(&FIRED)) => Ok(Fate::Fired),

@@ -49,6 +49,8 @@ pub(crate) struct Room {
     pub total: u64,
     /// Bytes that this user may still take.
     pub available: u64,
+    /// Files that this user may still make.
+    pub files: u64,
 }
 
 /// The room of the file system that holds `path`
@@ -62,5 +64,6 @@ pub(crate) fn room(path: &CStr) -> Result<Room> {
     Ok(Room {
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
         available: stat.f_bavail.saturating_mul(stat.f_frsize),
+        files: stat.f_favail,
     })
 }

@@ -1,0 +1,107 @@
+//! What exists on the machine, what dead processes left behind, and the command `nob-ipc`.
+
+use std::ffi::OsString;
+
+use nob_ipc::Kind;
+use nob_ipc::registry::{self, Measure, Object, Outcome, Reap};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::blocking::without_lock;
+use crate::convert::{self, Given};
+use crate::error::raise;
+
+/// List all named objects of the machine that this user can see.
+///
+/// A list of dict, one for each object: kind ("sem", "shm" or "mq"), name, mode (octal str), uid, gid,
+/// holders (list of {"pid", "command"}), orphan (True: its creator was due to unlink it and is dead;
+/// None: unknown), and value | size | messages, max_messages, max_message_size (None: not to be seen).
+/// Queues are listed through /dev/mqueue, or a private mount where that is permitted; otherwise those
+/// that this user has a record of.
+/// Raises OSError.
+#[pyfunction]
+pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let kinds = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
+    let listing = without_lock(py, || registry::list(&kinds)).map_err(|error| raise(py, &error))?;
+    let objects = PyList::empty(py);
+    for object in &listing.objects {
+        objects.append(described(py, object)?)?;
+    }
+    Ok(objects)
+}
+
+/// Remove what dead processes left behind; with dry_run, only say what would be removed.
+///
+/// dry_run: bool. A list of dict as list_objects has, one for each object whose creator is dead, with
+/// outcome: "removed" (or to be), "held", "unseen", "unknown creator", "not permitted" or a sentence that
+/// says why it could not be removed. Only what is proven to be an orphan is ever removed.
+/// Raises OSError.
+#[pyfunction]
+#[pyo3(signature = (dry_run = Given::NOTHING), text_signature = "(dry_run=True)")]
+pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Given<'_, '_>) -> PyResult<Bound<'py, PyList>> {
+    let dry_run = convert::switch("dry_run", dry_run, true)?;
+    let reaped = without_lock(py, || {
+        let reap = Reap::new();
+        if dry_run { reap.dry_run() } else { reap.run() }
+    });
+    let (findings, _) = reaped.map_err(|error| raise(py, &error))?;
+    let found = PyList::empty(py);
+    for finding in &findings {
+        let entry = described(py, &finding.object)?;
+        entry.set_item("outcome", outcome(&finding.outcome))?;
+        found.append(entry)?;
+    }
+    Ok(found)
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Removed => "removed".into(),
+        Outcome::Held => "held".into(),
+        Outcome::Unseen(_) => "unseen".into(),
+        Outcome::UnknownCreator => "unknown creator".into(),
+        Outcome::NotPermitted => "not permitted".into(),
+        Outcome::Failed(error) => error.to_string(),
+        _ => "left alone".into(),
+    }
+}
+
+fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDict>> {
+    let entry = PyDict::new(py);
+    let kind = match object.kind() {
+        Kind::Semaphore => "sem",
+        Kind::SharedMemory => "shm",
+        Kind::MessageQueue => "mq",
+    };
+    entry.set_item("kind", kind)?;
+    entry.set_item("name", String::from_utf8_lossy(object.name().as_bytes()))?;
+    entry.set_item("mode", format!("{:04o}", object.mode()))?;
+    entry.set_item("uid", object.owner())?;
+    entry.set_item("gid", object.group())?;
+    entry.set_item("orphan", object.orphan())?;
+    let holders = PyList::empty(py);
+    for holder in object.holders() {
+        let each = PyDict::new(py);
+        each.set_item("pid", holder.pid)?;
+        each.set_item("command", String::from_utf8_lossy(&holder.command))?;
+        holders.append(each)?;
+    }
+    entry.set_item("holders", holders)?;
+    match object.measure() {
+        Measure::Value(value) => entry.set_item("value", value)?,
+        Measure::Size { bytes, .. } => entry.set_item("size", bytes)?,
+        Measure::Depth(depth) => {
+            entry.set_item("messages", depth.map(|depth| depth.messages))?;
+            entry.set_item("max_messages", depth.map(|depth| depth.max_messages))?;
+            entry.set_item("max_message_size", depth.map(|depth| depth.max_message_size))?;
+        }
+        _ => {}
+    }
+    Ok(entry)
+}
+
+/// Run the command nob-ipc with these arguments, its own name first; its exit status.
+#[pyfunction(name = "_command")]
+pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
+    without_lock(py, || nob_ipc_cli::run_from(arguments.into_iter()))
+}
