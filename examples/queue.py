@@ -10,7 +10,8 @@
 import sys
 
 # A module of the standard library has this file's name: nothing is to be imported from here.
-sys.path.pop(0)
+if not sys.flags.safe_path:
+    del sys.path[0]
 
 from nob import cli
 from nob.ipc import Flags, NamedMessageQueue

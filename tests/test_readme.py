@@ -45,7 +45,12 @@ def blocks() -> list[Block]:
 
 
 BLOCKS = blocks()
-RUN = [block for block in BLOCKS if block.language in INTERPRETERS]
+# The recipes in docs/command.md are run by the tests of the command, in namespaces of their own.
+RUN = [
+    block
+    for block in BLOCKS
+    if block.language in INTERPRETERS and not block.where.startswith("docs/command.md")
+]
 
 
 def with_names_of_its_own(code: str) -> tuple[str, list[str]]:

@@ -137,6 +137,8 @@ impl NamedSharedMemory {
         } else {
             None
         };
+        // The descriptor stays until the mapping is made, whatever another thread closes.
+        let _call = this.handle.slot.enter(py)?;
         // Length 0 stands for the size that the file has then.
         let made = mapping.bind(py).call((this.fd(py)?, 0), access.as_ref());
         let made = match made {

@@ -91,3 +91,8 @@ mod reserve;
 mod spin;
 #[allow(unsafe_code)]
 mod sys;
+
+/// The examples of the README run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -14,8 +14,8 @@ from nob.ipc._native import (
     NamedMessageQueue,
     NamedSemaphore,
     NamedSharedMemory,
-    list_objects as list_objects,
-    reap as reap,
+    list_objects,  # noqa: F401 (public, but not what `import *` is for)
+    reap,  # noqa: F401
 )
 from nob.ipc.errors import InvalidArgument
 from nob.ipc.flags import Flags
