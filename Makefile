@@ -76,7 +76,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 
 .PHONY: stress
 stress: $(VENV)/stamp-package ## the loops, races and crashes for minutes
-	@NOB_IPC_STRESS=$${NOB_IPC_STRESS:-10} $(PYTHON) -m pytest --timeout 1800 \
+	@NOB_IPC_STRESS=$${NOB_IPC_STRESS:-10} $(PYTHON) -m pytest --timeout 1800 -o faulthandler_timeout=2000 \
 		tests/test_races.py tests/test_crash.py tests/test_signals.py tests/test_models.py \
 		tests/test_close_while_waiting.py tests/test_fork.py tests/test_leaks.py
 

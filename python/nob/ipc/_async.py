@@ -203,7 +203,10 @@ class _SemaphoreLine(_Line[NamedSemaphore]):
 
 
 class _Looker:
-    """The thread that looks at all semaphores for which somebody waits."""
+    """The thread that looks at all semaphores for which somebody waits.
+
+    It lets go of a handle at its next look after the last wait for it has ended.
+    """
 
     def __init__(self) -> None:
         self.process = os.getpid()
