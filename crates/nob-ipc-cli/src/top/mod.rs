@@ -7,8 +7,12 @@ mod model;
 mod view;
 
 use std::io::{self, IsTerminal};
+use std::mem;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nob_ipc::Kind;
 use nob_ipc::registry;
 use ratatui::DefaultTerminal;
@@ -33,9 +37,29 @@ pub fn run(interval: Duration) -> Result<()> {
     let _deferred = signals::defer();
     let mut terminal = ratatui::try_init().map_err(|error| cannot("use the terminal", error))?;
     let done = watch(&mut terminal, interval);
+    if terminal.show_cursor().is_err() {
+        // Its destructor would try again, and panic as nobody is left to be told.
+        mem::forget(terminal);
+    }
     let restored = ratatui::try_restore();
     done?;
     restored.map_err(|error| cannot("restore the terminal", error))
+}
+
+/// Waits until there may be an event. crossterm reads a terminal that is gone for ever, so it is not
+/// asked to wait, nor to read one: SIGHUP may be ignored.
+fn wait_for_input(patience: Duration) -> Result<()> {
+    let stdin = io::stdin();
+    let mut entries = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut entries, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(cannot("look at the terminal", errno.desc())),
+    }
+    let events = entries[0].revents().unwrap_or(PollFlags::empty());
+    if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+        return Err(Failure::because("the terminal is gone"));
+    }
+    Ok(())
 }
 
 fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
@@ -52,7 +76,9 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
         let fail = |error| cannot("use the terminal", error);
         terminal.draw(|frame| view::draw(frame, &mut model)).map_err(fail)?;
         let patience = next_look.saturating_duration_since(Instant::now()).min(ATTENTION);
-        if !event::poll(patience).map_err(fail)? {
+        wait_for_input(Duration::ZERO)?;
+        if !event::poll(Duration::ZERO).map_err(fail)? {
+            wait_for_input(patience)?;
             continue;
         }
         let Event::Key(key) = event::read().map_err(fail)? else { continue };

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use crate::support::pty::OnTerminal;
 use crate::support::{PROGRAM, Unique, lists_queues, nob, text, wait_until, watchdog};
 
 /// A terminal of its own server; gone when it is dropped.
@@ -111,4 +112,12 @@ fn needs_a_terminal() {
     let output = nob(&[&"top"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.starts_with(b"nob-ipc: top needs a terminal"));
+}
+
+#[test]
+fn ends_with_its_terminal() {
+    let _watchdog = watchdog();
+    // Which of the two it notices first, the signal or the end of the file, is open.
+    let status = OnTerminal::start(&[&"top"]).hang_up();
+    assert!(matches!(status.code(), Some(1 | 129)), "{status:?}");
 }

@@ -1,16 +1,36 @@
 //! The program on a terminal.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 
-use nix::pty::{Winsize, openpty};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc::{TIOCSWINSZ, ioctl};
+use nix::pty::{Winsize, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::Signal;
 
 use super::PROGRAM;
 use super::process::wait_until_in;
+
+/// Both sides of a new terminal, which no child inherits by accident: it would keep it from hanging up.
+fn open_terminal() -> io::Result<(File, File)> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let path = ptsname_r(&master)?;
+    let slave =
+        OpenOptions::new().read(true).write(true).custom_flags(nix::libc::O_NOCTTY).open(path)?;
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call reads a `Winsize`, which lives.
+    Errno::result(unsafe { ioctl(slave.as_raw_fd(), TIOCSWINSZ, &raw const size) })?;
+    Ok((File::from(OwnedFd::from(master)), slave))
+}
 
 /// A program whose controlling terminal the test plays.
 pub struct OnTerminal {
@@ -20,9 +40,8 @@ pub struct OnTerminal {
 
 impl OnTerminal {
     pub fn start(arguments: &[&(dyn AsRef<OsStr> + Sync)]) -> OnTerminal {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).expect("there are terminals");
-        let slave = || File::from(pty.slave.try_clone().expect("there are descriptors"));
+        let (terminal, side_of_program) = open_terminal().expect("there are terminals");
+        let slave = || side_of_program.try_clone().expect("there are descriptors");
         let mut command = Command::new(PROGRAM);
         for argument in arguments {
             command.arg(argument.as_ref());
@@ -39,7 +58,7 @@ impl OnTerminal {
             });
         }
         let child = command.spawn().expect("the program runs");
-        OnTerminal { child, terminal: File::from(pty.master) }
+        OnTerminal { child, terminal }
     }
 
     /// Waits until it sleeps in one of these system calls.
@@ -60,5 +79,13 @@ impl OnTerminal {
             printed.extend_from_slice(&block[..length]);
         }
         (self.child.wait().expect("it ends"), printed)
+    }
+
+    /// Takes the terminal away once something is printed, and tells how it ended.
+    pub fn hang_up(mut self) -> ExitStatus {
+        let printed = self.terminal.read(&mut [0; 4096]).expect("it prints");
+        assert!(printed > 0);
+        drop(self.terminal);
+        self.child.wait().expect("it ends")
     }
 }
