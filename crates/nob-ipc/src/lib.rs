@@ -53,6 +53,12 @@ pub use existence::Existence;
 mod deadline;
 pub use deadline::Deadline;
 
+mod bell;
+pub use bell::Bell;
+
+mod patience;
+pub use patience::Patience;
+
 mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
 
@@ -77,7 +83,7 @@ pub use notification::Watch;
 pub mod registry;
 
 mod interrupt;
-pub use interrupt::retry_on_interrupt;
+pub use interrupt::{is_only_thread, retry_on_interrupt};
 
 #[cfg(test)]
 mod faults;

@@ -7,6 +7,7 @@ use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::notification::{self, QueueFd, Watch};
+use crate::patience::Patience;
 use crate::retry_on_interrupt;
 use crate::spin::Waiters;
 use crate::sys::mqueue::Until;
@@ -175,8 +176,8 @@ impl MessageQueue {
         self.send_until(message, priority, Deadline::NOW)
     }
 
-    /// Sends a message; `false` when the queue stayed full until the deadline. What there is room
-    /// for at once is sent even when that has passed.
+    /// Sends a message; `false` when the queue stayed full until the [`Deadline`], or as
+    /// [`Patience`] says. What there is room for at once is sent even when the time is over.
     ///
     /// # Errors
     ///
@@ -185,7 +186,12 @@ impl MessageQueue {
     /// [attentive](Deadline::attentive) caller should look up. Nothing was sent then.
     #[doc(alias = "mq_timedsend")]
     #[inline]
-    pub fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+    pub fn send_until<'a>(
+        &self,
+        message: &[u8],
+        priority: u32,
+        patience: impl Into<Patience<'a>>,
+    ) -> Result<bool> {
         if self.direction == Direction::Receive {
             return Err(self.wrong_direction(Operation::Send));
         }
@@ -195,8 +201,9 @@ impl MessageQueue {
         if priority > MessageQueue::MAX_PRIORITY {
             return Err(self.bad_priority(priority));
         }
-        let attempt = |until| sys::mqueue::send(self.queue.as_fd(), message, priority, until);
-        let wait = Wait { operation: Operation::Send, deadline };
+        let attempt =
+            |until: Until<'_>| sys::mqueue::send(self.queue.as_fd(), message, priority, until);
+        let wait = Wait { operation: Operation::Send, patience: patience.into() };
         Ok(self.transfer(wait, attempt)?.is_some())
     }
 
@@ -210,8 +217,8 @@ impl MessageQueue {
         self.receive_until(buffer, Deadline::NOW)
     }
 
-    /// Receives a message into `buffer`; `None` when the queue stayed empty until the deadline. What
-    /// is there at once is taken even when that has passed.
+    /// Receives a message into `buffer`; `None` when the queue stayed empty until the [`Deadline`], or
+    /// as [`Patience`] says. What is there at once is taken even when the time is over.
     ///
     /// # Errors
     ///
@@ -221,15 +228,19 @@ impl MessageQueue {
     /// should look up. Nothing was taken then.
     #[doc(alias = "mq_timedreceive")]
     #[inline]
-    pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+    pub fn receive_until<'a>(
+        &self,
+        buffer: &mut [u8],
+        patience: impl Into<Patience<'a>>,
+    ) -> Result<Option<Received>> {
         if self.direction == Direction::Send {
             return Err(self.wrong_direction(Operation::Receive));
         }
         if buffer.len() < self.max_message_size {
             return Err(self.short_buffer(buffer.len()));
         }
-        let attempt = |until| sys::mqueue::receive(self.queue.as_fd(), buffer, until);
-        let wait = Wait { operation: Operation::Receive, deadline };
+        let attempt = |until: Until<'_>| sys::mqueue::receive(self.queue.as_fd(), buffer, until);
+        let wait = Wait { operation: Operation::Receive, patience: patience.into() };
         let received = self.transfer(wait, attempt)?;
         Ok(received.map(|(length, priority)| Received { length, priority }))
     }
@@ -238,14 +249,15 @@ impl MessageQueue {
     #[inline]
     fn transfer<T>(
         &self,
-        wait: Wait,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+        wait: Wait<'_>,
+        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> Result<Option<T>> {
+        let deadline = wait.patience.deadline();
         match attempt(Until::Now) {
             Ok(done) => Ok(Some(done)),
             // The kernel looks at signals only when it would wait.
-            Err(Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR) if wait.deadline.is_now() => Ok(None),
-            Err(Errno::INTR) if wait.deadline.has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR) if deadline.is_now() => Ok(None),
+            Err(Errno::INTR) if deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(self.fail(wait.operation, errno)),
@@ -255,34 +267,56 @@ impl MessageQueue {
     #[cold]
     fn wait<T>(
         &self,
-        wait: Wait,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+        wait: Wait<'_>,
+        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> Result<Option<T>> {
+        let deadline = wait.patience.deadline();
         let (waiters, readiness) = match wait.operation {
             Operation::Send => (&self.senders, Readiness::Writable),
             _ => (&self.receivers, Readiness::Readable),
         };
         let waiting = waiters.enter();
-        let spun = waiting.spin(SPIN, SPIN_STRIDE, || match attempt(Until::Now) {
+        let spin = || match attempt(Until::Now) {
             Err(Errno::TIMEDOUT) => None,
             end => Some(end),
-        });
-        let end = match spun {
+        };
+        let spins = wait.patience.spins();
+        let end = match spins.then(|| waiting.spin(SPIN, SPIN_STRIDE, spin)).flatten() {
             Some(end) => end,
-            None if wait.deadline.is_never() => match wait.deadline.attention() {
-                None => attempt(Until::Forever),
-                Some(attention) => {
-                    attempt(Until::WallClock(sys::time::realtime().saturating_add(attention)))
+            None => match wait.patience {
+                Patience::Awake => Err(Errno::INTR),
+                Patience::AsleepUnless(bell) => {
+                    bell.unless_rung(|time| attempt(Until::Unless(time)))
+                }
+                Patience::Until(_) | Patience::AsleepUntil(_) => {
+                    self.sleep(readiness, deadline, attempt)
                 }
             },
-            None => self.wait_for_readiness(readiness, wait.deadline, attempt),
         };
         match end {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::TIMEDOUT | Errno::INTR) if wait.deadline.has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => Err(self.fail(wait.operation, Errno::INTR)),
             Err(errno) => Err(self.fail(wait.operation, errno)),
+        }
+    }
+
+    /// In the kernel's line, if there is no end to wait for; otherwise on the monotonic clock.
+    fn sleep<T>(
+        &self,
+        readiness: Readiness,
+        deadline: Deadline,
+        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+    ) -> sys::Result<T> {
+        if !deadline.is_never() {
+            return self.wait_for_readiness(readiness, deadline, attempt);
+        }
+        match deadline.attention() {
+            None => attempt(Until::Forever),
+            Some(attention) => {
+                attempt(Until::WallClock(sys::time::realtime().saturating_add(attention)))
+            }
         }
     }
 
@@ -291,7 +325,7 @@ impl MessageQueue {
         &self,
         readiness: Readiness,
         deadline: Deadline,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
+        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> sys::Result<T> {
         let end = deadline.sleep_until();
         loop {
@@ -463,7 +497,7 @@ impl MessageQueue {
 
 /// What a call does, and until when it waits.
 #[derive(Clone, Copy)]
-struct Wait {
+struct Wait<'a> {
     operation: Operation,
-    deadline: Deadline,
+    patience: Patience<'a>,
 }

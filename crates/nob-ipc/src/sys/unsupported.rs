@@ -176,9 +176,38 @@ pub(crate) mod semaphore {
     }
 }
 
+pub(crate) mod bell {
+    use super::{AsFd, BorrowedFd, Infallible};
+    use crate::sys::{Errno, Result};
+
+    #[derive(Debug)]
+    pub(crate) struct SpoilableTime(Infallible);
+
+    impl SpoilableTime {
+        pub(crate) fn new() -> Result<SpoilableTime> {
+            Err(Errno::NOSYS)
+        }
+
+        pub(crate) fn mend(&self) -> Result<()> {
+            match self.0 {}
+        }
+
+        pub(crate) fn is_spoilt(&self) -> bool {
+            match self.0 {}
+        }
+    }
+
+    impl AsFd for SpoilableTime {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            match self.0 {}
+        }
+    }
+}
+
 pub(crate) mod mqueue {
     use std::time::Duration;
 
+    use super::bell::SpoilableTime;
     use super::{BorrowedFd, CStr, OwnedFd};
     use crate::sys::{Capacity, Errno, OpenMode, QueueState, Result};
 
@@ -203,17 +232,22 @@ pub(crate) mod mqueue {
     }
 
     #[derive(Clone, Copy, Debug)]
-    pub(crate) enum Until {
+    pub(crate) enum Until<'a> {
         Now,
         WallClock(#[expect(dead_code, reason = "no call reads it here")] Duration),
         Forever,
+        Unless(#[expect(dead_code, reason = "no call reads it here")] &'a SpoilableTime),
     }
 
-    pub(crate) fn send(queue: BorrowedFd<'_>, _: &[u8], _: u32, _: Until) -> Result<()> {
+    pub(crate) fn send(queue: BorrowedFd<'_>, _: &[u8], _: u32, _: Until<'_>) -> Result<()> {
         match *queue.0 {}
     }
 
-    pub(crate) fn receive(queue: BorrowedFd<'_>, _: &mut [u8], _: Until) -> Result<(usize, u32)> {
+    pub(crate) fn receive(
+        queue: BorrowedFd<'_>,
+        _: &mut [u8],
+        _: Until<'_>,
+    ) -> Result<(usize, u32)> {
         match *queue.0 {}
     }
 
@@ -432,6 +466,10 @@ pub(crate) mod process {
     use std::collections::HashSet;
 
     use crate::sys::{Identity, Processes};
+
+    pub(crate) fn is_only_thread() -> bool {
+        false
+    }
 
     pub(crate) fn is_alive(_: u32, _: u64) -> Option<bool> {
         None

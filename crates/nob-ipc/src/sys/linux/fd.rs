@@ -2,7 +2,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::{MessageQueue, SharedMemory};
+use crate::{Bell, MessageQueue, SharedMemory};
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor()
+    }
+}
 
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -2,6 +2,7 @@
 //! `files`, `mqueue_fs` and `records` for where objects and their records are; and `private` for the
 //! user's own files.
 
+pub(crate) mod bell;
 mod conv;
 pub(crate) mod fcntl;
 mod fd;

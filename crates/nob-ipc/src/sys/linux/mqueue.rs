@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::bell::SpoilableTime;
 use super::conv::check;
 use super::time::timespec;
 use crate::sys::{Capacity, Errno, OpenMode, QueueState, Result};
@@ -92,21 +93,27 @@ pub(crate) fn set_blocking(queue: BorrowedFd<'_>, blocking: bool) -> Result<()> 
 
 /// Until when a queue call of the kernel waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Until {
+pub(crate) enum Until<'a> {
     /// It does not wait. Time zero alone makes the kernel skip its timer.
     Now,
     /// A time of the wall clock, the only one that these calls know.
     WallClock(Duration),
     Forever,
+    /// For ever; `EINVAL` if the time is spoilt when the call begins.
+    Unless(&'a SpoilableTime),
 }
 
-impl Until {
-    fn timespec(self) -> Option<libc::timespec> {
-        match self {
-            Until::Now => Some(libc::timespec { tv_sec: 0, tv_nsec: 0 }),
-            Until::WallClock(time) => Some(timespec(time)),
-            Until::Forever => None,
-        }
+impl Until<'_> {
+    /// Makes a call with the time that the kernel is to read, which lives as long as the call.
+    #[inline]
+    fn pass<T>(self, call: impl FnOnce(*const libc::timespec) -> T) -> T {
+        let time = match self {
+            Until::Now => libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            Until::WallClock(time) => timespec(time),
+            Until::Forever => return call(std::ptr::null()),
+            Until::Unless(time) => return call(time.pointer()),
+        };
+        call(&raw const time)
     }
 }
 
@@ -116,20 +123,20 @@ pub(crate) fn send(
     queue: BorrowedFd<'_>,
     message: &[u8],
     priority: u32,
-    until: Until,
+    until: Until<'_>,
 ) -> Result<()> {
-    let time = until.timespec();
-    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `message` is readable for its length; `time` is null or points to a value that
-    // outlives the call.
-    check(|| unsafe {
-        libc::mq_timedsend(
-            queue.as_raw_fd(),
-            message.as_ptr().cast(),
-            message.len(),
-            priority,
-            time,
-        )
+    until.pass(|time| {
+        // SAFETY: `message` is readable for its length; `time` is null or points to a value that
+        // outlives the call.
+        check(|| unsafe {
+            libc::mq_timedsend(
+                queue.as_raw_fd(),
+                message.as_ptr().cast(),
+                message.len(),
+                priority,
+                time,
+            )
+        })
     })?;
     Ok(())
 }
@@ -140,21 +147,21 @@ pub(crate) fn send(
 pub(crate) fn receive(
     queue: BorrowedFd<'_>,
     buffer: &mut [u8],
-    until: Until,
+    until: Until<'_>,
 ) -> Result<(usize, u32)> {
     let mut priority = 0;
-    let time = until.timespec();
-    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `buffer` is writable for its length; `time` is null or points to a value that
-    // outlives the call.
-    let length = check(|| unsafe {
-        libc::mq_timedreceive(
-            queue.as_raw_fd(),
-            buffer.as_mut_ptr().cast(),
-            buffer.len(),
-            &raw mut priority,
-            time,
-        )
+    let length = until.pass(|time| {
+        // SAFETY: `buffer` is writable for its length; `time` is null or points to a value that
+        // outlives the call.
+        check(|| unsafe {
+            libc::mq_timedreceive(
+                queue.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut priority,
+                time,
+            )
+        })
     })?;
     Ok((usize::try_from(length).map_err(|_| Errno::OVERFLOW)?, priority))
 }
