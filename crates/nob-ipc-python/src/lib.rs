@@ -14,6 +14,7 @@ mod convert;
 mod error;
 mod handle;
 mod lifetime;
+mod line;
 mod message;
 mod message_queue;
 mod notification;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Received};
+use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Patience, Received};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
 use crate::message::Message;
-use crate::{notification, pickle};
+use crate::{line, notification, pickle};
 
 /// Buffers up to this size are kept for the next message.
 const KEPT: usize = 1 << 20;
@@ -148,7 +148,9 @@ impl NamedMessageQueue {
         if sent.map_err(|error| raise(py, &error))? {
             return Ok(true);
         }
-        let attempt = |queue: &MessageQueue, end| queue.send_until(bytes, priority, end);
+        let attempt = |queue: &MessageQueue, patience: Patience<'_>| {
+            queue.send_until(bytes, priority, patience)
+        };
         Ok(self.wait(py, timeout.deadline(), attempt)?)
     }
 
@@ -177,7 +179,9 @@ impl NamedMessageQueue {
         let mut sent = 0;
         while let Some(message) = messages.get(sent) {
             let bytes = message.bytes();
-            let attempt = |queue: &MessageQueue, end| queue.send_until(bytes, priority, end);
+            let attempt = |queue: &MessageQueue, patience: Patience<'_>| {
+                queue.send_until(bytes, priority, patience)
+            };
             let at_once = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority));
             let more = match at_once {
                 Ok(Ok(true)) => Ok(true),
@@ -502,7 +506,8 @@ impl NamedMessageQueue {
         if received.is_some() {
             return Ok(received);
         }
-        let attempt = |queue: &MessageQueue, end| queue.receive_until(buffer, end);
+        let attempt =
+            |queue: &MessageQueue, patience: Patience<'_>| queue.receive_until(buffer, patience);
         Ok(self.wait(py, timeout.deadline(), attempt)?)
     }
 
@@ -512,13 +517,13 @@ impl NamedMessageQueue {
         &self,
         py: Python<'_>,
         deadline: Deadline,
-        attempt: impl FnMut(&MessageQueue, Deadline) -> nob_ipc::Result<R> + Send,
+        attempt: impl FnMut(&MessageQueue, Patience<'_>) -> nob_ipc::Result<R> + Send,
     ) -> Result<R, Ended> {
         if deadline == Deadline::NOW {
             return Ok(R::default());
         }
         let call = self.handle.slot.enter(py).map_err(Ended::Failed)?;
-        blocking::wait(py, call, deadline, attempt)
+        line::wait(py, call, deadline, attempt)
     }
 }
 
