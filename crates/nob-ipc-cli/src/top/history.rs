@@ -41,11 +41,14 @@ pub fn amount(measure: Measure) -> u64 {
     }
 }
 
-/// What the top of a curve stands for: a queue's capacity, else the highest measure.
+/// What the top of a curve stands for: a queue's capacity, else the highest measure. What does not
+/// change is a line at the foot.
 pub fn scale(measure: Measure, measures: &[u64]) -> u64 {
+    let highest = measures.iter().copied().max().unwrap_or(0);
     match measure {
         Measure::Depth(Some(depth)) => depth.max_messages,
-        _ => measures.iter().copied().max().unwrap_or(0),
+        _ if measures.iter().all(|&measure| measure == highest) => u64::MAX,
+        _ => highest,
     }
 }
 
@@ -64,6 +67,14 @@ pub fn curve(measures: &[u64], scale: u64, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_changes_rises() {
+        let value = Measure::Value(Some(3));
+        assert_eq!(scale(value, &[3, 3]), u64::MAX);
+        assert_eq!(scale(value, &[3, 1]), 3);
+        assert_eq!(curve(&[3, 3], u64::MAX, 8), "▁▁");
+    }
 
     #[test]
     fn a_curve_ends_with_the_newest() {

@@ -80,18 +80,17 @@ fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
         .map(|object| {
             let measures = history.of(object);
             let top = scale(object.measure(), &measures);
-            let cells = [
-                text::kind_word(object.kind()).to_string(),
-                text::escape(object.name().as_bytes()),
-                measure_words(object.measure()),
-                curve(&measures, top, CURVE.into()),
-                text::escape_str(users.name(object.owner())),
-                format!("{:04o}", object.mode()),
-                text::age(object.age()),
-                state_word(object.state()).to_string(),
-                text::escape(&holders_words(object.holders())),
-            ];
-            Row::new(cells.map(Cell::from)).style(style_of(object.state()))
+            Row::new([
+                Cell::from(text::kind_word(object.kind())),
+                Cell::from(text::escape(object.name().as_bytes())),
+                Cell::from(measure_words(object.measure())),
+                Cell::from(curve(&measures, top, CURVE.into())).cyan(),
+                Cell::from(text::escape_str(users.name(object.owner()))),
+                Cell::from(format!("{:04o}", object.mode())),
+                Cell::from(text::age(object.age())),
+                Cell::from(state_word(object.state())).style(style_of(object.state())),
+                Cell::from(text::escape(&holders_words(object.holders()))),
+            ])
         })
         .collect();
     let widths = [
@@ -141,5 +140,5 @@ fn draw_details(frame: &mut Frame, list: Rect, object: &Object, measures: &[u64]
     let shown = measures.len().saturating_sub(curve_area.width.into());
     let sparkline =
         Sparkline::default().data(&measures[shown..]).max(scale(object.measure(), measures).max(1));
-    frame.render_widget(sparkline, curve_area);
+    frame.render_widget(sparkline.cyan(), curve_area);
 }
