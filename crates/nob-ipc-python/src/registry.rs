@@ -1,6 +1,7 @@
 //! What exists on the machine, what dead processes left behind, and the command `nob-ipc`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use nob_ipc::Kind;
 use nob_ipc::registry::{self, Measure, Object, Outcome, Reap};
@@ -16,6 +17,7 @@ use crate::error::raise;
 /// A list of dict, one for each object: kind ("sem", "shm" or "mq"), name, mode (octal str), uid, gid,
 /// holders (list of {"pid", "command"}), orphan (True: its creator was due to unlink it and is dead;
 /// None: unknown), and value | size | messages, max_messages, max_message_size (None: not to be seen).
+/// Bytes of a name or command that are not UTF-8 are surrogates, as in the os module.
 /// Queues are listed through /dev/mqueue, or a private mount where that is permitted; otherwise those
 /// that this user has a record of.
 /// Raises OSError.
@@ -74,7 +76,7 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
         Kind::MessageQueue => "mq",
     };
     entry.set_item("kind", kind)?;
-    entry.set_item("name", String::from_utf8_lossy(object.name().as_bytes()))?;
+    entry.set_item("name", OsStr::from_bytes(object.name().as_bytes()))?;
     entry.set_item("mode", format!("{:04o}", object.mode()))?;
     entry.set_item("uid", object.owner())?;
     entry.set_item("gid", object.group())?;
@@ -83,7 +85,7 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
     for holder in object.holders() {
         let each = PyDict::new(py);
         each.set_item("pid", holder.pid)?;
-        each.set_item("command", String::from_utf8_lossy(&holder.command))?;
+        each.set_item("command", OsStr::from_bytes(&holder.command))?;
         holders.append(each)?;
     }
     entry.set_item("holders", holders)?;
