@@ -92,6 +92,29 @@ bench: ## measure for six minutes, and write docs/benchmarks.md
 bench-quick: ## measure for two minutes
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py --quick
 
+$(VENV)/stamp-packages: pyproject.toml | $(VENV)/stamp-tools
+	@$(PYTHON) -m pip install --quiet --group packages
+	@touch $@
+
+.PHONY: packages
+packages: export CARGO_TARGET_DIR := $(CURDIR)/target/packages
+packages: $(VENV)/stamp-packages ## wheel, sdist and crates into dist, checked, nothing uploaded
+	@rm -rf dist
+	@echo '== the sdist, and the wheel of it'
+	@$(VENV)/bin/maturin build --quiet --release --locked --sdist --compatibility manylinux_2_34 --out dist
+	@$(PYTHON) packaging/check.py dist
+	@echo '== the crates, as they would be published'
+	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-cli
+
+.PHONY: audit
+audit: $(VENV)/stamp-packages ## licences and advisories of all dependencies (network; cargo-deny)
+	@echo '== crates'
+	@cargo deny --version || { echo 'cargo-deny is missing: cargo install --locked cargo-deny' >&2; exit 1; }
+	@cargo deny --locked check licenses bans sources
+	@cargo deny --locked check advisories
+	@echo '== Python packages'
+	@$(VENV)/bin/pip-audit --progress-spinner off .
+
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(VENV) .bench target
+	rm -rf $(VENV) .bench dist site target
