@@ -62,6 +62,9 @@ pub enum Direction {
 /// is handed over directly. With a timeout it waits for readiness on the monotonic clock, since the
 /// kernel's own timeouts follow the wall clock. Such a waiter has no place in the kernel's line: it
 /// can be overtaken, and it does not hold back a notification.
+///
+/// A handle has two descriptors: [`as_fd`](std::os::fd::AsFd::as_fd), and one on which nothing waits, for
+/// what can be had at once; where the second is not to be had, it does without.
 #[derive(Debug)]
 pub struct MessageQueue {
     queue: QueueFd,
@@ -201,8 +204,9 @@ impl MessageQueue {
         if priority > MessageQueue::MAX_PRIORITY {
             return Err(self.bad_priority(priority));
         }
-        let attempt =
-            |until: Until<'_>| sys::mqueue::send(self.queue.as_fd(), message, priority, until);
+        let attempt = |until: Until<'_>| {
+            self.call(until, |fd, until| sys::mqueue::send(fd, message, priority, until))
+        };
         let wait = Wait { operation: Operation::Send, patience: patience.into() };
         Ok(self.transfer(wait, attempt)?.is_some())
     }
@@ -239,10 +243,28 @@ impl MessageQueue {
         if buffer.len() < self.max_message_size {
             return Err(self.short_buffer(buffer.len()));
         }
-        let attempt = |until: Until<'_>| sys::mqueue::receive(self.queue.as_fd(), buffer, until);
+        let attempt = |until: Until<'_>| {
+            self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until))
+        };
         let wait = Wait { operation: Operation::Receive, patience: patience.into() };
         let received = self.transfer(wait, attempt)?;
         Ok(received.map(|(length, priority)| Received { length, priority }))
+    }
+
+    /// One call of the kernel, on the descriptor that suits it.
+    #[inline]
+    fn call<T>(
+        &self,
+        until: Until<'_>,
+        call: impl FnOnce(BorrowedFd<'_>, Until<'_>) -> sys::Result<T>,
+    ) -> sys::Result<T> {
+        match (until, self.queue.eager()) {
+            (Until::Now, Some(eager)) => call(eager, Until::Forever).map_err(|errno| match errno {
+                Errno::AGAIN => Errno::TIMEDOUT,
+                errno => errno,
+            }),
+            _ => call(self.queue.as_fd(), until),
+        }
     }
 
     /// Tries, and goes on to wait only if it must.
@@ -270,6 +292,9 @@ impl MessageQueue {
         wait: Wait<'_>,
         mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> Result<Option<T>> {
+        if self.queue.eager().is_some() && !self.is_blocking()? {
+            return Ok(None);
+        }
         let deadline = wait.patience.deadline();
         let (waiters, readiness) = match wait.operation {
             Operation::Send => (&self.senders, Readiness::Writable),

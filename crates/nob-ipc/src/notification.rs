@@ -12,7 +12,7 @@ use crate::error::{Error, Operation, Result};
 use crate::name::Name;
 use crate::sys::fork::PerProcess;
 use crate::sys::mqueue::{self, Fate, Notify};
-use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OpenMode, OwnedFd};
 
 /// The registrations of this process, as far as they are known: one that has fired may still be
 /// listed.
@@ -44,13 +44,34 @@ fn registry() -> MutexGuard<'static, Registry> {
 pub(crate) struct QueueFd {
     /// Taken by `drop` alone.
     fd: Option<Arc<OwnedFd>>,
+    /// Another of the same queue, which never waits; taken with the first.
+    eager: Option<OwnedFd>,
     identity: Identity,
 }
 
 impl QueueFd {
     pub(crate) fn new(fd: OwnedFd) -> sys::Result<QueueFd> {
         let identity = sys::stat::fstat(fd.as_fd())?.identity;
-        Ok(QueueFd { fd: Some(Arc::new(fd)), identity })
+        Ok(QueueFd { fd: Some(Arc::new(fd)), eager: None, identity })
+    }
+
+    /// Opens the second one, too. Where it cannot be had, calls on the first tell the kernel each
+    /// time not to wait.
+    pub(crate) fn with_eager(fd: OwnedFd, mode: OpenMode) -> sys::Result<QueueFd> {
+        let mut queue = QueueFd::new(fd)?;
+        queue.eager = sys::fcntl::reopen_eager(queue.as_fd(), mode).ok();
+        Ok(queue)
+    }
+
+    /// A descriptor on which nothing waits: one time less for the kernel to read.
+    #[inline]
+    pub(crate) fn eager(&self) -> Option<BorrowedFd<'_>> {
+        self.eager.as_ref().map(AsFd::as_fd)
+    }
+
+    fn close(&mut self) {
+        self.eager = None;
+        self.fd = None;
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -73,19 +94,19 @@ impl Drop for QueueFd {
         // The descriptor is closed under the lock, so that no request comes between.
         let mut registry = registry();
         let Some(registration) = registry.get(&self.identity) else {
-            self.fd = None;
+            self.close();
             return;
         };
         let other = registration.queue.upgrade();
         match other.filter(|other| !Arc::ptr_eq(other, self.shared())) {
             None => {
                 forget(&mut registry, self.identity);
-                self.fd = None;
+                self.close();
             }
             Some(other) => {
                 let live = is_registered(self.as_fd(), other.as_fd());
                 let empty = is_empty(other.as_fd());
-                self.fd = None;
+                self.close();
                 if !live {
                     return;
                 }

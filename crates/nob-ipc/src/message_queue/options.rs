@@ -149,8 +149,9 @@ impl Opening for OpeningQueue<'_> {
     type Handle = MessageQueue;
 
     fn link(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
-        let opened = sys::mqueue::open(name.as_c_str(), self.options.direction.into());
-        match opened.and_then(QueueFd::new) {
+        let mode = self.options.direction.into();
+        let opened = sys::mqueue::open(name.as_c_str(), mode);
+        match opened.and_then(|fd| QueueFd::with_eager(fd, mode)) {
             Ok(queue) => self.handle(name, queue, false).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Error::from_errno(Operation::Link, name, errno)),
@@ -175,7 +176,8 @@ impl Opening for OpeningQueue<'_> {
         let due = self.options.unlink_on_drop.unwrap_or(true);
         let record = if due { record::Pending::write(name) } else { None };
         let capacity = self.options.capacity();
-        let created = match sys::mqueue::create(name.as_c_str(), direction.into(), mode, capacity) {
+        let access = direction.into();
+        let created = match sys::mqueue::create(name.as_c_str(), access, mode, capacity) {
             Ok(created) => created,
             Err(Errno::EXIST) => return Ok(None),
             Err(errno) => {
@@ -183,7 +185,7 @@ impl Opening for OpeningQueue<'_> {
                 return Err(limits::explain(name, errno, capacity));
             }
         };
-        let handle = QueueFd::new(created)
+        let handle = QueueFd::with_eager(created, access)
             .map_err(|errno| Error::from_errno(Operation::Create, name, errno))
             .and_then(|queue| self.handle(name, queue, true));
         match handle {

@@ -50,6 +50,10 @@ pub(crate) mod fcntl {
         match *fd.0 {}
     }
 
+    pub(crate) fn reopen_eager(fd: BorrowedFd<'_>, _: OpenMode) -> Result<OwnedFd> {
+        match *fd.0 {}
+    }
+
     pub(crate) fn allocate(fd: BorrowedFd<'_>, _: u64, _: u64, _: AllocatedSize) -> Result<()> {
         match *fd.0 {}
     }

@@ -33,8 +33,17 @@ pub(crate) fn open_unnamed(path: &CStr, mode: u32) -> Result<OwnedFd> {
 
 /// Opens the file behind `fd` again: with other rights, and with locks of its own.
 pub(crate) fn reopen(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
+    reopen_with(fd, access(mode))
+}
+
+/// Opens the file behind `fd` again, so that no call on it waits.
+pub(crate) fn reopen_eager(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
+    reopen_with(fd, access(mode) | libc::O_NONBLOCK)
+}
+
+fn reopen_with(fd: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
     let path = super::proc::descriptor_path(fd);
-    let flags = access(mode) | libc::O_CLOEXEC;
+    let flags = flags | libc::O_CLOEXEC;
     // SAFETY: `path` is a NUL-terminated string that outlives the call.
     let fd = check(|| unsafe { libc::open(path.as_ptr(), flags) })?;
     // SAFETY: `open` has just made this descriptor, and nobody else knows it.
