@@ -7,6 +7,7 @@ import ctypes
 import os
 import pickle
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from typing import Any, Self
 
 import pytest
 from support import NOBODY, WATCHDOG, libc
+
+# Imported when first needed, which is too late in a child that has become another user.
+import nob.ipc._mapping  # noqa: F401
 
 PRELUDE = """
 import ctypes, gc, os, signal, sys, threading, time
@@ -146,7 +150,12 @@ def as_stranger(function: Callable[..., Any], *arguments: Any) -> Any:
     """The same as a user whose limits nobody else draws on."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    return in_child(function, *arguments, uid=1_000_000 + os.getpid())
+    uid = 1_000_000 + os.getpid()
+    try:
+        return in_child(function, *arguments, uid=uid)
+    finally:
+        # Where the user's records were.
+        shutil.rmtree(f"/tmp/nob-ipc-{uid}", ignore_errors=True)
 
 
 def become(uid: int) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support import KINDS, descriptors, made_by, unique
+from support import KINDS, descriptors, made_by, records_of, unique
 
 TESTS = f"nob-test-{os.getpid()}-"
 """How the names begin that this run makes."""
@@ -16,6 +16,12 @@ TESTS = f"nob-test-{os.getpid()}-"
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "conformance(*numbers): the assertions that a test covers")
     config.addinivalue_line("markers", "stress: a long version; NOB_IPC_STRESS makes it longer")
+
+
+def pytest_sessionfinish() -> None:
+    """Removes what processes that were killed have left elsewhere than in /dev/shm."""
+    for record in records_of("/" + TESTS):
+        record.unlink(missing_ok=True)
 
 
 @pytest.fixture

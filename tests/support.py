@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +174,24 @@ def made_by(pid: int) -> set[str]:
             if int(mark.split()[1]) == pid:
                 made.add(entry)
     return made
+
+
+def records() -> Iterator[Path]:
+    """The records of queues that this user's processes were due to unlink."""
+    user = os.geteuid()
+    for directory in (f"/run/user/{user}/nob-ipc", f"/tmp/nob-ipc-{user}"):
+        yield from Path(directory).glob("*")
+
+
+def records_of(names: str) -> list[Path]:
+    """Those of queues whose names begin so, or that this process has not finished."""
+    found = []
+    for record in records():
+        with contextlib.suppress(FileNotFoundError):
+            unfinished = record.name.startswith(f"new-{os.getpid()}-")
+            if unfinished or record.read_bytes().partition(b"\n")[2].startswith(names.encode()):
+                found.append(record)
+    return found
 
 
 def mappings(file: int) -> int:
