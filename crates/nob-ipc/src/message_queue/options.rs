@@ -13,7 +13,7 @@ use crate::notification::QueueFd;
 use crate::open::{self, Opening};
 use crate::record;
 use crate::spin::Waiters;
-use crate::sys::{self, Capacity, Errno};
+use crate::sys::{self, Capacity, Errno, OwnedFd};
 
 /// How a [`MessageQueue`] is opened; made by [`MessageQueue::options`].
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl MessageQueueOptions {
         open::check_mode(name, self.mode)?;
         check_capacity(name, "max_messages", self.max_messages)?;
         check_capacity(name, "max_message_size", self.max_message_size)?;
-        open::open(&mut OpeningQueue { options: self }, name, self.existence)
+        open::open(&mut OpeningQueue { options: self, spare: None }, name, self.existence)
     }
 
     /// What is asked for; nothing where the system's defaults are.
@@ -122,9 +122,19 @@ fn check_capacity(name: &Name, what: &str, value: Option<u64>) -> Result<()> {
 /// A queue in the making.
 struct OpeningQueue<'a> {
     options: &'a MessageQueueOptions,
+    /// Where an old queue goes first: what makes sure that there is a descriptor for the new one.
+    spare: Option<OwnedFd>,
 }
 
 impl OpeningQueue<'_> {
+    /// Makes sure of a descriptor for the new queue before the old one goes.
+    fn reserve(&mut self, name: &Name) -> Result<()> {
+        let spare = sys::fcntl::spare();
+        self.spare =
+            Some(spare.map_err(|errno| Error::from_errno(Operation::Create, name, errno))?);
+        Ok(())
+    }
+
     fn handle(&self, name: &Name, queue: QueueFd, created: bool) -> Result<MessageQueue> {
         let options = self.options;
         let operation = if created { Operation::Create } else { Operation::Link };
@@ -164,7 +174,8 @@ impl Opening for OpeningQueue<'_> {
         let MessageQueueOptions { max_messages, max_message_size, .. } = *self.options;
         match existence {
             Existence::UnlinkAndCreate => {
-                limits::check(name, limits::with_defaults(max_messages, max_message_size))
+                limits::check(name, limits::with_defaults(max_messages, max_message_size))?;
+                self.reserve(name)
             }
             _ => Ok(()),
         }
@@ -173,12 +184,14 @@ impl Opening for OpeningQueue<'_> {
     fn publish(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
         let MessageQueueOptions { direction, mode, max_messages, max_message_size, .. } =
             *self.options;
+        let replaces = self.spare.take().is_some();
         let due = self.options.unlink_on_drop.unwrap_or(true);
         let record = if due { record::Pending::write(name) } else { None };
         let capacity = self.options.capacity();
         let access = direction.into();
         let created = match sys::mqueue::create(name.as_c_str(), access, mode, capacity) {
             Ok(created) => created,
+            Err(Errno::EXIST) if replaces => return self.reserve(name).map(|()| None),
             Err(Errno::EXIST) => return Ok(None),
             Err(errno) => {
                 let capacity = limits::with_defaults(max_messages, max_message_size);

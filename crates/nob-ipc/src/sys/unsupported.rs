@@ -46,6 +46,10 @@ pub(crate) mod fcntl {
         Err(Errno::NOSYS)
     }
 
+    pub(crate) fn spare() -> Result<OwnedFd> {
+        Err(Errno::NOSYS)
+    }
+
     pub(crate) fn reopen(fd: BorrowedFd<'_>, _: OpenMode) -> Result<OwnedFd> {
         match *fd.0 {}
     }

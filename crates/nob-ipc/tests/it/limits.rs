@@ -93,10 +93,13 @@ fn descriptors_role() {
         panic!("they come in this order")
     };
     segment.resize(100_000).expect("there is room");
-    drop((semaphore, segment, queue));
     process::set_limit(libc::RLIMIT_NOFILE, limit);
     for kind in KINDS {
-        // The queue was replaced only as far as the descriptors reached.
+        // Nothing was unlinked to be replaced.
+        assert!(files::exists(kind, &old), "{kind}");
+    }
+    drop((semaphore, segment, queue));
+    for kind in KINDS {
         assert!(!files::exists(kind, &old), "{kind}");
         assert!(!files::exists(kind, &new), "{kind}");
         Object::create(kind, &new).use_it();

@@ -50,6 +50,14 @@ fn reopen_with(fd: BorrowedFd<'_>, flags: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A descriptor that serves for nothing but to be given up when another is needed.
+pub(crate) fn spare() -> Result<OwnedFd> {
+    // SAFETY: the path is a NUL-terminated string that outlives the call.
+    let fd = check(|| unsafe { libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC) })?;
+    // SAFETY: `open` has just made this descriptor, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 fn access(mode: OpenMode) -> i32 {
     match mode {
         OpenMode::ReadOnly => libc::O_RDONLY,
