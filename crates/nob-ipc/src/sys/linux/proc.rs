@@ -5,10 +5,11 @@ use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
-/// The path by which the kernel knows an open file of this process.
+/// The path by which the kernel knows an open file, in this thread: `/proc/self` is empty once the
+/// first thread of the process has ended.
 pub(crate) fn descriptor_path(fd: BorrowedFd<'_>) -> CString {
     // A number has no NUL byte, so the string is always made.
-    CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
+    CString::new(format!("/proc/thread-self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
 }
 
 /// One of the numbers in `/proc/sys/fs/mqueue`
@@ -31,7 +32,7 @@ pub(crate) fn queue_memory_limit() -> Option<u64> {
 /// refused.
 pub(crate) fn may_exceed_queue_limits() -> bool {
     const SYS_RESOURCE: u32 = 24;
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+    fs::read_to_string("/proc/thread-self/status").is_ok_and(|status| {
         status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))
@@ -58,5 +59,5 @@ pub(crate) fn boot_id() -> Option<String> {
 
 /// Names the pid namespace of this process.
 pub(crate) fn pid_namespace() -> Option<u64> {
-    fs::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())
+    fs::metadata("/proc/thread-self/ns/pid").ok().map(|metadata| metadata.ino())
 }

@@ -38,10 +38,14 @@ fn stat(pid: u32) -> Option<Stat> {
 }
 
 impl Stat {
-    /// It has ended and waits for its parent to notice. (A process whose first thread alone has
-    /// ended looks alike, but has more threads.)
+    /// It has ended and waits for its parent to notice.
     fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X') && self.threads <= 1
+        self.first_thread_has_ended() && self.threads <= 1
+    }
+
+    /// Others may go on.
+    fn first_thread_has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
     }
 
     fn is_kernel_thread(&self) -> bool {
@@ -102,8 +106,9 @@ pub(crate) fn scan(wanted: &HashSet<Identity>) -> Processes {
 
 /// Which objects a process has open or mapped, each once.
 fn held(pid: u32, wanted: &HashSet<Identity>) -> io::Result<Vec<Identity>> {
+    let folder = folder(pid);
     let mut held = HashSet::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+    for entry in fs::read_dir(format!("{folder}/fd"))? {
         let path = entry?.path();
         let target = match fs::read_link(&path) {
             // Closed meanwhile.
@@ -123,11 +128,24 @@ fn held(pid: u32, wanted: &HashSet<Identity>) -> io::Result<Vec<Identity>> {
             _ => {}
         }
     }
-    let maps = fs::read(format!("/proc/{pid}/maps"))?;
+    let maps = fs::read(format!("{folder}/maps"))?;
     held.extend(
         maps.split(|&byte| byte == b'\n').filter_map(mapped).filter(|it| wanted.contains(it)),
     );
     Ok(held.into_iter().collect())
+}
+
+/// Where `/proc` shows what a process has open and mapped: with its first thread, or, once that has
+/// ended, with another.
+fn folder(pid: u32) -> String {
+    let first = format!("/proc/{pid}");
+    if stat(pid).is_none_or(|stat| !stat.first_thread_has_ended()) {
+        return first;
+    }
+    let tasks = fs::read_dir(format!("{first}/task")).into_iter().flatten().flatten();
+    let other = tasks.map(|task| task.file_name().to_string_lossy().into_owned());
+    let other = other.filter(|task| *task != pid.to_string()).last();
+    other.map_or(first, |task| format!("/proc/{pid}/task/{task}"))
 }
 
 /// The file of one line of `/proc/PID/maps`: `FROM-TO RIGHTS OFFSET MAJOR:MINOR INODE PATH`.
