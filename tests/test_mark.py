@@ -2,11 +2,22 @@
 
 import errno
 import os
+import resource
 import time
 
 import pytest
-from children import Script, in_child
-from support import KINDS, QUEUE, SEMAPHORE, Kind, conformance, each_file_kind, each_kind, seconds
+from children import Script, as_stranger, in_child
+from support import (
+    KINDS,
+    QUEUE,
+    SEMAPHORE,
+    Kind,
+    conformance,
+    each_file_kind,
+    each_kind,
+    records_of,
+    seconds,
+)
 
 from nob.ipc import Flags
 
@@ -140,6 +151,32 @@ def test_where_marks_cannot_be_made_there_is_no_error(kind: Kind, name: str) -> 
         return kind.exists(name)
 
     assert in_child(create) is False
+
+
+def test_a_record_that_cannot_be_written_is_not_begun(name: str) -> None:
+    """As when its file system is full: the queue has no mark, and no empty record stays."""
+
+    def create() -> list[str]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        handle = QUEUE.create(name)
+        QUEUE.use(handle)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        return [record.name for record in records_of(name)]
+
+    assert in_child(create) == []
+
+
+def test_a_queue_that_may_not_be_looked_at(name: str) -> None:
+    """Where a file system shows whose it is, deletion removes it; otherwise its record stays."""
+
+    def create() -> tuple[bool, int, bool]:
+        handle = QUEUE.create(name, mode=0)
+        del handle
+        left = QUEUE.exists(name), len(records_of(name))
+        return *left, os.path.ismount("/dev/mqueue")
+
+    exists, records, mounted = as_stranger(create)
+    assert (exists, records) == ((False, 0) if mounted else (True, 1))
 
 
 def test_the_mark_survives_its_creator(name: str) -> None:

@@ -6,10 +6,27 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::mark;
 use crate::name::{Kind, Name};
 use crate::notification::QueueFd;
+use crate::record;
+use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::{self, Errno, Identity, OpenMode};
 
-/// Removes a name, whatever has it.
+/// Removes a name, whatever has it, and the record of a queue.
 pub(crate) fn remove(name: &Name) -> sys::Result<()> {
+    if name.kind() != Kind::MessageQueue {
+        return remove_name(name);
+    }
+    // Whose record it is can be told only as long as the queue has its name. Where it cannot be
+    // looked at, the record stays behind, for `registry::Reap`.
+    let identity = open_to_look(name).map(|queue| queue.identity());
+    remove_name(name)?;
+    if let Ok(identity) = identity {
+        record::forget(identity);
+    }
+    Ok(())
+}
+
+/// Removes a name and nothing else.
+pub(crate) fn remove_name(name: &Name) -> sys::Result<()> {
     match name.kind() {
         Kind::Semaphore | Kind::SharedMemory => {
             // The errno of a sticky directory becomes the one that POSIX has, as in glibc.
@@ -180,8 +197,10 @@ impl Entry {
         }
         let removed = match self.identity_of_name() {
             Ok(identity) if identity == self.identity => self.remove(),
-            // Gone, another's, or not to be verified: left alone.
-            Ok(_) | Err(Errno::NOENT | Errno::ACCES) => Ok(()),
+            // Not to be verified: left alone, and so is its mark.
+            Err(Errno::ACCES) => return Ok(()),
+            // Gone, or another's.
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno),
         };
         match removed {
@@ -202,12 +221,22 @@ impl Entry {
             Kind::Semaphore | Kind::SharedMemory => {
                 sys::stat::lstat(&self.name.path()).map(|stat| stat.identity)
             }
-            Kind::MessageQueue => queue_identity(&self.name),
+            Kind::MessageQueue => match open_to_look(&self.name) {
+                Err(Errno::ACCES) => self.listed_identity().ok_or(Errno::ACCES),
+                queue => queue.map(|queue| queue.identity()),
+            },
         }
     }
 
+    /// What has the name of a queue that may not be opened, where a file system shows that.
+    fn listed_identity(&self) -> Option<Identity> {
+        let details = QueueDirectory::open().ok()?.look(self.name.as_c_str()).ok()?;
+        // The file system may be that of another IPC namespace.
+        Some(details.identity).filter(|identity| identity.device == self.identity.device)
+    }
+
     fn remove(&self) -> sys::Result<()> {
-        remove(&self.name)?;
+        remove_name(&self.name)?;
         mark::forget(self.name.kind(), self.identity);
         Ok(())
     }
@@ -215,13 +244,13 @@ impl Entry {
 
 /// A queue has no path that is always there, so it is opened to be looked at. Closing it again ends
 /// the kernel's registration for a notification in this process, which is renewed.
-fn queue_identity(name: &Name) -> sys::Result<Identity> {
+pub(crate) fn open_to_look(name: &Name) -> sys::Result<QueueFd> {
     let open = |mode| sys::mqueue::open(name.as_c_str(), mode);
     let queue = match open(OpenMode::ReadOnly) {
         Err(Errno::ACCES) => open(OpenMode::WriteOnly)?,
         other => other?,
     };
-    QueueFd::new(queue).map(|queue| queue.identity())
+    QueueFd::new(queue)
 }
 
 impl Drop for Entry {

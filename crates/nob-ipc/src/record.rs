@@ -2,15 +2,21 @@
 //!
 //! A record is called after the queue's device and inode and holds the mark and the name. Before
 //! the queue exists its identity is unknown, so the record begins under a name of its own and is
-//! renamed when the queue is there: at no visible instant is the queue without one.
+//! renamed when the queue is there. A process that is killed between these two calls leaves a queue
+//! that counts as unmarked: that it was about to create the queue does not prove that it has, since
+//! another may have been quicker, and a queue has no other place for a mark.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::mark::{self, Mark};
 use crate::name::Name;
 use crate::sys::{self, Identity};
+
+/// No creation of a queue takes so long.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// A record whose queue is being created; dropped without [`keep`](Pending::keep), it goes.
 pub(crate) struct Pending {
@@ -69,6 +75,21 @@ pub(crate) fn forget(identity: Identity) {
     }
 }
 
+/// Removes the records whose process was killed while it created a queue.
+pub(crate) fn forget_abandoned() {
+    let Some(directory) = sys::private::directory() else { return };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let pending = entry.file_name().to_str().is_some_and(|name| name.starts_with("new-"));
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+        if pending && age.is_some_and(|age| age > ABANDONED) {
+            // Somebody else may have been quicker. If its process is only slow, its queue has no
+            // mark, and no error.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn path_of(identity: Identity) -> Option<PathBuf> {
     let Identity { device, inode } = identity;
     Some(sys::private::directory()?.join(format!("queue-{device:x}-{inode:x}")))
@@ -95,4 +116,31 @@ fn write_new(path: &Path, name: &Name) -> Option<()> {
     text.push(b'\n');
     text.extend_from_slice(name.as_bytes());
     sys::private::write_new(path, &text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Kind;
+    use std::time::SystemTime;
+
+    #[test]
+    fn what_a_killed_process_has_begun_is_removed() {
+        let name = Name::random(Kind::MessageQueue).unwrap();
+        let pending = [(); 2].map(|()| Pending::write(&name).expect("a record"));
+        let long_ago = SystemTime::now() - 2 * ABANDONED;
+        let file = fs::File::options().write(true).open(&pending[0].path).unwrap();
+        file.set_modified(long_ago).unwrap();
+        forget_abandoned();
+        assert_eq!(pending.each_ref().map(|pending| pending.path.exists()), [false, true]);
+    }
+
+    /// As when the file system is full: nothing is left behind.
+    #[test]
+    fn what_cannot_be_written_is_not_there() {
+        let name = Name::random(Kind::MessageQueue).unwrap();
+        let taken = Pending::write(&name).expect("a record");
+        assert!(write_new(&taken.path, &name).is_none());
+        assert!(taken.path.exists(), "another's is left alone");
+    }
 }

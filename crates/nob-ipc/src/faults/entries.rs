@@ -1,7 +1,7 @@
 //! Unlinking, deleting, and the duty to.
 
 use super::subject::OLD;
-use super::traces::{left_under, unique};
+use super::traces::{clean, left_under, unique};
 use super::{Case, ERRNOS, Subject, alone, sweep};
 use crate::sys::Errno;
 use crate::sys::fault::inject;
@@ -107,6 +107,21 @@ fn a_deletion_that_failed() {
         delete_again::<Semaphore>();
         delete_again::<SharedMemory>();
         delete_again::<MessageQueue>();
+    });
+}
+
+/// What may not be looked at is left alone, and so is what tells whose it is.
+#[test]
+fn a_deletion_without_the_right_to_look() {
+    alone(|| {
+        let name = unique();
+        let queue = MessageQueue::create(&name, OLD);
+        let (deleted, failed) = inject(1, true, Errno::ACCES, || queue.entry().delete());
+        deleted.expect("it is left alone");
+        assert!(failed > 0);
+        assert_eq!(left_under(&name).len(), 2, "the queue and its record");
+        drop(queue);
+        clean(&name);
     });
 }
 

@@ -225,7 +225,7 @@ impl Object {
             let (kind, errno) = (ErrorKind::Replaced, Some(Errno::NOENT));
             return Err(Error::new(Operation::Unlink, &self.name, kind, errno, why));
         }
-        entry::remove(&self.name).map_err(fail)?;
+        entry::remove_name(&self.name).map_err(fail)?;
         self.mark.forget();
         Ok(())
     }

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use super::creator::{self, Mark};
 use super::object::{Depth, Measure, Object};
+use crate::entry::open_to_look;
 use crate::mark;
 use crate::name::{Kind, Name};
-use crate::notification::QueueFd;
 use crate::record;
 use crate::sys::mqueue_fs::{self, QueueDirectory};
-use crate::sys::{self, Details, Errno, Identity, OpenMode, Result};
+use crate::sys::{self, Details, Errno, Identity, Result};
 
 /// Which queues a listing has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn find(name: &Name) -> Result<Option<Object>> {
 }
 
 fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> Result<Object> {
-    let (details, depth) = match open(name) {
+    let (details, depth) = match open_to_look(name) {
         Ok(queue) => {
             let depth = sys::mqueue::state(queue.as_fd())?;
             (sys::files::look_at(queue.as_fd())?, Some(Depth::new(&depth)))
@@ -74,20 +74,9 @@ fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> R
     Ok(Object::new(name.clone(), details, Measure::Depth(depth), mark))
 }
 
-/// Closing it again ends the kernel's registration for a notification in this process, which is
-/// renewed.
-fn open(name: &Name) -> Result<QueueFd> {
-    let open = |mode| sys::mqueue::open(name.as_c_str(), mode);
-    let queue = match open(OpenMode::ReadOnly) {
-        Err(Errno::ACCES) => open(OpenMode::WriteOnly)?,
-        other => other?,
-    };
-    QueueFd::new(queue)
-}
-
 /// What has the name at this moment.
 pub(super) fn identity(name: &Name) -> Result<Identity> {
-    match open(name) {
+    match open_to_look(name) {
         Ok(queue) => Ok(queue.identity()),
         Err(Errno::ACCES) => {
             let directory = QueueDirectory::open().map_err(|_| Errno::ACCES)?;
@@ -167,6 +156,7 @@ fn may_read_records_of(owner: u32) -> bool {
 /// Removes the records of this user whose process is dead and whose queue is gone. Those of other IPC
 /// namespaces are left: their queues cannot be seen from here.
 pub(super) fn forget_gone() {
+    record::forget_abandoned();
     let Ok(directory) = QueueDirectory::open() else { return };
     let Ok(device) = directory.device() else { return };
     let user = sys::unistd::effective_user();

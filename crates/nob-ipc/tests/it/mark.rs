@@ -3,7 +3,7 @@
 use std::fs;
 use std::process;
 
-use nob_ipc::{Existence, Kind};
+use nob_ipc::{Existence, Kind, unlink};
 
 use crate::support::{KINDS, Object, Unique, files, watchdog};
 
@@ -111,6 +111,24 @@ fn of_another_process() {
     queue.entry().set_unlink_on_drop(false);
     assert_eq!(mark(Kind::MessageQueue, &name).as_deref(), Some(others));
     fs::remove_file(path).expect("it is ours");
+}
+
+/// A queue that is removed by name takes its record along, whoever made it.
+#[test]
+fn gone_with_the_name() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let queue = Object::create(Kind::MessageQueue, &name);
+    unlink(queue.entry().name()).expect("it is ours");
+    assert_eq!(files::records_of(&name), []);
+
+    let queue = Object::create(Kind::MessageQueue, &name);
+    let [(replaced, _)] = files::records_of(&name).try_into().expect("one record");
+    let newer = Object::open(Kind::MessageQueue, &name, Existence::UnlinkAndCreate);
+    let [(left, _)] = files::records_of(&name).try_into().expect("one record");
+    assert_ne!(left, replaced);
+    drop((queue, newer.expect("a new queue")));
+    assert_eq!(files::records_of(&name), []);
 }
 
 /// A creation that fails leaves no record behind.

@@ -29,7 +29,11 @@ fn is_private(directory: &Path, user: u32) -> bool {
     })
 }
 
-/// Writes a file that must not exist yet.
+/// Writes a file that must not exist yet; what cannot be written does not stay behind.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(bytes)
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes).inspect_err(|_| {
+        // There is nothing better to do about it than to say that the record was not written.
+        let _ = fs::remove_file(path);
+    })
 }
