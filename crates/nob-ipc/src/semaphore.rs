@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::retry_on_interrupt;
 use crate::spin::{Waiters, Waiting};
 use crate::sys::semaphore::MappedSemaphore;
+use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
 
 mod options;
@@ -17,6 +18,10 @@ pub use options::SemaphoreOptions;
 /// How long a wait spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(10);
 const SPIN_STRIDE: u32 = 8;
+
+/// How long a wait sleeps before it looks by itself. A release wakes one waiter; if that one is killed
+/// before it takes the permit, nobody wakes the others.
+const UNWOKEN: Duration = Duration::from_millis(400);
 
 /// A semaphore that processes share by name.
 ///
@@ -92,14 +97,19 @@ impl Semaphore {
         if self.spin(&waiting) {
             return Ok(true);
         }
-        match self.mapped.wait_until(deadline.sleep_until()) {
-            Ok(()) => Ok(true),
-            Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => Ok(false),
-            Err(Errno::TIMEDOUT) => {
-                Err(Error::from_errno(Operation::Acquire, self.entry.name(), Errno::INTR))
+        let sleep_until = deadline.sleep_until();
+        let errno = loop {
+            let look = monotonic().saturating_add(UNWOKEN);
+            match self.mapped.wait_until(sleep_until.min(look)) {
+                Ok(()) => return Ok(true),
+                Err(Errno::TIMEDOUT) if self.try_acquire() => return Ok(true),
+                Err(Errno::TIMEDOUT) if look < sleep_until => {}
+                Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => return Ok(false),
+                Err(Errno::TIMEDOUT) => break Errno::INTR,
+                Err(errno) => break errno,
             }
-            Err(errno) => Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno)),
-        }
+        };
+        Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno))
     }
 
     fn spin(&self, waiting: &Waiting<'_>) -> bool {

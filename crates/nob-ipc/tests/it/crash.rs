@@ -3,13 +3,16 @@
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
 
 use crate::support::child::say;
-use crate::support::{Arguments, Child, KINDS, Object, Role, Unique, files, process, watchdog};
+use crate::support::{
+    Arguments, Child, KINDS, Object, Role, Unique, Waiter, files, process, watchdog,
+};
 
 pub const ROLES: &[Role] = &[
     ("crash::churn", churn),
@@ -135,6 +138,35 @@ fn a_waiter() {
         assert_eq!(semaphore.value(), 0);
         semaphore.release().expect("far from the maximum");
         assert!(semaphore.try_acquire());
+    }
+}
+
+/// S29: a waiter that was woken and is killed before it takes the permit leaves it to the others,
+/// whom nobody wakes. Here the value rises as such a one leaves it.
+#[test]
+fn a_waiter_that_was_woken() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let mut options = Semaphore::options();
+    let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
+    let semaphore = &semaphore.expect("a new semaphore");
+    let path = files::path(Kind::Semaphore, &name);
+    let file = fs::File::options().read(true).write(true).open(path).expect("it is ours");
+    let waits: [&(dyn Fn() -> bool + Sync); 2] = [&|| semaphore.acquire().is_ok(), &|| {
+        semaphore.acquire_timeout(Duration::from_secs(1000)).expect("a wait")
+    }];
+    for wait in waits {
+        thread::scope(|scope| {
+            let waiter = Waiter::start_in(scope, libc::SYS_futex, wait);
+            // The value is the lower half of the number that begins the file.
+            let mut word = [0; 8];
+            file.read_exact_at(&mut word, 0).expect("it is mapped, too");
+            let half = if cfg!(target_endian = "little") { 0 } else { 4 };
+            assert_eq!(word[half..half + 4], [0; 4]);
+            file.write_all_at(&1_u32.to_ne_bytes(), half as u64).expect("it is ours");
+            assert!(waiter.join());
+        });
+        assert_eq!(semaphore.value(), 0);
     }
 }
 
