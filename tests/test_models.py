@@ -31,7 +31,8 @@ NOT_WAITING = st.sampled_from([{"blocking": False}, {"timeout": 0}, {"timeout": 
 def _stranger(pipe: Any, cls: Any, name: str) -> None:
     """Another process: does what it is told to its own handle, and says what came of it."""
     handle = cls(name)
-    while (told := pipe.recv()) is not None:
+    while True:
+        told = pipe.recv()
         pipe.send(_outcome(functools.partial(_do, handle, *told)))
 
 
@@ -81,11 +82,11 @@ class Machine(RuleBasedStateMachine):
         return self.pipe.recv()
 
     def teardown(self) -> None:
-        self.pipe.send(None)
-        self.process.join(WATCHDOG)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        # It holds nothing, and how the interpreter ends is not what this is about.
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.pipe.close()
         for handle in self.handles.values():
             handle.close()
         self.handles.popitem()
