@@ -14,7 +14,7 @@ use nob_ipc::{Bell, Deadline, MessageQueue, Patience, fork_generation, is_only_t
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::blocking::{Ended, without_lock};
+use crate::blocking::{self, Ended, without_lock};
 use crate::error::raise;
 use crate::slot::{Call, GilCell};
 
@@ -26,11 +26,13 @@ pub(crate) fn wait<R: Send>(
     deadline: Deadline,
     mut attempt: impl FnMut(&MessageQueue, Patience<'_>) -> nob_ipc::Result<R> + Send,
 ) -> Result<R, Ended> {
+    if deadline != Deadline::NEVER {
+        return blocking::wait(py, call, deadline, |queue, end| attempt(queue, end.into()));
+    }
     let queue = call.object(py).map_err(Ended::Failed)?;
-    // What a short spin brings needs no bell.
-    let mut end = without_lock(py, || attempt(queue, Patience::Awake));
+    let mut end = without_lock(py, || attempt(queue, Patience::Brief));
     while end.as_ref().is_err_and(nob_ipc::Error::is_interrupted) {
-        let hung = if deadline == Deadline::NEVER { Hung::hang(py) } else { None };
+        let hung = Hung::hang(py);
         py.check_signals().map_err(Ended::Raised)?;
         call.renew(py).map_err(Ended::Failed)?;
         if hung.as_ref().is_some_and(|hung| !hung.is_in_place(py)) {
@@ -38,8 +40,8 @@ pub(crate) fn wait<R: Send>(
         }
         let queue = call.object(py).map_err(Ended::Failed)?;
         let patience = match &hung {
-            Some(hung) => Patience::AsleepUnless(&hung.bell),
-            None => Patience::AsleepUntil(deadline.attentive()),
+            Some(hung) => Patience::Unless(&hung.bell),
+            None => Patience::Until(deadline.attentive()),
         };
         end = without_lock(py, || attempt(queue, patience));
     }

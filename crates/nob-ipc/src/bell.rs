@@ -28,7 +28,7 @@ use crate::sys::{AsFd, BorrowedFd, Errno, Result};
 /// # File::from(bell.as_fd().try_clone_to_owned().unwrap()).write_all(&[2]).unwrap();
 /// # }
 /// // A signal handler has written to bell.as_fd() meanwhile.
-/// let error = queue.receive_until(&mut buffer, Patience::AsleepUnless(&bell)).unwrap_err();
+/// let error = queue.receive_until(&mut buffer, Patience::Unless(&bell)).unwrap_err();
 /// assert!(error.is_interrupted());
 /// # Ok::<(), nob_ipc::Error>(())
 /// ```

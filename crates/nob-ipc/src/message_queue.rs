@@ -295,33 +295,28 @@ impl MessageQueue {
         if self.queue.eager().is_some() && !self.is_blocking()? {
             return Ok(None);
         }
-        let deadline = wait.patience.deadline();
         let (waiters, readiness) = match wait.operation {
             Operation::Send => (&self.senders, Readiness::Writable),
             _ => (&self.receivers, Readiness::Readable),
         };
         let waiting = waiters.enter();
-        let spin = || match attempt(Until::Now) {
+        let mut spin = || match attempt(Until::Now) {
             Err(Errno::TIMEDOUT) => None,
             end => Some(end),
         };
-        let spins = wait.patience.spins();
-        let end = match spins.then(|| waiting.spin(SPIN, SPIN_STRIDE, spin)).flatten() {
-            Some(end) => end,
-            None => match wait.patience {
-                Patience::Awake => Err(Errno::INTR),
-                Patience::AsleepUnless(bell) => {
-                    bell.unless_rung(|time| attempt(Until::Unless(time)))
+        let end = match wait.patience {
+            Patience::Unless(bell) => bell.unless_rung(|time| attempt(Until::Unless(time))),
+            Patience::Until(_) | Patience::Brief => {
+                match waiting.spin(SPIN, SPIN_STRIDE, &mut spin) {
+                    Some(end) => end,
+                    None => self.sleep(readiness, wait.patience, attempt),
                 }
-                Patience::Until(_) | Patience::AsleepUntil(_) => {
-                    self.sleep(readiness, deadline, attempt)
-                }
-            },
+            }
         };
         match end {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT | Errno::INTR) if wait.patience.deadline().has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => Err(self.fail(wait.operation, Errno::INTR)),
             Err(errno) => Err(self.fail(wait.operation, errno)),
         }
@@ -331,17 +326,20 @@ impl MessageQueue {
     fn sleep<T>(
         &self,
         readiness: Readiness,
-        deadline: Deadline,
+        patience: Patience<'_>,
         mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> sys::Result<T> {
+        let deadline = patience.deadline();
         if !deadline.is_never() {
             return self.wait_for_readiness(readiness, deadline, attempt);
         }
-        match deadline.attention() {
+        let look_up = match patience {
+            Patience::Brief => Some(Patience::BRIEF),
+            _ => deadline.attention(),
+        };
+        match look_up {
             None => attempt(Until::Forever),
-            Some(attention) => {
-                attempt(Until::WallClock(sys::time::realtime().saturating_add(attention)))
-            }
+            Some(time) => attempt(Until::WallClock(sys::time::realtime().saturating_add(time))),
         }
     }
 

@@ -1,20 +1,22 @@
 //! For how long a call on a queue waits, and how.
 
+use std::time::Duration;
+
 use crate::bell::Bell;
 use crate::deadline::Deadline;
 
 /// For how long, and how, a call on a queue waits.
 #[derive(Clone, Copy, Debug)]
 pub enum Patience<'a> {
-    /// Until the deadline: it spins, where that can pay, and then sleeps.
+    /// Until the deadline.
     Until(Deadline),
-    /// Spinning only. Where it would sleep, it reports [`Interrupted`](crate::ErrorKind::Interrupted):
-    /// for a caller who has something to prepare before one of the two that follow.
-    Awake,
-    /// Until the deadline, asleep.
-    AsleepUntil(Deadline),
-    /// As long as it takes, asleep, unless the bell is rung.
-    AsleepUnless(&'a Bell),
+    /// Some milliseconds at the most. Then it reports [`Interrupted`](crate::ErrorKind::Interrupted):
+    /// for a caller who has something to prepare before a longer wait, and would rather not for a
+    /// short one.
+    Brief,
+    /// As long as it takes, unless the bell is rung. It does not spin: after a brief wait, that has
+    /// been done.
+    Unless(&'a Bell),
 }
 
 impl From<Deadline> for Patience<'_> {
@@ -24,15 +26,14 @@ impl From<Deadline> for Patience<'_> {
 }
 
 impl Patience<'_> {
+    /// Those who come later than that after another wait stay behind it when it prepares for longer.
+    pub(crate) const BRIEF: Duration = Duration::from_millis(2);
+
     /// When it is over, where that is a matter of time.
     pub(crate) fn deadline(self) -> Deadline {
         match self {
-            Patience::Until(deadline) | Patience::AsleepUntil(deadline) => deadline,
-            Patience::Awake | Patience::AsleepUnless(_) => Deadline::NEVER,
+            Patience::Until(deadline) => deadline,
+            Patience::Brief | Patience::Unless(_) => Deadline::NEVER,
         }
-    }
-
-    pub(crate) fn spins(self) -> bool {
-        matches!(self, Patience::Until(_) | Patience::Awake)
     }
 }

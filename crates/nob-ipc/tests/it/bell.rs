@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use nob_ipc::{Bell, Existence, MessageQueue, Patience, is_only_thread};
 
@@ -62,7 +61,7 @@ fn no_signal_is_missed() {
         for _ in 0..ROUNDS {
             bell.silence().expect("it is a file");
             barrier.wait();
-            let end = queue.receive_until(&mut [0; 8], Patience::AsleepUnless(&bell));
+            let end = queue.receive_until(&mut [0; 8], Patience::Unless(&bell));
             assert!(end.expect_err("a signal came").is_interrupted());
             // The signal may have come between the two; now it has.
             barrier.wait();
@@ -79,7 +78,7 @@ fn a_bell_takes_nothing() {
     let bell = Bell::new().expect("there are descriptors");
     let receive = || {
         let mut buffer = [0; 8];
-        let received = queue.receive_until(&mut buffer, Patience::AsleepUnless(&bell));
+        let received = queue.receive_until(&mut buffer, Patience::Unless(&bell));
         received.map(|received| buffer[..received.expect("no deadline passes").length].to_vec())
     };
     thread::scope(|scope| {
@@ -98,18 +97,20 @@ fn a_bell_takes_nothing() {
     assert!(!bell.has_rung());
 }
 
-/// Spinning alone never sleeps; sleeping alone waits for all of its time.
+/// It ends where a longer wait would have to be prepared, and is served before.
 #[test]
-fn patience_is_kept() {
+fn a_brief_wait() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let queue = queue(&name);
-    let end = queue.receive_until(&mut [0; 8], Patience::Awake);
-    assert!(end.expect_err("it would have to sleep").is_interrupted());
-    let deadline = nob_ipc::Deadline::after(Duration::from_millis(30));
-    let end = queue.receive_until(&mut [0; 8], Patience::AsleepUntil(deadline));
-    assert!(end.expect("time is no error").is_none());
-    assert!(deadline.has_passed());
+    let end = queue.receive_until(&mut [0; 8], Patience::Brief);
+    assert!(end.expect_err("nobody sends").is_interrupted());
+    queue.send(b"one", 0).expect("there is room");
+    let received = queue.receive_until(&mut [0; 8], Patience::Brief).expect("it is there");
+    assert_eq!(received.map(|received| received.length), Some(3));
+    queue.set_blocking(false).expect("it may be set");
+    let end = queue.receive_until(&mut [0; 8], Patience::Brief).expect("no error");
+    assert_eq!(end, None, "it does not wait at all");
 }
 
 #[test]
