@@ -116,6 +116,10 @@ fn run_signal_handlers() -> PyResult<()> {
 /// A daemon thread that asked for the lock of an interpreter that is ending would be ended by it,
 /// through Rust frames, which aborts the process. So threads announce that they come back. Once the
 /// interpreter ends, it waits for those that are on their way, and others sleep for good instead.
+///
+/// This is the one state of the binding that no lock guards. A thread counts itself and then reads the
+/// flag, the end sets the flag and then reads the count, all in one total order (`SeqCst`): so one of
+/// them sees the other. (loom, which takes `SeqCst` for less, would not believe it.)
 struct ComingBack {
     generation: u64,
 }

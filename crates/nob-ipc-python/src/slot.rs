@@ -1,4 +1,7 @@
 //! The state of a handle, guarded by the interpreter lock.
+//!
+//! Whether it is closed and how many calls are in flight is read and changed with the lock held, so
+//! there is no interleaving that a model checker could explore beyond the order of whole steps.
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
