@@ -75,10 +75,12 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@$(VENV)/bin/mypy
 
 .PHONY: stress
-stress: $(VENV)/stamp-package ## the loops, races and crashes for minutes
-	@NOB_IPC_STRESS=$${NOB_IPC_STRESS:-10} $(PYTHON) -m pytest --timeout 1800 -o faulthandler_timeout=2000 \
-		tests/test_races.py tests/test_crash.py tests/test_signals.py tests/test_models.py \
-		tests/test_close_while_waiting.py tests/test_fork.py tests/test_leaks.py
+stress: $(VENV)/stamp-package ## loops, races, crashes and faults for ten minutes; NOB_IPC_STRESS=60 for an hour
+	@$(PYTHON) tests/stress.py
+
+.PHONY: fuzz
+fuzz: ## the fuzz targets, 20 s each
+	@python=$$($(FIND_PYTHON)); $$python fuzz/run.py
 
 .PHONY: instructions
 instructions: ## instructions of the hot calls, against their budget (valgrind)

@@ -20,6 +20,7 @@ from support import (
     rounds,
     seconds,
 )
+from tally import count, counting
 
 from nob.ipc import Flags
 
@@ -129,7 +130,7 @@ def test_other_handles_wait_on(name: str, wait: str) -> None:
 def test_nothing_is_taken_and_dropped(name: str) -> None:
     """C40: what a closed handle has taken it returns; everything else is still there."""
     number = rounds(60)
-    for index in range(number):
+    for index in counting(number):
         semaphore = SEMAPHORE.create(name, Flags.UNLINK_AND_CREATE, initial_value=0)
         queue = QUEUE.create(name, Flags.UNLINK_AND_CREATE)
         mine, ours = SEMAPHORE.open(name), QUEUE.open(name)
@@ -164,6 +165,7 @@ def test_closing_the_moment_a_wait_begins(name: str) -> None:
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
     end = time.monotonic() + seconds(3)
     while time.monotonic() < end:
+        count("rounds")
         for make, call in (
             (SEMAPHORE, lambda h: h.acquire()),
             (QUEUE, lambda h: h.receive()),
@@ -194,7 +196,7 @@ def use_once(kind: Kind, handle: Any) -> None:
 @pytest.mark.parametrize("kind", [SEMAPHORE, SEGMENT, QUEUE], ids=lambda kind: kind.word)
 def test_closing_in_every_thread_at_once(kind: Kind, name: str) -> None:
     """C40: eight threads use and close; nothing crashes, each is told, no stranger is touched."""
-    for _ in range(rounds(20)):
+    for _ in counting(rounds(20)):
         handle = kind.create(name, Flags.UNLINK_AND_CREATE)
         barrier = threading.Barrier(8)
 

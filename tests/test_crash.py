@@ -1,5 +1,6 @@
 """Processes killed at any moment, and what is left of their objects (contract 3.3)."""
 
+import itertools
 import os
 import random
 import resource
@@ -23,14 +24,19 @@ from support import (
     rounds,
     unique,
 )
+from tally import count, counting
 
 from nob.ipc import Flags
 
-ROUNDS = rounds(40)
+ROUNDS = rounds(50)
+"""In `make stress` 500 of each test."""
 
 
 def kill_at_random(work: Callable[[], None]) -> int:
-    """Runs the work in a forked child, without end, and kills it within 20 ms; its pid."""
+    """Runs the work in a forked child, without end, and kills it within 20 ms; its pid.
+
+    On every other occasion it is stopped first, and goes on, wherever it may be in its work.
+    """
     child = fork()
     if child == 0:
         try:
@@ -38,9 +44,16 @@ def kill_at_random(work: Callable[[], None]) -> int:
                 work()
         finally:
             os._exit(1)
+    if random.random() < 0.5:
+        time.sleep(random.uniform(0, 0.01))
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(random.uniform(0, 0.01))
+        os.kill(child, signal.SIGCONT)
+        count("stops")
     time.sleep(random.uniform(0, 0.02))
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
+    count("kills")
     assert os.WIFSIGNALED(status), "the work has ended by itself"
     return child
 
@@ -59,7 +72,7 @@ def counters(name: str) -> Iterator[memoryview]:
 def test_semaphore_users_killed(name: str, counters: memoryview) -> None:
     """S28 to S30: the value is what was released less what was acquired, to one."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
         counters[0] = counters[1] = 0
         start = semaphore.value
 
@@ -85,7 +98,7 @@ def test_semaphore_users_killed(name: str, counters: memoryview) -> None:
 def test_waiters_killed(name: str) -> None:
     """S29, S30: a kill may eat a wake-up, never a permit; the next release goes through."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
         other = fork()
         if other == 0:
             semaphore.acquire()
@@ -109,7 +122,7 @@ def test_senders_killed(name: str, counters: memoryview) -> None:
     """M49: what has arrived is whole, in order, and each message once."""
     queue = QUEUE.create(name)
     received = -1
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
         counters[0] = received + 1
 
         def work() -> None:
@@ -130,7 +143,9 @@ def test_senders_killed(name: str, counters: memoryview) -> None:
         draining = Background(drain)
         kill_at_random(work)
         stop[0] = True
-        for message in draining.result():
+        messages = draining.result()
+        count("messages", len(messages))
+        for message in messages:
             one, two = struct.unpack("<qq", message)
             assert one == two == received + 1
             received = one
@@ -142,7 +157,7 @@ def test_senders_killed(name: str, counters: memoryview) -> None:
 def test_receivers_killed(name: str, counters: memoryview) -> None:
     """M50: at most the one message in the hands of the dead is gone; the others come in order."""
     queue = QUEUE.create(name, max_messages=5)
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
         counters[0] = counters[1] = 0
 
         def work() -> None:
@@ -161,6 +176,7 @@ def test_receivers_killed(name: str, counters: memoryview) -> None:
         kill_at_random(work)
         stop[0] = True
         sent = feeding.result()
+        count("messages", sent)
         rest = []
         while (message := queue.receive(0)) is not None:
             rest.append(int(message[0]))
@@ -174,7 +190,7 @@ def test_writers_killed(name: str) -> None:
     """H26: every store that was done is there, and the name can be had anew."""
     segment = SEGMENT.create(name)
     view = memoryview(segment.mmap()).cast("q")
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
 
         def work() -> None:
             view[0] += 1
@@ -194,7 +210,7 @@ def test_writers_killed(name: str) -> None:
 @each_kind
 def test_creators_killed(kind: Kind, name: str) -> None:
     """S27, H25: the name is missing or whole, nothing else is left, and the next one creates."""
-    for _ in range(ROUNDS):
+    for _ in counting(ROUNDS):
 
         def work() -> None:
             flag = random.choice([Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE])
@@ -227,7 +243,7 @@ def test_limits_come_back(name: str) -> None:
     def campaign() -> bool:
         need = 2 * (16 + 96)
         resource.setrlimit(12, (need, need))  # RLIMIT_MSGQUEUE
-        for each in queues * 3:
+        for each, _ in zip(itertools.cycle(queues), counting(ROUNDS), strict=False):
             kill_at_random(lambda each=each: QUEUE.create(each, Flags.LINK_OR_CREATE).closed)
             if QUEUE.exists(each):
                 QUEUE.cls.unlink_name(each)
@@ -262,7 +278,7 @@ def test_everybody_dies(name: str) -> None:
 def test_many_killed_waiters(name: str) -> None:
     """S29: the waiters that glibc still counts cost a call each time, and nothing more."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    for _ in range(rounds(100)):
+    for _ in counting(rounds(100)):
         child = fork()
         if child == 0:
             semaphore.acquire()

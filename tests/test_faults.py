@@ -7,10 +7,10 @@ fail or kills the process before it.
 import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -26,6 +26,7 @@ from support import (
     each_kind,
     made_by,
 )
+from tally import count
 
 from nob.ipc import Flags
 
@@ -117,23 +118,18 @@ pytestmark = pytest.mark.skipif(not _may_trace(), reason="strace cannot be used 
 @contextlib.contextmanager
 def traced(pid: int, *options: str) -> Iterator[None]:
     """Attaches strace to the process, and detaches it."""
-    command = ["strace", "-qq", "-p", str(pid), "-o", "/dev/null", *options]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
-        end = time.monotonic() + WATCHDOG
-        while f"TracerPid:\t{tracer.pid}\n" not in status(pid):
-            assert time.monotonic() < end, "strace does not attach"
-            time.sleep(0.001)
-        # The tracer attaches first, and then lets the process go on under its options.
-        while "(sleeping)" not in status(pid):
-            assert time.monotonic() < end, "the process does not go on"
-            time.sleep(0.001)
-        yield
-        tracer.send_signal(signal.SIGINT)
-
-
-def status(pid: int) -> str:
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return file.read()
+    command = ["strace", "-p", str(pid), "-o", "/dev/null", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
+        assert tracer.stderr is not None
+        try:
+            # It says so when the process can make no call any more that is not seen.
+            ready, _, _ = select.select([tracer.stderr], [], [], WATCHDOG)
+            assert ready, "strace does not attach"
+            assert b"attached" in tracer.stderr.readline()
+            yield
+        finally:
+            # Without the tracer the process goes on, also when the test has failed.
+            tracer.send_signal(signal.SIGINT)
 
 
 def calls_of(script: Script, tmp: os.PathLike[str]) -> dict[str, int]:
@@ -170,6 +166,7 @@ def test_each_call_fails(  # type: ignore[no-untyped-def]
             for index in range(1, number + 1 if not persistent else 2):
                 for error in ERRORS if index == 1 else ERRORS[:1]:
                     when = f"{index}{'+' if persistent else ''}"
+                    count("faults")
                     script.expect("ready")
                     with traced(script.pid, "-e", f"inject={call}:error={error}:when={when}"):
                         script.say("create")
@@ -200,6 +197,7 @@ def test_death_at_each_call(kind: Kind, name: str, flag: Flags, tmp_path) -> Non
                 with traced(script.pid, "-e", f"inject={call}:signal=SIGKILL:when={index}"):
                     script.say("create")
                     killed += script.process.wait(WATCHDOG) == -signal.SIGKILL
+            count("kills")
             left = {each for each in os.listdir("/dev/shm") if name[1:] in each}
             mine = {os.path.basename(each.path(name)) for each in KINDS if each is not QUEUE}
             assert left | made_by(script.pid) <= mine, f"{call} {index}"
@@ -238,6 +236,35 @@ def test_reserving_memory_goes_on_after_signals(name: str) -> None:
         check(SEGMENT, SEGMENT.open(name))
         script.say("remove")
         script.expect("True")
+
+
+@conformance("C24")
+@each_kind
+@pytest.mark.parametrize("flag", Flags)
+def test_no_file_is_opened_in_order_to_create_it(  # type: ignore[no-untyped-def]
+    kind: Kind, name: str, flag: Flags, tmp_path
+) -> None:
+    """C24: with O_CREAT the kernel refuses another user's file, under `fs.protected_regular`."""
+    code = f"""
+say("ready"); hear()
+create = lambda flag: {NEW[kind.word].format("flag")}
+create(CREATE).unlink_on_delete = False
+try: create(Flags[{flag.name!r}])
+except FileExistsError: pass
+say("done"); hear()
+"""
+    log = tmp_path / "opened"
+    with Script(code, name) as script:
+        script.expect("ready")
+        with traced(script.pid, "-e", "trace=?open,?openat,mq_open", "-o", str(log)):
+            script.say("go")
+            script.expect("done")
+    opened = [line for line in log.read_text().splitlines() if name[1:] in line]
+    assert opened or flag is Flags.RAISE_IF_EXISTS
+    if kind is QUEUE:
+        # The file system of queues is no sticky directory to this setting: they are created so.
+        opened = [line for line in opened if "O_EXCL" not in line]
+    assert not [line for line in opened if "O_CREAT" in line]
 
 
 WAITS = {

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 from children import Background
 from support import KINDS, QUEUE, SEGMENT, SEMAPHORE, conformance, descriptors, rounds
+from tally import counting
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -37,7 +38,7 @@ def repeat(function: Callable[[], None], number: int = ROUNDS) -> None:
     for _ in range(max(5, number // 5)):
         function()
     before, memory = state(), resident()
-    for _ in range(number):
+    for _ in counting(number):
         function()
     assert state() == before
     assert resident() - memory < SLACK

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+import tally
 from children import Background, Script, in_child
 from support import (
     QUEUE,
@@ -94,6 +95,7 @@ say(made, linked)
 """
     lines = together(code, kind, name)
     made, linked = (sum(int(line.split()[index]) for line in lines) for index in (0, 1))
+    tally.count("rounds", made + linked)
     assert made > 10
     assert linked > 10
 
@@ -124,7 +126,9 @@ while time.monotonic() < end:
     handle.close()
 say(count)
 """
-    assert all(int(line) > 10 for line in together(code, kind, name))
+    lines = together(code, kind, name)
+    tally.count("rounds", sum(map(int, lines)))
+    assert all(int(line) > 10 for line in lines)
 
 
 @conformance("S26", "H25")
@@ -163,6 +167,7 @@ say(seen)
 
     creating = Background(create)
     seen = sum(int(line) for line in together(code, kind, name, number=2))
+    tally.count("rounds", seen)
     assert creating.result() > 10
     assert seen > 10
 
@@ -216,7 +221,7 @@ say(greatest)
 def test_growing_step_by_step_together(name: str) -> None:
     """The same where each step counts: the size only rises, and ends at the greatest wish."""
     segment = SEGMENT.create(name, size=1)
-    for step in range(rounds(20)):
+    for step in tally.counting(rounds(20)):
         base = segment.size
         wishes = [base + 1 + index * 4096 + step for index in range(4)]
         random.Random(step).shuffle(wishes)
@@ -233,7 +238,7 @@ def test_growing_step_by_step_together(name: str) -> None:
 @each_kind
 def test_one_of_many_unlinks(kind: Kind, name: str) -> None:
     """C29: one succeeds, the others are told that it is gone."""
-    for _ in range(rounds(20)):
+    for _ in tally.counting(rounds(20)):
         handle = kind.create(name)
         others = [kind.open(name) for _ in range(4)]
 
@@ -255,6 +260,7 @@ def test_deletion_beside_replacing(kind: Kind, name: str) -> None:
     """Contract 4.4: a handle unlinks the object that it was opened on, and no other."""
     end = time.monotonic() + seconds(1.0)
     while time.monotonic() < end:
+        tally.count("rounds")
         old = kind.create(name)
         new = kind.create(name, Flags.UNLINK_AND_CREATE)
         del old
@@ -320,5 +326,6 @@ while time.monotonic() < end:
         assert flag is Flags.RAISE_IF_NOT_EXISTS or "unlink" in error.strerror, (flag, error)
 say(*counts.values())
 """
-    lines = together(code, kind, name)
-    assert all(sum(map(int, line.split())) > 10 for line in lines)
+    totals = [sum(map(int, line.split())) for line in together(code, kind, name)]
+    tally.count("rounds", sum(totals))
+    assert all(total > 10 for total in totals)

@@ -7,6 +7,7 @@ import time
 import pytest
 from children import Background, Script, run, wait_until_asleep
 from support import QUEUE, SEMAPHORE, conformance, rounds, seconds
+from tally import count
 
 # A wait that finds nothing, its timeout left open; and what would end it.
 WAITS = {
@@ -310,6 +311,7 @@ say(len(got))
                 lost += queue.send(b"more", 1)
             time.sleep(0.01)
         assert answer.result() == str(number)
+        count("messages", number)
         assert lost < number / 4
         script.finish()
 

@@ -56,4 +56,5 @@ fn alone(body: impl FnOnce()) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{errors}");
     assert!(said.contains("1 passed"), "{test} did not run: {said}");
+    print!("{said}");
 }
