@@ -7,7 +7,19 @@ import time
 
 import pytest
 from children import PRELUDE, Script, run, wait_until_asleep
-from support import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, conformance, each_kind, eventually
+from support import (
+    KINDS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    conformance,
+    each_kind,
+    eventually,
+    removed,
+    rounds,
+)
+from tally import counting
 
 CREATE = """
 semaphore = NamedSemaphore(name, 0, CREATE)
@@ -162,6 +174,35 @@ time.sleep(0.05)
 """
     assert run(CREATE + code, name) == (0, "")
     assert left(name) == []
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "semaphore.close(); queue.close()"])
+def test_threads_in_every_call(name: str, ending: str) -> None:
+    """The interpreter ends at a random moment; it neither waits for them nor crashes."""
+    code = f"""
+import random
+def again(call):
+    def run():
+        while True:
+            try: call()
+            except ValueError: pass
+    threading.Thread(target=run, daemon=True).start()
+again(lambda: semaphore.acquire())
+again(lambda: semaphore.acquire(timeout=0.001))
+again(lambda: queue.receive())
+again(lambda: queue.receive(0.001))
+again(lambda: (semaphore.release(), queue.send(b"x", 0.001)))
+for kind, size in (NamedSemaphore, 1), (NamedSharedMemory, 100_000), (NamedMessageQueue, 1):
+    flag = Flags.LINK_OR_CREATE
+    again(lambda kind=kind, size=size: kind(name + "-", size, handle_existence=flag).close())
+queue.request_notification((lambda _: time.sleep(60), None))
+time.sleep(random.random() * 0.02)
+{ending}
+"""
+    for _ in counting(rounds(5)):
+        with removed(name + "-"):
+            assert run(CREATE + code, name) == (3 if "exit" in ending else 0, "")
+        assert left(name) == []
 
 
 @pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(1000)"])

@@ -19,6 +19,7 @@ from children import (
     needs_namespaces,
     run,
     unshare,
+    wait_until_asleep,
 )
 from support import (
     KINDS,
@@ -33,6 +34,7 @@ from support import (
     removed,
     rounds,
 )
+from tally import counting
 
 from nob.ipc import Flags
 
@@ -264,7 +266,7 @@ def test_fork_while_threads_are_inside(name: str) -> None:
     with removed(*names):
         threads = [Background(lambda mine=mine: churn(mine)) for mine in names[:3]]
         try:
-            for _ in range(rounds(40)):
+            for _ in counting(rounds(40)):
                 in_child(child)
         finally:
             stop.set()
@@ -291,6 +293,32 @@ def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
     semaphore.release()
     queue.send(b"x")
     assert waiting.result()
+
+
+@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
+def test_a_handler_forks_in_the_middle_of_a_wait(name: str, wait: str) -> None:
+    """Both go on to wait with the same handle, and both are served."""
+    code = f"""
+semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+children = []
+signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+say("ready")
+{wait}
+semaphore.close()
+queue.close()
+if children == [0]:
+    os._exit(0)
+assert os.waitpid(children[0], 0)[1] == 0
+"""
+    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    with Script(code, name) as script:
+        script.expect("ready")
+        wait_until_asleep(script.pid)
+        script.process.send_signal(signal.SIGUSR1)
+        for _ in range(2):
+            semaphore.release()
+            queue.send(b"x")
+        script.finish()
 
 
 @needs_namespaces
