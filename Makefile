@@ -75,7 +75,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@$(VENV)/bin/mypy
 
 .PHONY: stress
-stress: $(VENV)/stamp-package ## loops, races, crashes and faults for ten minutes; NOB_IPC_STRESS=60 for an hour
+stress: $(VENV)/stamp-package ## loops, races, crashes and faults for 10 to 15 minutes (NOB_IPC_STRESS=10)
 	@$(PYTHON) tests/stress.py
 
 .PHONY: fuzz

@@ -1,6 +1,6 @@
 """`make stress`: the loops, races, crashes and faults for minutes, and the fuzz targets.
 
-NOB_IPC_STRESS says how many times as long as in the short suite; 10 takes about ten minutes. A
+NOB_IPC_STRESS says how many times as long as in the short suite; 10 takes ten to fifteen minutes. A
 line tells what runs and how far it is, a summary at the end what was done. The exit status is 0 if
 nothing failed.
 """
