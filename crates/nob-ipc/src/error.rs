@@ -35,6 +35,8 @@ struct Inner {
     kind: ErrorKind,
     errno: Option<Errno>,
     why: Cow<'static, str>,
+    /// It was interrupted by nothing but the time to look up.
+    attention: bool,
 }
 
 #[derive(Clone)]
@@ -152,7 +154,7 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let object = Object::Named(name.clone());
-        Error(Box::new(Inner { operation, object, kind, errno, why: why.into() }))
+        Error(Box::new(Inner { operation, object, kind, errno, why: why.into(), attention: false }))
     }
 
     /// The name itself is at fault, or could not be made.
@@ -162,7 +164,7 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let (object, operation) = (Object::Unnamed, Operation::Link);
-        Error(Box::new(Inner { operation, object, kind, errno, why: why.into() }))
+        Error(Box::new(Inner { operation, object, kind, errno, why: why.into(), attention: false }))
     }
 
     /// An error that the errno alone explains.
@@ -219,6 +221,14 @@ impl Error {
         Error::new(operation, name, kind, Some(errno), why)
     }
 
+    /// An attentive deadline's time to look up.
+    pub(crate) fn attention(operation: Operation, name: &Name) -> Error {
+        let mut error = Error::from_errno(operation, name, Errno::INTR);
+        error.0.why = "it is time to look up, and nothing was taken; call again to go on".into();
+        error.0.attention = true;
+        error
+    }
+
     /// The same error, saying that the object that had the name is gone already.
     pub(crate) fn after_unlink(mut self, unlinked: bool) -> Error {
         if unlinked {
@@ -271,6 +281,13 @@ impl Error {
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.0.kind == ErrorKind::Interrupted
+    }
+
+    /// Whether a signal interrupted the call, and not an [attentive](crate::Deadline::attentive)
+    /// deadline's time to look up.
+    #[must_use]
+    pub fn is_signal(&self) -> bool {
+        self.is_interrupted() && !self.0.attention
     }
 }
 

@@ -69,7 +69,7 @@ mod semaphore;
 pub use semaphore::{Permit, Semaphore, SemaphoreOptions};
 
 mod shared_memory;
-pub use shared_memory::{Access, Reservation, SharedMemory, SharedMemoryOptions};
+pub use shared_memory::{Access, Fit, Reservation, SharedMemory, SharedMemoryOptions};
 
 mod mapping;
 pub use mapping::Mapping;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::deadline::Deadline;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::limits;
 use crate::notification::{self, QueueFd, Watch};
 use crate::patience::Patience;
 use crate::retry_on_interrupt;
@@ -101,6 +102,18 @@ impl MessageQueue {
 
     /// The highest number of a signal.
     pub const MAX_SIGNAL: i32 = sys::MAX_SIGNAL;
+
+    /// How many messages a queue holds that is created without saying so: the system's default.
+    #[must_use]
+    pub fn default_max_messages() -> u64 {
+        limits::with_defaults(None, None).max_messages
+    }
+
+    /// How many bytes a message may have in a queue that is created without saying so.
+    #[must_use]
+    pub fn default_max_message_size() -> u64 {
+        limits::with_defaults(None, None).max_message_size
+    }
 
     /// Options to open a queue with: link to one that exists, unless told otherwise.
     #[must_use]
@@ -317,7 +330,7 @@ impl MessageQueue {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
             Err(Errno::TIMEDOUT | Errno::INTR) if wait.patience.deadline().has_passed() => Ok(None),
-            Err(Errno::TIMEDOUT) => Err(self.fail(wait.operation, Errno::INTR)),
+            Err(Errno::TIMEDOUT) => Err(Error::attention(wait.operation, self.entry.name())),
             Err(errno) => Err(self.fail(wait.operation, errno)),
         }
     }

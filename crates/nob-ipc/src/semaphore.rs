@@ -98,18 +98,21 @@ impl Semaphore {
             return Ok(true);
         }
         let sleep_until = deadline.sleep_until();
-        let errno = loop {
+        loop {
             let look = monotonic().saturating_add(UNWOKEN);
             match self.mapped.wait_until(sleep_until.min(look)) {
                 Ok(()) => return Ok(true),
                 Err(Errno::TIMEDOUT) if self.try_acquire() => return Ok(true),
                 Err(Errno::TIMEDOUT) if look < sleep_until => {}
                 Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => return Ok(false),
-                Err(Errno::TIMEDOUT) => break Errno::INTR,
-                Err(errno) => break errno,
+                Err(Errno::TIMEDOUT) => {
+                    return Err(Error::attention(Operation::Acquire, self.entry.name()));
+                }
+                Err(errno) => {
+                    return Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno));
+                }
             }
-        };
-        Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno))
+        }
     }
 
     fn spin(&self, waiting: &Waiting<'_>) -> bool {

@@ -11,6 +11,9 @@ use crate::reserve::{self, Attend, Stop};
 use crate::sys::mman::Map;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 
+mod fit;
+pub use fit::Fit;
+
 mod options;
 pub use options::SharedMemoryOptions;
 
@@ -60,6 +63,7 @@ pub struct SharedMemory {
     file: OwnedFd,
     access: Access,
     reservation: Reservation,
+    spared: bool,
     entry: Arc<Entry>,
 }
 
@@ -97,6 +101,13 @@ impl SharedMemory {
     #[must_use]
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// Whether linking did not make the segment smaller as its [`Fit`] asked, since another would
+    /// have suffered.
+    #[must_use]
+    pub fn was_spared(&self) -> bool {
+        self.spared
     }
 
     /// The size in bytes at this moment; another process may change it.

@@ -181,7 +181,7 @@ impl Object {
         (self.details.identity.device, self.details.identity.inode)
     }
 
-    pub(super) fn system_identity(&self) -> Identity {
+    pub(crate) fn system_identity(&self) -> Identity {
         self.details.identity
     }
 

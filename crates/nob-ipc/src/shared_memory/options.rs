@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Access, Reservation, SharedMemory, check_size};
+use super::{Access, Fit, Reservation, SharedMemory, check_size, fit};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::existence::Existence;
@@ -18,6 +18,7 @@ use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd};
 #[derive(Clone, Debug)]
 pub struct SharedMemoryOptions {
     size: u64,
+    fit: Fit,
     access: Access,
     reservation: Reservation,
     existence: Existence,
@@ -29,6 +30,7 @@ impl SharedMemoryOptions {
     pub(super) fn new() -> Self {
         SharedMemoryOptions {
             size: 0,
+            fit: Fit::default(),
             access: Access::default(),
             reservation: Reservation::default(),
             existence: Existence::default(),
@@ -38,9 +40,15 @@ impl SharedMemoryOptions {
     }
 
     /// The size in bytes of a segment that is created; default 0. A smaller one that exists is
-    /// grown to it, a larger one stays as it is.
+    /// grown to it, a larger one stays as it is unless [`fit`](Self::fit) says otherwise.
     pub fn size(&mut self, size: u64) -> &mut Self {
         self.size = size;
+        self
+    }
+
+    /// What becomes of a larger segment that exists; default [`Fit::AtLeast`].
+    pub fn fit(&mut self, fit: Fit) -> &mut Self {
+        self.fit = fit;
         self
     }
 
@@ -157,12 +165,23 @@ impl OpeningSegment<'_> {
         open::check_file(name, &stat)?;
         let due = unlink_on_drop.unwrap_or(created);
         let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
-        Ok((SharedMemory { file, access, reservation, entry }, stat.size))
+        Ok((SharedMemory { file, access, reservation, spared: false, entry }, stat.size))
     }
 
-    /// Grows a segment that was linked to, if it is smaller than asked for.
-    fn grow(&mut self, segment: &SharedMemory, size: u64) -> Result<()> {
+    /// Gives a segment that was linked to the size that was asked for, as far as it may be changed.
+    fn fit(&mut self, segment: &mut SharedMemory, mut size: u64) -> Result<()> {
         let wanted = self.options.size;
+        let most = match self.options.fit {
+            Fit::AtLeast => u64::MAX,
+            Fit::Exactly => wanted,
+            Fit::Anew => 0,
+        };
+        if size > most {
+            segment.spared = !fit::shrink(segment, most)?;
+            if !segment.spared {
+                size = most;
+            }
+        }
         if wanted <= size {
             return Ok(());
         }
@@ -187,8 +206,8 @@ impl Opening for OpeningSegment<'_> {
     fn link(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
         match sys::fcntl::open(&name.path(), self.options.access.into()) {
             Ok(file) => {
-                let (segment, size) = self.handle(name, file, false)?;
-                if let Err(error) = self.grow(&segment, size) {
+                let (mut segment, size) = self.handle(name, file, false)?;
+                if let Err(error) = self.fit(&mut segment, size) {
                     // It was not this call's to keep, nor is it to remove.
                     segment.entry.set_unlink_on_drop(false);
                     return Err(error);

@@ -483,6 +483,10 @@ pub(crate) mod process {
         None
     }
 
+    pub(crate) fn has_mapped(_: Identity) -> bool {
+        true
+    }
+
     pub(crate) fn scan(_: &HashSet<Identity>) -> Processes {
         Processes { incomplete: true, ..Processes::default() }
     }

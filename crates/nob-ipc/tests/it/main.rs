@@ -6,6 +6,7 @@ mod bell;
 mod crash;
 mod examples;
 mod existence;
+mod fit;
 mod fork;
 mod hand_over;
 mod hostile;
@@ -32,6 +33,7 @@ use support::Role;
 const ROLES: &[&[Role]] = &[
     crash::ROLES,
     existence::ROLES,
+    fit::ROLES,
     fork::ROLES,
     lifetime::ROLES,
     limits::ROLES,

@@ -231,6 +231,7 @@ fn attention() {
                     match (wait.call)(deadline) {
                         Err(error) if error.is_interrupted() => {
                             assert_eq!(error.raw_os_error(), Some(libc::EINTR));
+                            assert!(!error.is_signal());
                             looked_up += 1;
                         }
                         end => break end.expect("nothing else is in the way"),

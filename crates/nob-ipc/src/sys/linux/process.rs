@@ -128,10 +128,7 @@ fn held(pid: u32, wanted: &HashSet<Identity>) -> io::Result<Vec<Identity>> {
             _ => {}
         }
     }
-    let maps = fs::read(format!("{folder}/maps"))?;
-    held.extend(
-        maps.split(|&byte| byte == b'\n').filter_map(mapped).filter(|it| wanted.contains(it)),
-    );
+    held.extend(mappings(&folder)?.into_iter().filter(|it| wanted.contains(it)));
     Ok(held.into_iter().collect())
 }
 
@@ -146,6 +143,17 @@ fn folder(pid: u32) -> String {
     let other = tasks.map(|task| task.file_name().to_string_lossy().into_owned());
     let other = other.filter(|task| *task != pid.to_string()).last();
     other.map_or(first, |task| format!("/proc/{pid}/task/{task}"))
+}
+
+/// Whether this process has the object mapped; also where that cannot be told.
+pub(crate) fn has_mapped(identity: Identity) -> bool {
+    mappings("/proc/thread-self").map_or(true, |mapped| mapped.contains(&identity))
+}
+
+/// The files that a process has mapped, by its folder.
+fn mappings(folder: &str) -> io::Result<Vec<Identity>> {
+    let maps = fs::read(format!("{folder}/maps"))?;
+    Ok(maps.split(|&byte| byte == b'\n').filter_map(mapped).collect())
 }
 
 /// The file of one line of `/proc/PID/maps`: `FROM-TO RIGHTS OFFSET MAJOR:MINOR INODE PATH`.

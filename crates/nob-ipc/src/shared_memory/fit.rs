@@ -1,0 +1,54 @@
+//! What linking does to the size of a segment that exists.
+
+use super::{Access, SharedMemory};
+use crate::error::{Error, Operation, Result};
+use crate::registry;
+use crate::sys::{self, AsFd};
+
+/// What linking does to a segment that is larger than the size asked for. One that is smaller is
+/// always grown to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Fit {
+    /// It stays as it is.
+    #[default]
+    AtLeast,
+    /// It is shrunk to the size, if it is this user's and not in use.
+    ///
+    /// A segment is in use while another process has it open or mapped, while this process has it
+    /// mapped, and while that cannot be told: touching what would be gone is a bus error. Then it
+    /// is [spared](SharedMemory::was_spared). Not to be seen are processes outside the
+    /// pid namespace of this one, those of root for other users, and who opens the segment in the
+    /// instant between looking and shrinking.
+    Exactly,
+    /// It is emptied first, so that all of it reads as zeros, if it is this user's and not in use.
+    Anew,
+}
+
+/// Shrinks a segment to `size` if that hurts nobody; `false`: it was spared.
+pub(super) fn shrink(segment: &SharedMemory, size: u64) -> Result<bool> {
+    if segment.access == Access::ReadOnly || is_anothers(segment) {
+        return Ok(false);
+    }
+    sys::unistd::truncate(segment.file.as_fd(), size)
+        .map_err(|errno| Error::from_errno(Operation::Resize, segment.entry.name(), errno))?;
+    Ok(true)
+}
+
+/// Whether another process, or a mapping of this one, could suffer.
+fn is_anothers(segment: &SharedMemory) -> bool {
+    let identity = segment.entry.identity();
+    if sys::process::has_mapped(identity) {
+        return true;
+    }
+    match registry::find(segment.entry.name()) {
+        Ok(object) => {
+            let another = |pid| pid != std::process::id();
+            object.system_identity() != identity
+                || object.owner() != sys::unistd::effective_user()
+                || object.unseen() > 0
+                || object.holders().iter().any(|holder| another(holder.pid))
+        }
+        // Its name is gone or another's: who has it cannot be told.
+        Err(_) => true,
+    }
+}

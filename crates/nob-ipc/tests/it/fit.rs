@@ -1,0 +1,121 @@
+//! Shrinking a segment on linking to it: only where nobody could touch what goes.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use nob_ipc::{Access, Existence, Fit, Kind, SharedMemory};
+
+use crate::support::child::{self, Child, Role};
+use crate::support::{Unique, files, process, watchdog};
+
+pub const ROLES: &[Role] = &[
+    ("fit::hold", |arguments| {
+        let segment = SharedMemory::options().open(arguments.text(0)).expect("it is there");
+        let mapping = segment.map().expect("it is not empty");
+        drop(segment);
+        child::say("mapped");
+        child::hear();
+        mapping.write(LARGE_LENGTH - 1, b"x").expect("the last byte is there still");
+    }),
+    ("fit::shrink_as_stranger", |arguments| {
+        process::become_user(process::NOBODY);
+        child::say(link(arguments.text(0), 1, Fit::Exactly));
+    }),
+];
+
+const LARGE: u64 = 8192;
+const LARGE_LENGTH: usize = 8192;
+
+fn create(name: &str) -> SharedMemory {
+    let mut options = SharedMemory::options();
+    options.size(LARGE).existence(Existence::Create).open(name).expect("a new segment")
+}
+
+/// The size after linking.
+fn link(name: &str, size: u64, fit: Fit) -> u64 {
+    let mut options = SharedMemory::options();
+    let segment = options.size(size).fit(fit).open(name).expect("it is there");
+    segment.size().expect("a size")
+}
+
+#[test]
+fn an_idle_segment_is_shrunk_only_if_asked_for() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let segment = create(&name);
+    segment.map().expect("it is not empty").write(0, b"stays").expect("there is room");
+    assert_eq!(link(&name, 100, Fit::AtLeast), LARGE);
+    assert_eq!(link(&name, 100, Fit::Exactly), 100);
+    let mut bytes = [0; 5];
+    segment.map().expect("it is not empty").read(0, &mut bytes).expect("all of it");
+    assert_eq!(&bytes, b"stays");
+    assert_eq!(link(&name, LARGE, Fit::Exactly), LARGE);
+    assert_eq!(link(&name, LARGE, Fit::Anew), LARGE);
+    segment.map().expect("it is not empty").read(0, &mut bytes).expect("all of it");
+    assert_eq!(bytes, [0; 5]);
+    assert_eq!(link(&name, 0, Fit::Anew), 0);
+}
+
+#[test]
+fn a_segment_that_this_process_has_mapped_stays() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let mapping = create_mapped(&name);
+    for fit in [Fit::Exactly, Fit::Anew] {
+        assert_eq!(link(&name, 1, fit), LARGE);
+        mapping.write(LARGE_LENGTH - 1, b"x").expect("the last byte is there still");
+    }
+    // Growing hurts nobody, but what is there stays.
+    let mut options = SharedMemory::options();
+    let grown = options.size(2 * LARGE).fit(Fit::Anew).open(&*name).expect("it is there");
+    assert_eq!(grown.size().expect("a size"), 2 * LARGE);
+    assert!(grown.was_spared() && !options.fit(Fit::AtLeast).open(&*name).unwrap().was_spared());
+}
+
+fn create_mapped(name: &str) -> nob_ipc::Mapping {
+    let mut options = SharedMemory::options();
+    options.size(LARGE).existence(Existence::Create).unlink_on_drop(false);
+    options.open(name).expect("a new segment").map().expect("it is not empty")
+}
+
+#[test]
+fn a_segment_that_another_process_holds_stays() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let _segment = create(&name);
+    let mut holder = Child::start("fit::hold", &[&name]);
+    holder.expect("mapped");
+    assert_eq!(link(&name, 1, Fit::Exactly), LARGE);
+    assert_eq!(link(&name, 0, Fit::Anew), LARGE);
+    holder.say("go on");
+    holder.finish();
+    assert_eq!(link(&name, 1, Fit::Exactly), 1);
+}
+
+#[test]
+fn a_segment_of_another_user_stays() {
+    let _watchdog = watchdog();
+    if !process::is_root("become another user") {
+        return;
+    }
+    let name = Unique::new();
+    let segment = create(&name);
+    let open_to_all = Permissions::from_mode(0o666);
+    let path = files::path(Kind::SharedMemory, &name);
+    fs::set_permissions(path, open_to_all).expect("it is ours");
+    let mut stranger = Child::start("fit::shrink_as_stranger", &[&name]);
+    stranger.expect(&LARGE.to_string());
+    stranger.finish();
+    assert_eq!(segment.size().expect("a size"), LARGE);
+}
+
+#[test]
+fn a_handle_for_reading_shrinks_nothing() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let segment = create(&name);
+    let mut options = SharedMemory::options();
+    options.size(1).fit(Fit::Exactly).access(Access::ReadOnly);
+    drop(options.open(&*name).expect("it is there"));
+    assert_eq!(segment.size().expect("a size"), LARGE);
+}
