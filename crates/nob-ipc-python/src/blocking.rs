@@ -13,42 +13,73 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::error::raise;
-use crate::slot::Call;
+use crate::slot::{Call, Slot};
 
-/// Why a wait ended without a result.
+/// Why a call ended without a result.
 pub(crate) enum Ended {
     /// A signal handler raised; nothing was taken.
     Raised(PyErr),
-    /// The handle was closed, or the system refused.
-    Failed(PyErr),
+    /// The handle is closed, or was never opened.
+    Closed(PyErr),
+    /// The system refused, or a signal ended the wait.
+    Failed(Error),
 }
 
 impl From<Ended> for PyErr {
     fn from(ended: Ended) -> PyErr {
         match ended {
-            Ended::Raised(error) | Ended::Failed(error) => error,
+            Ended::Raised(error) | Ended::Closed(error) => error,
+            Ended::Failed(error) => Python::attach(|py| raise(py, &error)),
         }
     }
 }
 
-/// Waits on an object until it is served, its deadline passes, a signal handler raises, or the handle
-/// is closed.
-pub(crate) fn wait<T: Sync, R: Send>(
+/// What a wait does after a signal whose handler did not raise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterSignal {
+    /// It goes on with what is left of its time.
+    GoOn,
+    /// It ends as interrupted.
+    End,
+}
+
+/// Goes on after the first try has shown that the call would have to wait; nothing, if it is not to.
+#[cold]
+pub(crate) fn go_on<T: Sync, R: Default + Send>(
+    py: Python<'_>,
+    slot: &Slot<T>,
+    deadline: Deadline,
+    after_signal: AfterSignal,
+    attempt: impl FnMut(&T, Deadline) -> nob_ipc::Result<R> + Send,
+) -> Result<R, Ended> {
+    if deadline == Deadline::NOW {
+        return Ok(R::default());
+    }
+    wait(py, slot.enter(py).map_err(Ended::Closed)?, deadline, after_signal, attempt)
+}
+
+/// Waits on an object until it is served, its deadline passes, a signal ends it, or the handle is
+/// closed.
+fn wait<T: Sync, R: Send>(
     py: Python<'_>,
     mut call: Call<'_, T>,
     deadline: Deadline,
+    after_signal: AfterSignal,
     mut attempt: impl FnMut(&T, Deadline) -> nob_ipc::Result<R> + Send,
 ) -> Result<R, Ended> {
     let deadline = deadline.attentive();
     loop {
-        let object = call.object(py).map_err(Ended::Failed)?;
+        let object = call.object(py).map_err(Ended::Closed)?;
         match without_lock(py, || attempt(object, deadline)) {
             Err(error) if error.is_interrupted() => {
                 py.check_signals().map_err(Ended::Raised)?;
-                call.renew(py).map_err(Ended::Failed)?;
+                call.renew(py).map_err(Ended::Closed)?;
+                if after_signal == AfterSignal::End && error.is_signal() {
+                    return Err(Ended::Failed(error));
+                }
             }
             // What was taken is returned, whatever else has happened.
-            end => return end.map_err(|error| Ended::Failed(raise(py, &error))),
+            end => return end.map_err(Ended::Failed),
         }
     }
 }
@@ -76,6 +107,7 @@ extern "C" fn come_out(argument: *mut c_void) -> c_int {
 /// Makes a call that works in steps; signal handlers run between them.
 pub(crate) fn in_steps<R: Send>(
     py: Python<'_>,
+    raise: fn(Python<'_>, &Error) -> PyErr,
     call: impl FnOnce(&mut dyn FnMut() -> ControlFlow<()>) -> nob_ipc::Result<R> + Send,
 ) -> PyResult<R> {
     let mut raised = None;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Name};
+use nob_ipc::{Deadline, Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
@@ -186,6 +186,36 @@ fn float_seconds(seconds: f64) -> Option<Timeout> {
 /// Permission bits.
 pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
     narrow(bounded("mode", value, 0o600, (0, 0o777))?)
+}
+
+/// The capacity of a new queue, as far as it is asked for.
+pub(crate) fn capacity(
+    options: &mut MessageQueueOptions,
+    max_messages: Given<'_, '_>,
+    max_message_size: Given<'_, '_>,
+) -> PyResult<()> {
+    if !max_messages.is_none() {
+        let count = bounded("max_messages", max_messages, 1, (1, i64::MAX))?;
+        options.max_messages(narrow(count)?);
+    }
+    if !max_message_size.is_none() {
+        let size = bounded("max_message_size", max_message_size, 1, (1, i64::MAX))?;
+        options.max_message_size(narrow(size)?);
+    }
+    Ok(())
+}
+
+/// What a queue is opened for.
+pub(crate) fn direction(read: bool, write: bool) -> PyResult<Direction> {
+    match (read, write) {
+        (true, true) => Ok(Direction::Both),
+        (true, false) => Ok(Direction::Receive),
+        (false, true) => Ok(Direction::Send),
+        (false, false) => {
+            let message = "read and write are both False: a queue is opened for one at least";
+            Err(invalid_argument(message.into()))
+        }
+    }
 }
 
 /// The priority of a message.

@@ -35,16 +35,19 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             ))
         }
         _ => match error.raw_os_error() {
-            // Python picks the subclass that belongs to the errno.
-            Some(errno) => {
-                let name = error.name().map(ToString::to_string);
-                match PyOSError::type_object(py).call1((errno, error.message(), name)) {
-                    Ok(exception) => PyErr::from_value(exception),
-                    Err(failure) => failure,
-                }
-            }
+            Some(errno) => os_error(py, error, errno),
             None => PyRuntimeError::new_err(error.to_string()),
         },
+    }
+}
+
+/// An `OSError`; Python picks the subclass that belongs to the errno.
+#[cold]
+pub(crate) fn os_error(py: Python<'_>, error: &Error, errno: i32) -> PyErr {
+    let name = error.name().map(ToString::to_string);
+    match PyOSError::type_object(py).call1((errno, error.message(), name)) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failure) => failure,
     }
 }
 

@@ -19,10 +19,12 @@ mod message;
 mod message_queue;
 mod notification;
 mod pickle;
+mod posix_ipc;
 mod registry;
 mod semaphore;
 mod shared_memory;
 mod slot;
+mod transfer;
 
 #[pymodule(gil_used = true)]
 mod _native {
@@ -34,6 +36,11 @@ mod _native {
     use crate::notification::Watch;
     #[pymodule_export]
     use crate::pickle::restore;
+    #[pymodule_export]
+    use crate::posix_ipc::{
+        MessageQueue, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,
+        unlink_semaphore, unlink_shared_memory,
+    };
     #[pymodule_export]
     use crate::registry::{command, list_objects, reap};
     #[pymodule_export]

@@ -14,31 +14,38 @@ use nob_ipc::{Bell, Deadline, MessageQueue, Patience, fork_generation, is_only_t
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::blocking::{self, Ended, without_lock};
-use crate::error::raise;
-use crate::slot::{Call, GilCell};
+use crate::blocking::{self, AfterSignal, Ended, without_lock};
+use crate::slot::{GilCell, Slot};
 
-/// Waits on a queue until it is served, its deadline passes, a signal handler raises, or the handle
-/// is closed.
-pub(crate) fn wait<R: Send>(
+/// What `blocking::go_on` does, for a queue.
+#[cold]
+pub(crate) fn go_on<R: Default + Send>(
     py: Python<'_>,
-    mut call: Call<'_, MessageQueue>,
+    slot: &Slot<MessageQueue>,
     deadline: Deadline,
+    after_signal: AfterSignal,
     mut attempt: impl FnMut(&MessageQueue, Patience<'_>) -> nob_ipc::Result<R> + Send,
 ) -> Result<R, Ended> {
     if deadline != Deadline::NEVER {
-        return blocking::wait(py, call, deadline, |queue, end| attempt(queue, end.into()));
+        let attempt = |queue: &MessageQueue, end: Deadline| attempt(queue, end.into());
+        return blocking::go_on(py, slot, deadline, after_signal, attempt);
     }
-    let queue = call.object(py).map_err(Ended::Failed)?;
+    let mut call = slot.enter(py).map_err(Ended::Closed)?;
+    let queue = call.object(py).map_err(Ended::Closed)?;
     let mut end = without_lock(py, || attempt(queue, Patience::Brief));
-    while end.as_ref().is_err_and(nob_ipc::Error::is_interrupted) {
+    while let Err(error) = &end
+        && error.is_interrupted()
+    {
         let hung = Hung::hang(py);
         py.check_signals().map_err(Ended::Raised)?;
-        call.renew(py).map_err(Ended::Failed)?;
+        call.renew(py).map_err(Ended::Closed)?;
+        if after_signal == AfterSignal::End && error.is_signal() {
+            break;
+        }
         if hung.as_ref().is_some_and(|hung| !hung.is_in_place(py)) {
             continue;
         }
-        let queue = call.object(py).map_err(Ended::Failed)?;
+        let queue = call.object(py).map_err(Ended::Closed)?;
         let patience = match &hung {
             Some(hung) => Patience::Unless(&hung.bell),
             None => Patience::Until(deadline.attentive()),
@@ -46,7 +53,7 @@ pub(crate) fn wait<R: Send>(
         end = without_lock(py, || attempt(queue, patience));
     }
     // What was taken is returned, whatever else has happened.
-    end.map_err(|error| Ended::Failed(raise(py, &error)))
+    end.map_err(Ended::Failed)
 }
 
 /// The bell of this fork generation: a child must not ring its parent's.

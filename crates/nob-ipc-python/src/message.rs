@@ -4,6 +4,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::convert::Given;
 use crate::error::invalid_argument;
 
 /// A message that keeps its bytes where they are.
@@ -15,6 +16,15 @@ pub(crate) enum Message<'py> {
 }
 
 impl<'py> Message<'py> {
+    /// An argument that must be there.
+    #[inline]
+    pub(crate) fn given(value: Given<'_, 'py>) -> PyResult<Message<'py>> {
+        match value.0 {
+            Some(message) => Message::of(&message),
+            None => Err(invalid_argument("the message is missing".into())),
+        }
+    }
+
     /// Takes anything bytes-like, or a `str`.
     #[inline]
     pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {

@@ -1,31 +1,22 @@
 //! `NamedMessageQueue`.
 
-use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Patience, Received};
+use nob_ipc::{Direction, Kind, MessageQueue, Received};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::asynchronous::coroutine;
-use crate::blocking::{self, Ended, without_lock};
+use crate::blocking::{self, AfterSignal, Ended, without_lock};
 use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
 use crate::message::Message;
-use crate::{line, notification, pickle};
-
-/// Buffers up to this size are kept for the next message.
-const KEPT: usize = 1 << 20;
-
-thread_local! {
-    /// The buffer of this thread's last message. It is taken out while it is used, since a signal
-    /// handler may receive, too.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
+use crate::transfer::{self, message_of, with_buffer};
+use crate::{notification, pickle};
 
 /// A queue of messages that processes share by name.
 ///
@@ -89,25 +80,9 @@ impl NamedMessageQueue {
         let existence = convert::existence(handle_existence, py)?;
         let mut options = MessageQueue::options();
         options.existence(existence);
-        if !max_messages.is_none() {
-            let count = convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?;
-            options.max_messages(convert::narrow(count)?);
-        }
-        if !max_message_size.is_none() {
-            let size = convert::bounded("max_message_size", max_message_size, 1, (1, i64::MAX))?;
-            options.max_message_size(convert::narrow(size)?);
-        }
+        convert::capacity(&mut options, max_messages, max_message_size)?;
         let read = convert::switch("read", read, true)?;
-        let write = convert::switch("write", write, true)?;
-        options.direction(match (read, write) {
-            (true, true) => Direction::Both,
-            (true, false) => Direction::Receive,
-            (false, true) => Direction::Send,
-            (false, false) => {
-                let message = "read and write are both False: a queue is opened for one at least";
-                return Err(invalid_argument(message.into()));
-            }
-        });
+        options.direction(convert::direction(read, convert::switch("write", write, true)?)?);
         options.mode(convert::mode(mode)?);
         if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
             options.unlink_on_drop(unlink);
@@ -139,19 +114,10 @@ impl NamedMessageQueue {
     ) -> PyResult<bool> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
-        let Some(message) = message.0 else {
-            return Err(invalid_argument("the message is missing".into()));
-        };
-        let message = Message::of(&message)?;
-        let bytes = message.bytes();
-        let sent = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority))?;
-        if sent.map_err(|error| raise(py, &error))? {
-            return Ok(true);
-        }
-        let attempt = |queue: &MessageQueue, patience: Patience<'_>| {
-            queue.send_until(bytes, priority, patience)
-        };
-        Ok(self.wait(py, timeout.deadline(), attempt)?)
+        let message = Message::given(message)?;
+        let message = (message.bytes(), priority);
+        let deadline = || timeout.deadline();
+        Ok(transfer::send(py, &self.handle.slot, message, deadline, AfterSignal::GoOn)?)
     }
 
     /// Send messages, waiting while the queue is full; how many were sent in time.
@@ -178,18 +144,8 @@ impl NamedMessageQueue {
         let deadline = timeout.deadline();
         let mut sent = 0;
         while let Some(message) = messages.get(sent) {
-            let bytes = message.bytes();
-            let attempt = |queue: &MessageQueue, patience: Patience<'_>| {
-                queue.send_until(bytes, priority, patience)
-            };
-            let at_once = self.handle.slot.with(py, |queue| queue.try_send(bytes, priority));
-            let more = match at_once {
-                Ok(Ok(true)) => Ok(true),
-                Ok(Ok(false)) => self.wait(py, deadline, attempt),
-                Ok(Err(error)) => Err(Ended::Failed(raise(py, &error))),
-                Err(closed) => Err(Ended::Failed(closed)),
-            };
-            match more {
+            let message = (message.bytes(), priority);
+            match transfer::send(py, &self.handle.slot, message, || deadline, AfterSignal::GoOn) {
                 Ok(true) => sent += 1,
                 Err(ended) if sent == 0 => return Err(ended.into()),
                 Err(Ended::Raised(error)) => {
@@ -197,7 +153,7 @@ impl NamedMessageQueue {
                     break;
                 }
                 // The time is over; or the next call tells what is wrong.
-                Ok(false) | Err(Ended::Failed(_)) => break,
+                Ok(false) | Err(Ended::Closed(_) | Ended::Failed(_)) => break,
             }
         }
         Ok(sent)
@@ -371,37 +327,7 @@ impl NamedMessageQueue {
         text_signature = "($self, notification=None)"
     )]
     fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<bool> {
-        let Some(wanted) = notification.0.filter(|wanted| !wanted.is_none()) else {
-            let cancelled = self.handle.slot.with(py, MessageQueue::cancel_notification)?;
-            return cancelled.map(|()| true).map_err(|error| raise(py, &error));
-        };
-        if let Ok(pair) = wanted.cast::<PyTuple>() {
-            let Ok((function, argument)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
-            else {
-                return Err(invalid_argument(format!(
-                    "notification must be (callable, argument), not a tuple of {}",
-                    pair.len()
-                )));
-            };
-            if !function.is_callable() {
-                let message = "notification must be (callable, argument), and the first of the two \
-                               cannot be called";
-                return Err(invalid_argument(message.into()));
-            }
-            let watch = self.handle.slot.with(py, MessageQueue::watch)?;
-            let Some(watch) = watch.map_err(|error| raise(py, &error))? else { return Ok(false) };
-            notification::start(py, watch, &function, &argument)?;
-            return Ok(true);
-        }
-        let signal = convert::bounded(
-            "notification",
-            notification,
-            0,
-            (1, i64::from(MessageQueue::MAX_SIGNAL)),
-        )?;
-        let signal = convert::narrow(signal)?;
-        let registered = self.handle.slot.with(py, |queue| queue.notify_by_signal(signal))?;
-        registered.map_err(|error| raise(py, &error))
+        notification::request(py, &self.handle.slot, notification)
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -501,51 +427,9 @@ impl NamedMessageQueue {
         buffer: &mut [u8],
         timeout: Timeout,
     ) -> PyResult<Option<Received>> {
-        let received = self.handle.slot.with(py, |queue| queue.try_receive(buffer))?;
-        let received = received.map_err(|error| raise(py, &error))?;
-        if received.is_some() {
-            return Ok(received);
-        }
-        let attempt =
-            |queue: &MessageQueue, patience: Patience<'_>| queue.receive_until(buffer, patience);
-        Ok(self.wait(py, timeout.deadline(), attempt)?)
+        let deadline = || timeout.deadline();
+        Ok(transfer::receive(py, &self.handle.slot, buffer, deadline, AfterSignal::GoOn)?)
     }
-
-    /// Goes on after the first try has shown that it would have to wait.
-    #[cold]
-    fn wait<R: Default + Send>(
-        &self,
-        py: Python<'_>,
-        deadline: Deadline,
-        attempt: impl FnMut(&MessageQueue, Patience<'_>) -> nob_ipc::Result<R> + Send,
-    ) -> Result<R, Ended> {
-        if deadline == Deadline::NOW {
-            return Ok(R::default());
-        }
-        let call = self.handle.slot.enter(py).map_err(Ended::Failed)?;
-        line::wait(py, call, deadline, attempt)
-    }
-}
-
-/// Lends this thread's buffer, with room for `size` bytes.
-fn with_buffer<R>(size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = BUFFER.take();
-    if buffer.len() < size {
-        buffer.resize(size, 0);
-    }
-    let result = work(&mut buffer);
-    if buffer.len() <= KEPT {
-        BUFFER.set(buffer);
-    }
-    result
-}
-
-fn message_of<'py>(
-    py: Python<'py>,
-    buffer: &[u8],
-    received: Received,
-) -> (Bound<'py, PyBytes>, u32) {
-    (PyBytes::new(py, &buffer[..received.length]), received.priority)
 }
 
 /// All messages, each of which fits into the queue.

@@ -1,10 +1,13 @@
-//! Notifications that call a Python function.
+//! Requests for a notification: by signal, or by calling a Python function.
 
+use nob_ipc::MessageQueue;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::blocking::without_lock;
-use crate::error::raise;
+use crate::convert::{self, Given};
+use crate::error::{invalid_argument, raise};
+use crate::slot::Slot;
 
 /// A request for a notification, waited for by a thread of its own.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Watch")]
@@ -20,8 +23,47 @@ impl Watch {
     }
 }
 
+/// Requests what is wanted, or cancels; `false` when another process is registered.
+pub(crate) fn request(
+    py: Python<'_>,
+    slot: &Slot<MessageQueue>,
+    notification: Given<'_, '_>,
+) -> PyResult<bool> {
+    let Some(wanted) = notification.0.filter(|wanted| !wanted.is_none()) else {
+        let cancelled = slot.with(py, MessageQueue::cancel_notification)?;
+        return cancelled.map(|()| true).map_err(|error| raise(py, &error));
+    };
+    if let Ok(pair) = wanted.cast::<PyTuple>() {
+        let Ok((function, argument)) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
+        else {
+            return Err(invalid_argument(format!(
+                "notification must be (callable, argument), not a tuple of {}",
+                pair.len()
+            )));
+        };
+        if !function.is_callable() {
+            let message = "notification must be (callable, argument), and the first of the two \
+                           cannot be called";
+            return Err(invalid_argument(message.into()));
+        }
+        let watch = slot.with(py, MessageQueue::watch)?;
+        let Some(watch) = watch.map_err(|error| raise(py, &error))? else { return Ok(false) };
+        start(py, watch, &function, &argument)?;
+        return Ok(true);
+    }
+    let signal = convert::bounded(
+        "notification",
+        notification,
+        0,
+        (1, i64::from(MessageQueue::MAX_SIGNAL)),
+    )?;
+    let signal = convert::narrow(signal)?;
+    let registered = slot.with(py, |queue| queue.notify_by_signal(signal))?;
+    registered.map_err(|error| raise(py, &error))
+}
+
 /// Starts the daemon thread that waits, and then calls `function(argument)`.
-pub(crate) fn start(
+fn start(
     py: Python<'_>,
     watch: nob_ipc::Watch,
     function: &Bound<'_, PyAny>,

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use nob_ipc::{Deadline, Kind, Semaphore};
+use nob_ipc::{Kind, Semaphore};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::asynchronous::coroutine;
-use crate::blocking::{self, without_lock};
+use crate::blocking::{self, AfterSignal, Ended, without_lock};
 use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
 use crate::pickle;
+use crate::slot::Slot;
 
 /// Releases of more permits than this give up the interpreter lock.
 const MANY: u32 = 1_000;
@@ -107,10 +108,11 @@ impl NamedSemaphore {
                 return Err(invalid_argument(message.into()));
             }
         }
-        if self.handle.slot.with(py, Semaphore::try_acquire)? {
-            return Ok(true);
+        if waits {
+            Ok(acquire(py, &self.handle.slot, end, AfterSignal::GoOn)?)
+        } else {
+            self.handle.slot.with(py, Semaphore::try_acquire)
         }
-        if waits { self.wait(py, end.deadline()) } else { Ok(false) }
     }
 
     /// Give permits back, and wake as many waiters.
@@ -173,11 +175,7 @@ impl NamedSemaphore {
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let py = slf.py();
-        let this = slf.get();
-        if !this.handle.slot.with(py, Semaphore::try_acquire)? {
-            this.wait(py, Deadline::NEVER)?;
-        }
+        acquire(slf.py(), &slf.get().handle.slot, Timeout::Forever, AfterSignal::GoOn)?;
         Ok(slf.clone())
     }
 
@@ -275,12 +273,18 @@ impl NamedSemaphore {
     pub(crate) fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Semaphore) -> R) -> Option<R> {
         self.handle.slot.with(py, look).ok()
     }
+}
 
-    #[cold]
-    fn wait(&self, py: Python<'_>, deadline: Deadline) -> PyResult<bool> {
-        if deadline == Deadline::NOW {
-            return Ok(false);
-        }
-        Ok(blocking::wait(py, self.handle.slot.enter(py)?, deadline, Semaphore::acquire_until)?)
+/// Takes a permit; `false` when there was none in time.
+#[inline]
+pub(crate) fn acquire(
+    py: Python<'_>,
+    slot: &Slot<Semaphore>,
+    timeout: Timeout,
+    after_signal: AfterSignal,
+) -> Result<bool, Ended> {
+    if slot.with(py, Semaphore::try_acquire).map_err(Ended::Closed)? {
+        return Ok(true);
     }
+    blocking::go_on(py, slot, timeout.deadline(), after_signal, Semaphore::acquire_until)
 }

@@ -90,7 +90,7 @@ impl NamedSharedMemory {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::SharedMemory, name, existence)?;
-        let segment = in_steps(py, |attend| options.open_attended(&name, attend))?;
+        let segment = in_steps(py, raise, |attend| options.open_attended(&name, attend))?;
         let entry = Arc::clone(segment.entry());
         self.handle.open(py, segment, entry)
     }
@@ -179,7 +179,7 @@ impl NamedSharedMemory {
         }
         let call = self.handle.slot.enter(py)?;
         let segment = call.object(py)?;
-        in_steps(py, |attend| segment.resize_attended(size, attend))
+        in_steps(py, raise, |attend| segment.resize_attended(size, attend))
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {

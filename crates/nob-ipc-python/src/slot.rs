@@ -108,6 +108,14 @@ impl<T> Slot<T> {
         Ok(call)
     }
 
+    /// Leaves the object to the process for good: what refers to it goes on working.
+    pub(crate) fn leak(&self, py: Python<'_>) {
+        self.0.with(py, |state| {
+            state.object = None;
+            state.stage = Stage::Closed;
+        });
+    }
+
     /// Closes: no call begins from here on, and the last one in flight drops the object.
     pub(crate) fn close(&self, py: Python<'_>) {
         self.0.with(py, |state| {

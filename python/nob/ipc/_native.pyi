@@ -1,6 +1,6 @@
-"""The native module: the classes of nob.ipc, and what its Python side needs of it."""
+"""The native module: the classes of nob.ipc and nob.posix_ipc, and what their Python sides need."""
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from inspect import Signature
 from types import TracebackType
 from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, final
@@ -12,16 +12,23 @@ from nob.ipc.flags import Flags
 
 __all__ = [
     "Lease",
+    "MessageQueue",
     "NamedMessageQueue",
     "NamedSemaphore",
     "NamedSharedMemory",
+    "Semaphore",
+    "SharedMemory",
     "_Watch",
     "_command",
+    "_queue_defaults",
     "_ready",
     "_restore",
     "_seconds",
     "list_objects",
     "reap",
+    "unlink_message_queue",
+    "unlink_semaphore",
+    "unlink_shared_memory",
 ]
 
 @disjoint_base
@@ -372,3 +379,166 @@ def reap(dry_run: bool = True) -> list[dict[str, Any]]:
 
 def _command(arguments: list[str]) -> int:
     """Run the command nob-ipc with these arguments, its own name first; its exit status."""
+
+@disjoint_base
+class Semaphore:
+    """A semaphore that processes share by name.
+
+    `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | bytes | None,
+        flags: SupportsIndex = 0,
+        mode: SupportsIndex = 0o600,
+        initial_value: SupportsIndex = 0,
+    ) -> None: ...
+    def acquire(self, timeout: SupportsFloat | SupportsIndex | None = None) -> None:
+        """Take a permit, waiting while there is none."""
+
+    def release(self) -> None:
+        """Give a permit back."""
+
+    @property
+    def value(self) -> int:
+        """The number of permits at this moment (int; sem_getvalue(3))."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, exc_type: object = ..., exc: object = ..., traceback: object = ..., /
+    ) -> None: ...
+    @property
+    def name(self) -> str:
+        """The name as it was given (str)."""
+
+    @property
+    def mode(self) -> int:
+        """The mode as it was given (int)."""
+
+    def close(self) -> None:
+        """Give up this handle; never unlinks."""
+
+    def unlink(self) -> None:
+        """Remove the name now; handles that are open go on working."""
+
+@disjoint_base
+class SharedMemory:
+    """A segment of memory that processes share by name: a descriptor for mmap.mmap."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | bytes | None,
+        flags: SupportsIndex = 0,
+        mode: SupportsIndex = 0o600,
+        size: SupportsIndex = 0,
+        read_only: object = False,
+    ) -> None: ...
+    @property
+    def size(self) -> int:
+        """The size in bytes at this moment; the kernel is asked at each use (int; fstat(2))."""
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, open until close_fd is called; -1 after that (int)."""
+
+    def fileno(self) -> int:
+        """The descriptor, open until close_fd is called; -1 after that (int)."""
+
+    def close_fd(self) -> None:
+        """Close the descriptor; never unlinks, leaves mappings alone, and twice is fine."""
+
+    def unlink(self) -> None:
+        """Remove the name now; handles and mappings that are open go on working."""
+
+    @property
+    def name(self) -> str:
+        """The name as it was given (str)."""
+
+    @property
+    def mode(self) -> int:
+        """The mode as it was given (int)."""
+
+@disjoint_base
+class MessageQueue:
+    """A queue of messages that processes share by name; the highest priority is received first."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | bytes | None,
+        flags: SupportsIndex = 0,
+        mode: SupportsIndex = 0o600,
+        max_messages: SupportsIndex | None = ...,
+        max_message_size: SupportsIndex | None = ...,
+        read: object = True,
+        write: object = True,
+    ) -> None: ...
+    def send(
+        self,
+        message: Buffer | str,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> None:
+        """Send a message, waiting while the queue is full."""
+
+    def receive(self, timeout: SupportsFloat | SupportsIndex | None = None) -> tuple[bytes, int]:
+        """Receive a message and its priority, waiting while there is none."""
+
+    def request_notification(
+        self, notification: SupportsIndex | tuple[Callable[[Any], object], Any] | None = None
+    ) -> None:
+        """Ask to be told when the queue goes from empty to non-empty, once."""
+
+    @property
+    def block(self) -> bool:
+        """Whether send and receive wait at all; False: they raise BusyError (bool; may be set)."""
+
+    @block.setter
+    def block(self, value: object) -> None: ...
+    @property
+    def current_messages(self) -> int:
+        """How many messages are in the queue at this moment (int; mq_getattr(3))."""
+
+    @property
+    def max_messages(self) -> int:
+        """How many messages the queue holds when it is full (int)."""
+
+    @property
+    def max_message_size(self) -> int:
+        """How many bytes a message may have (int)."""
+
+    @property
+    def mqd(self) -> int:
+        """The descriptor, open until close is called; -1 after that (int)."""
+
+    def fileno(self) -> int:
+        """The descriptor, open until close is called; -1 after that (int)."""
+
+    def close(self) -> None:
+        """Close the descriptor; never unlinks."""
+
+    def unlink(self) -> None:
+        """Remove the name now; handles that are open go on working."""
+
+    @property
+    def name(self) -> str:
+        """The name as it was given (str)."""
+
+    @property
+    def mode(self) -> int:
+        """The mode as it was given (int)."""
+
+def unlink_semaphore(name: str | bytes) -> None:
+    """Remove the name of a semaphore; handles that are open go on working."""
+
+def unlink_shared_memory(name: str | bytes) -> None:
+    """Remove the name of a segment; handles and mappings that are open go on working."""
+
+def unlink_message_queue(name: str | bytes) -> None:
+    """Remove the name of a message queue; handles that are open go on working."""
+
+def _queue_defaults() -> tuple[int, int]:
+    """The capacity of a queue that is created without saying so: messages, and bytes of each."""

@@ -1,0 +1,90 @@
+//! The exceptions of `posix_ipc`, with the sentences of this library.
+
+use std::io;
+
+use nob_ipc::{Error, ErrorKind, Operation};
+use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::blocking::Ended;
+use crate::error::{os_error, raise};
+
+mod python {
+    //! Exceptions that are Python classes.
+    pyo3::import_exception!(nob.posix_ipc, BusyError);
+    pyo3::import_exception!(nob.posix_ipc, ExistentialError);
+    pyo3::import_exception!(nob.posix_ipc, PermissionsError);
+    pyo3::import_exception!(nob.posix_ipc, SignalError);
+}
+
+use python::{BusyError, ExistentialError, PermissionsError, SignalError};
+
+/// What a program that was written for `posix_ipc` sees of a failure of the core.
+#[cold]
+pub(super) fn refuse(py: Python<'_>, error: &Error) -> PyErr {
+    let operation = error.operation();
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::AlreadyExists, _) => ExistentialError::new_err(words(
+            error,
+            "create",
+            "the name is taken; choose another, or leave O_EXCL out to open what has it",
+        )),
+        (ErrorKind::NotFound, _) if operation == Operation::Link => ExistentialError::new_err(
+            words(error, "open", "nothing has this name; create it first, or give O_CREAT"),
+        ),
+        (ErrorKind::NotFound | ErrorKind::Replaced, _) => {
+            ExistentialError::new_err(error.to_string())
+        }
+        (ErrorKind::PermissionDenied | ErrorKind::WrongDirection | ErrorKind::ReadOnly, _) => {
+            PermissionsError::new_err(error.to_string())
+        }
+        (ErrorKind::Interrupted, _) => SignalError::new_err(error.to_string()),
+        (ErrorKind::Overflow, Some(errno)) => os_error(py, error, errno),
+        (ErrorKind::WrongType | ErrorKind::LimitExceeded | ErrorKind::Other, Some(errno)) => {
+            match io::Error::from_raw_os_error(errno).kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge => {
+                    PyValueError::new_err(error.to_string())
+                }
+                io::ErrorKind::OutOfMemory => PyMemoryError::new_err(error.to_string()),
+                _ => raise(py, error),
+            }
+        }
+        _ => raise(py, error),
+    }
+}
+
+/// The core's sentence with words of `posix_ipc` for what to do.
+fn words(error: &Error, verb: &str, why: &str) -> String {
+    match error.name() {
+        Some(name) => format!("cannot {verb} the {} \"{name}\": {why}", name.kind()),
+        None => error.to_string(),
+    }
+}
+
+/// How a call on a handle ended.
+#[cold]
+pub(super) fn ended(py: Python<'_>, ended: Ended) -> PyErr {
+    match ended {
+        Ended::Raised(error) => error,
+        Ended::Closed(error) => not_open(py, &error),
+        Ended::Failed(error) => refuse(py, &error),
+    }
+}
+
+/// The constructor has not run, or failed.
+#[cold]
+pub(super) fn never_opened() -> PyErr {
+    ExistentialError::new_err("the handle was never opened: call __init__ first")
+}
+
+/// The handle is closed, or was never opened, as `error` says.
+#[cold]
+pub(super) fn not_open(py: Python<'_>, error: &PyErr) -> PyErr {
+    ExistentialError::new_err(error.value(py).to_string())
+}
+
+/// A wait that was over before it was served, or that was not to be.
+#[cold]
+pub(super) fn busy(message: String) -> PyErr {
+    BusyError::new_err(message)
+}

@@ -1,0 +1,119 @@
+//! What the handles of all three kinds have in common.
+
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use nob_ipc::Entry;
+use pyo3::prelude::*;
+
+use super::arguments::Request;
+use super::error::{never_opened, not_open, refuse};
+use crate::blocking::without_lock;
+use crate::handle::Handle;
+use crate::slot::Slot;
+
+/// A handle that unlinks nothing by itself, and remembers what its constructor was told and the
+/// `facts` that never change.
+#[derive(Debug)]
+pub(super) struct Named<T, F = ()> {
+    handle: Handle<T>,
+    opened: OnceLock<(Request, F)>,
+    /// Whether the program may know the descriptor by its number, or relies on it in another way.
+    lent: AtomicBool,
+}
+
+impl<T, F> Named<T, F> {
+    pub(super) fn new() -> Self {
+        Named { handle: Handle::new(), opened: OnceLock::new(), lent: AtomicBool::new(false) }
+    }
+
+    pub(super) fn check_unset(&self) -> PyResult<()> {
+        self.handle.check_unset()
+    }
+
+    /// Holds the object from here on.
+    pub(super) fn open(
+        &self,
+        py: Python<'_>,
+        object: T,
+        entry: Arc<Entry>,
+        request: Request,
+        facts: F,
+    ) -> PyResult<()> {
+        self.handle.open(py, object, entry)?;
+        // Opening succeeds once.
+        let _ = self.opened.set((request, facts));
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn slot(&self) -> &Slot<T> {
+        &self.handle.slot
+    }
+
+    /// Works on the object with the lock held. `work` must run no Python code.
+    pub(super) fn with<R>(&self, py: Python<'_>, work: impl FnOnce(&T) -> R) -> PyResult<R> {
+        self.handle.slot.with(py, work).map_err(|error| not_open(py, &error))
+    }
+
+    /// The number of the descriptor, and -1 when there is none. From here on the program may use it
+    /// without this handle.
+    pub(super) fn lend(&self, py: Python<'_>, number: impl FnOnce(&T) -> i32) -> i32 {
+        self.keep();
+        self.handle.slot.with(py, number).unwrap_or(-1)
+    }
+
+    /// Leaves the object open when the handle is gone, unless it was closed before.
+    pub(super) fn keep(&self) {
+        self.lent.store(true, Ordering::Relaxed);
+    }
+
+    /// The object's name for a sentence.
+    pub(super) fn shown(&self) -> String {
+        self.handle.name().unwrap_or_default()
+    }
+
+    fn opened(&self) -> PyResult<&(Request, F)> {
+        self.opened.get().ok_or_else(never_opened)
+    }
+
+    pub(super) fn facts(&self) -> PyResult<&F> {
+        Ok(&self.opened()?.1)
+    }
+
+    pub(super) fn name(&self) -> PyResult<&OsStr> {
+        Ok(&self.opened()?.0.given)
+    }
+
+    pub(super) fn mode(&self) -> PyResult<u32> {
+        Ok(self.opened()?.0.mode)
+    }
+
+    /// Closes a handle that is open.
+    pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |_| ())?;
+        self.handle.slot.close(py);
+        Ok(())
+    }
+
+    pub(super) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        let entry = self.handle.entry().map_err(|_| never_opened())?;
+        without_lock(py, || entry.unlink()).map_err(|error| refuse(py, &error))
+    }
+
+    /// `posix_ipc.KIND("NAME", mode=MODE` and what `more` adds.
+    pub(super) fn repr(&self, kind: &str, more: &str) -> PyResult<String> {
+        let permissions = self.mode()?;
+        Ok(format!("posix_ipc.{kind}(\"{}\", mode=0{permissions:o}{more})", self.shown()))
+    }
+}
+
+impl<T, F> Drop for Named<T, F> {
+    fn drop(&mut self) {
+        if *self.lent.get_mut() {
+            // Deallocated with the lock held; this takes it once more.
+            Python::attach(|py| self.handle.slot.leak(py));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! `posix_ipc.MessageQueue`.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nob_ipc::{Direction, Kind};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+
+use super::arguments::{self, Request};
+use super::error::{busy, ended, refuse};
+use super::handle::Named;
+use crate::blocking::{AfterSignal, without_lock};
+use crate::convert::{self, Given};
+use crate::message::Message;
+use crate::notification;
+use crate::transfer::{self, message_of, with_buffer};
+
+/// A queue of messages that processes share by name; the highest priority is received first.
+///
+/// name: str or bytes; None with O_CREX makes a random free one.
+/// flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates; O_NONBLOCK sets block to False.
+/// mode: int, permission bits of a new queue, subject to the umask.
+/// max_messages: int, capacity of a new queue; default: QUEUE_MESSAGES_MAX_DEFAULT.
+/// max_message_size: int, bytes, of a new queue; default: QUEUE_MESSAGE_SIZE_MAX_DEFAULT.
+/// read, write: bool, the directions to open it for; at least one.
+///
+/// Raises ExistentialError, PermissionsError, ValueError and OSError (the text names the limit).
+/// Source: mq_open(3).
+#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+pub(crate) struct MessageQueue {
+    named: Named<nob_ipc::MessageQueue, Facts>,
+}
+
+/// What never changes.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    max_messages: usize,
+    max_message_size: usize,
+    direction: Direction,
+}
+
+#[pymethods]
+impl MessageQueue {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, flags=0, mode=0o600, max_messages=..., max_message_size=..., \
+                          read=True, write=True)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        MessageQueue { named: Named::new() }
+    }
+
+    #[pyo3(signature = (
+        name,
+        flags = Given::NOTHING,
+        mode = Given::NOTHING,
+        max_messages = Given::NOTHING,
+        max_message_size = Given::NOTHING,
+        read = Given::NOTHING,
+        write = Given::NOTHING,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        flags: Given<'_, '_>,
+        mode: Given<'_, '_>,
+        max_messages: Given<'_, '_>,
+        max_message_size: Given<'_, '_>,
+        read: Given<'_, '_>,
+        write: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.named.check_unset()?;
+        let mut options = nob_ipc::MessageQueue::options();
+        convert::capacity(&mut options, max_messages, max_message_size)?;
+        let read = arguments::truth(read, true)?;
+        options.direction(convert::direction(read, arguments::truth(write, true)?)?);
+        let request = Request::new(py, Kind::MessageQueue, name, flags, mode)?;
+        options.existence(request.existence).mode(request.permissions()).unlink_on_drop(false);
+        let queue = without_lock(py, || {
+            let queue = options.open_named(&request.name)?;
+            if request.nonblocking {
+                queue.set_blocking(false)?;
+            }
+            Ok(queue)
+        });
+        let queue = queue.map_err(|error| refuse(py, &error))?;
+        let facts = Facts {
+            max_messages: queue.max_messages(),
+            max_message_size: queue.max_message_size(),
+            direction: queue.direction(),
+        };
+        let entry = Arc::clone(queue.entry());
+        self.named.open(py, queue, entry, request, facts)
+    }
+
+    /// Send a message, waiting while the queue is full.
+    ///
+    /// message: bytes-like, or str, which is sent as UTF-8. timeout: seconds, None waits for ever, 0
+    /// does not wait. priority: int, 0 to QUEUE_PRIORITY_MAX.
+    /// Raises BusyError when there was no room in time, SignalError when a signal was handled
+    /// meanwhile, PermissionsError when opened with write=False, ValueError for a message that is too
+    /// long, ExistentialError when closed. Nothing was sent then.
+    /// Source: mq_send(3), on the monotonic clock.
+    #[pyo3(
+        signature = (message, timeout = Given::NOTHING, priority = Given::NOTHING),
+        text_signature = "($self, message, timeout=None, priority=0)"
+    )]
+    fn send(
+        &self,
+        py: Python<'_>,
+        message: Given<'_, '_>,
+        timeout: Given<'_, '_>,
+        priority: Given<'_, '_>,
+    ) -> PyResult<()> {
+        let timeout = arguments::timeout(timeout)?;
+        let priority = convert::priority(priority)?;
+        let message = Message::given(message)?;
+        let message = (message.bytes(), priority);
+        let deadline = || timeout.deadline();
+        match transfer::send(py, self.named.slot(), message, deadline, AfterSignal::End) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(busy(format!(
+                "cannot send to the message queue \"{}\": it is full, and was until the time was over",
+                self.named.shown()
+            ))),
+            Err(end) => Err(ended(py, end)),
+        }
+    }
+
+    /// Receive a message and its priority, waiting while there is none.
+    ///
+    /// timeout: seconds, None waits for ever, 0 does not wait.
+    /// Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
+    /// PermissionsError when opened with read=False, ExistentialError when closed. Nothing was taken
+    /// then. Source: mq_receive(3), on the monotonic clock.
+    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
+    fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Given<'_, '_>,
+    ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+        let timeout = arguments::timeout(timeout)?;
+        let deadline = || timeout.deadline();
+        let size = self.named.facts()?.max_message_size;
+        with_buffer(size, |buffer| {
+            match transfer::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
+                Ok(Some(received)) => Ok(message_of(py, buffer, received)),
+                Ok(None) => Err(busy(format!(
+                    "cannot receive from the message queue \"{}\": it is empty, and was until the \
+                     time was over",
+                    self.named.shown()
+                ))),
+                Err(end) => Err(ended(py, end)),
+            }
+        })
+    }
+
+    /// Ask to be told when the queue goes from empty to non-empty, once.
+    ///
+    /// notification: a signal's number; a tuple (callable, argument), called in a thread of its own;
+    /// None cancels.
+    /// Raises BusyError when another process has asked, ValueError, ExistentialError when closed.
+    /// Source: mq_notify(3).
+    #[pyo3(
+        signature = (notification = Given::NOTHING),
+        text_signature = "($self, notification=None)"
+    )]
+    fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<()> {
+        self.named.with(py, |_| ())?;
+        if notification::request(py, self.named.slot(), notification)? {
+            // It outlives the handle.
+            self.named.keep();
+            return Ok(());
+        }
+        Err(busy(format!(
+            "cannot request a notification from the message queue \"{}\": another process has asked \
+             for it",
+            self.named.shown()
+        )))
+    }
+
+    /// Whether send and receive wait at all; False: they raise BusyError (bool; may be set).
+    #[getter]
+    fn block(&self, py: Python<'_>) -> PyResult<bool> {
+        let blocking = self.named.with(py, nob_ipc::MessageQueue::is_blocking)?;
+        blocking.map_err(|error| refuse(py, &error))
+    }
+
+    #[setter]
+    fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+        let blocking = arguments::truth(value, true)?;
+        let done = self.named.with(py, |queue| queue.set_blocking(blocking))?;
+        done.map_err(|error| refuse(py, &error))
+    }
+
+    /// How many messages are in the queue at this moment (int; mq_getattr(3)).
+    #[getter]
+    fn current_messages(&self, py: Python<'_>) -> PyResult<usize> {
+        let current = self.named.with(py, nob_ipc::MessageQueue::current_messages)?;
+        current.map_err(|error| refuse(py, &error))
+    }
+
+    /// How many messages the queue holds when it is full (int).
+    #[getter]
+    fn max_messages(&self) -> PyResult<usize> {
+        Ok(self.named.facts()?.max_messages)
+    }
+
+    /// How many bytes a message may have (int).
+    #[getter]
+    fn max_message_size(&self) -> PyResult<usize> {
+        Ok(self.named.facts()?.max_message_size)
+    }
+
+    /// The descriptor, open until close is called; -1 after that (int).
+    #[getter]
+    fn mqd(&self, py: Python<'_>) -> i32 {
+        self.named.lend(py, |queue| queue.as_fd().as_raw_fd())
+    }
+
+    /// The descriptor, open until close is called; -1 after that (int).
+    fn fileno(&self, py: Python<'_>) -> i32 {
+        self.mqd(py)
+    }
+
+    /// Close the descriptor; never unlinks.
+    ///
+    /// Raises ExistentialError when it is closed already.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.named.close(py)
+    }
+
+    /// Remove the name now; handles that are open go on working.
+    ///
+    /// Raises ExistentialError if it is gone or belongs to another queue now, PermissionsError.
+    /// Source: mq_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.named.unlink(py)
+    }
+
+    /// The name as it was given (str).
+    #[getter]
+    fn name(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    /// The mode as it was given (int).
+    #[getter]
+    fn mode(&self) -> PyResult<u32> {
+        self.named.mode()
+    }
+
+    fn __str__(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        let Facts { max_messages, max_message_size, direction } = *self.named.facts()?;
+        let truth = |is| if is { "True" } else { "False" };
+        let more = format!(
+            ", max_message_size={max_message_size}, max_messages={max_messages}, read={}, write={}",
+            truth(direction != Direction::Send),
+            truth(direction != Direction::Receive),
+        );
+        self.named.repr("MessageQueue", &more)
+    }
+}
+
+/// The capacity of a queue that is created without saying so: messages, and bytes of each.
+#[pyfunction(name = "_queue_defaults")]
+pub(crate) fn queue_defaults() -> (u64, u64) {
+    use nob_ipc::MessageQueue;
+    (MessageQueue::default_max_messages(), MessageQueue::default_max_message_size())
+}

@@ -1,0 +1,167 @@
+//! `posix_ipc.Semaphore`.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use nob_ipc::Kind;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::arguments::{self, Request};
+use super::error::{busy, ended, refuse};
+use super::handle::Named;
+use crate::blocking::{AfterSignal, without_lock};
+use crate::convert::{self, Given, Timeout};
+use crate::semaphore::acquire;
+
+/// A semaphore that processes share by name.
+///
+/// `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
+///
+/// name: str or bytes; None with O_CREX makes a random free one.
+/// flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates.
+/// mode: int, permission bits of a new semaphore, subject to the umask.
+/// initial_value: int, 0 to SEMAPHORE_VALUE_MAX; ignored when opening.
+///
+/// Raises ExistentialError, PermissionsError, ValueError, OSError. Source: sem_open(3).
+#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+pub(crate) struct Semaphore {
+    named: Named<nob_ipc::Semaphore>,
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, flags=0, mode=0o600, initial_value=0)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Semaphore { named: Named::new() }
+    }
+
+    #[pyo3(signature = (
+        name,
+        flags = Given::NOTHING,
+        mode = Given::NOTHING,
+        initial_value = Given::NOTHING,
+    ))]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        flags: Given<'_, '_>,
+        mode: Given<'_, '_>,
+        initial_value: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.named.check_unset()?;
+        let most = i64::from(nob_ipc::Semaphore::MAX_VALUE);
+        let value = convert::bounded("initial_value", initial_value, 0, (0, most))?;
+        let request = Request::new(py, Kind::Semaphore, name, flags, mode)?;
+        let mut options = nob_ipc::Semaphore::options();
+        options.existence(request.existence).mode(request.permissions());
+        options.initial_value(convert::narrow(value)?).unlink_on_drop(false);
+        let semaphore = without_lock(py, || options.open_named(&request.name));
+        let semaphore = semaphore.map_err(|error| refuse(py, &error))?;
+        let entry = Arc::clone(semaphore.entry());
+        self.named.open(py, semaphore, entry, request, ())
+    }
+
+    /// Take a permit, waiting while there is none.
+    ///
+    /// timeout: seconds, None waits for ever, 0 does not wait.
+    /// Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
+    /// ExistentialError when the handle is or gets closed. Nothing was taken then.
+    /// Source: sem_wait(3), on the monotonic clock.
+    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
+    fn acquire(&self, py: Python<'_>, timeout: Given<'_, '_>) -> PyResult<()> {
+        let timeout = arguments::timeout(timeout)?;
+        self.take(py, timeout)
+    }
+
+    /// Give a permit back.
+    ///
+    /// Raises OSError (EOVERFLOW) at SEMAPHORE_VALUE_MAX, ExistentialError when closed.
+    /// Source: sem_post(3).
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let released = self.named.with(py, nob_ipc::Semaphore::release)?;
+        released.map_err(|error| refuse(py, &error))
+    }
+
+    /// The number of permits at this moment (int; sem_getvalue(3)).
+    #[getter]
+    fn value(&self, py: Python<'_>) -> PyResult<u32> {
+        self.named.with(py, nob_ipc::Semaphore::value)
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.get().take(slf.py(), Timeout::Forever)?;
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (
+        exc_type = Given::NOTHING,
+        exc = Given::NOTHING,
+        traceback = Given::NOTHING,
+        /,
+    ))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Given<'_, '_>,
+        exc: Given<'_, '_>,
+        traceback: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.release(py)
+    }
+
+    /// The name as it was given (str).
+    #[getter]
+    fn name(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    /// The mode as it was given (int).
+    #[getter]
+    fn mode(&self) -> PyResult<u32> {
+        self.named.mode()
+    }
+
+    /// Give up this handle; never unlinks.
+    ///
+    /// Raises ExistentialError when it is closed already.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.named.close(py)
+    }
+
+    /// Remove the name now; handles that are open go on working.
+    ///
+    /// Raises ExistentialError if it is gone or belongs to another semaphore now, PermissionsError.
+    /// Source: sem_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.named.unlink(py)
+    }
+
+    fn __str__(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        self.named.repr("Semaphore", "")
+    }
+}
+
+impl Semaphore {
+    #[inline]
+    fn take(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+        match acquire(py, self.named.slot(), timeout, AfterSignal::End) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(busy(format!(
+                "cannot acquire the semaphore \"{}\": it had no permit in time",
+                self.named.shown()
+            ))),
+            Err(end) => Err(ended(py, end)),
+        }
+    }
+}

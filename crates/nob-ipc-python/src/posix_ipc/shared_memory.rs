@@ -1,0 +1,154 @@
+//! `posix_ipc.SharedMemory`.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use nob_ipc::{Access, Fit, Kind};
+use pyo3::exceptions::PyRuntimeWarning;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::arguments::{self, Request};
+use super::error::refuse;
+use super::handle::Named;
+use crate::blocking::in_steps;
+use crate::convert::{self, Given};
+use crate::error::invalid_argument;
+
+/// A segment of memory that processes share by name: a descriptor for mmap.mmap.
+///
+/// name: str or bytes; None with O_CREX makes a random free one.
+/// flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates; O_TRUNC empties one that exists.
+/// mode: int, permission bits of a new segment, subject to the umask.
+/// size: int, bytes; 0 leaves the size as it is. A segment that exists is resized to it; but one that
+/// is in use is never made smaller: a RuntimeWarning says so.
+/// read_only: bool, opens for reading; not together with a size.
+///
+/// Raises ExistentialError, PermissionsError, ValueError, OSError (ENOSPC: the memory is reserved here,
+/// and not at first touch). Source: shm_open(3).
+#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+pub(crate) struct SharedMemory {
+    named: Named<nob_ipc::SharedMemory>,
+}
+
+#[pymethods]
+impl SharedMemory {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, flags=0, mode=0o600, size=0, read_only=False)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        SharedMemory { named: Named::new() }
+    }
+
+    #[pyo3(signature = (
+        name,
+        flags = Given::NOTHING,
+        mode = Given::NOTHING,
+        size = Given::NOTHING,
+        read_only = Given::NOTHING,
+    ))]
+    fn __init__(
+        &self,
+        py: Python<'_>,
+        name: Given<'_, '_>,
+        flags: Given<'_, '_>,
+        mode: Given<'_, '_>,
+        size: Given<'_, '_>,
+        read_only: Given<'_, '_>,
+    ) -> PyResult<()> {
+        self.named.check_unset()?;
+        let size = convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?;
+        let read_only = arguments::truth(read_only, false)?;
+        let request = Request::new(py, Kind::SharedMemory, name, flags, mode)?;
+        if read_only && (size > 0 || request.truncate) {
+            let message = "a read-only handle cannot resize the shared memory: leave size at 0 and \
+                           O_TRUNC out, or open it for writing";
+            return Err(invalid_argument(message.into()));
+        }
+        let fit = match (request.truncate, size) {
+            (true, _) => Fit::Anew,
+            (false, 0) => Fit::AtLeast,
+            (false, _) => Fit::Exactly,
+        };
+        let mut options = nob_ipc::SharedMemory::options();
+        options.existence(request.existence).mode(request.permissions()).unlink_on_drop(false);
+        options.size(size).fit(fit);
+        if read_only {
+            options.access(Access::ReadOnly);
+        }
+        let segment = in_steps(py, refuse, |attend| options.open_attended(&request.name, attend))?;
+        if segment.was_spared() {
+            let now = segment.size().map_err(|error| refuse(py, &error))?;
+            warn_spared(py, &request, now)?;
+        }
+        let entry = Arc::clone(segment.entry());
+        self.named.open(py, segment, entry, request, ())
+    }
+
+    /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
+    #[getter]
+    fn size(&self, py: Python<'_>) -> PyResult<u64> {
+        let size = self.named.with(py, nob_ipc::SharedMemory::size)?;
+        size.map_err(|error| refuse(py, &error))
+    }
+
+    /// The descriptor, open until close_fd is called; -1 after that (int).
+    #[getter]
+    fn fd(&self, py: Python<'_>) -> i32 {
+        self.named.lend(py, |segment| segment.as_fd().as_raw_fd())
+    }
+
+    /// The descriptor, open until close_fd is called; -1 after that (int).
+    fn fileno(&self, py: Python<'_>) -> i32 {
+        self.fd(py)
+    }
+
+    /// Close the descriptor; never unlinks, leaves mappings alone, and twice is fine.
+    fn close_fd(&self, py: Python<'_>) {
+        self.named.slot().close(py);
+    }
+
+    /// Remove the name now; handles and mappings that are open go on working.
+    ///
+    /// Raises ExistentialError if it is gone or belongs to another segment now, PermissionsError.
+    /// Source: shm_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        self.named.unlink(py)
+    }
+
+    /// The name as it was given (str).
+    #[getter]
+    fn name(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    /// The mode as it was given (int).
+    #[getter]
+    fn mode(&self) -> PyResult<u32> {
+        self.named.mode()
+    }
+
+    fn __str__(&self) -> PyResult<&OsStr> {
+        self.named.name()
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        self.named.repr("SharedMemory", "")
+    }
+}
+
+/// Says that a segment was not made smaller.
+fn warn_spared(py: Python<'_>, request: &Request, now: u64) -> PyResult<()> {
+    let message = format!(
+        "the shared memory \"{}\" is in use, or another user's, and was not made smaller or emptied: \
+         whoever has it mapped would die of a bus error; it has {now} bytes, and os.ftruncate would \
+         change that by force",
+        request.name
+    );
+    let category = py.get_type::<PyRuntimeWarning>();
+    // Names have no NUL byte.
+    PyErr::warn(py, &category, &CString::new(message)?, 1)
+}
