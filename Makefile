@@ -16,7 +16,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The first interpreter that is new enough and can make environments (Debian packs that separately).
 FIND_PYTHON := for python in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -52,9 +52,14 @@ test-rust: ## the tests of the crates
 .PHONY: test-python
 test-python: $(VENV)/stamp-package ## the tests of the Python package
 	@echo '== Python: stubs against the native module'
-	@$(PYTHON) -m mypy.stubtest nob.ipc
+	@$(PYTHON) -m mypy.stubtest nob.ipc nob.posix_ipc
 	@echo '== Python: tests'
 	@$(PYTHON) -m pytest
+
+.PHONY: posix-ipc-suite
+posix-ipc-suite: $(VENV)/stamp-package ## the public tests of posix_ipc, fetched, against nob.posix_ipc
+	@echo '== Python: the test suite of posix_ipc against nob.posix_ipc'
+	@$(PYTHON) tests/posix_ipc_suite.py
 
 .PHONY: lint
 lint: $(VENV)/stamp-package ## formatting, lints, types

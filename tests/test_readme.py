@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from isolation import isolation
 from support import WATCHDOG, removed, unique
 
 ROOT = Path(__file__).parents[1]
@@ -18,12 +19,10 @@ RUN_ELSEWHERE = {
     ("README.md", "rust"),  # a doctest of the core
     ("docs/command.md", "sh"),  # crates/nob-ipc-cli/tests/it/recipes.rs
 }
-ISOLATED = ["unshare", "--mount", "--ipc", "sh", "-c"]
-ISOLATED += ['mount -t tmpfs tmpfs /dev/shm && exec "$@"', "sh"]
-"""Runs a program that sees nobody else's objects, and that nobody else's can suffer from."""
 
 BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-OPENED = re.compile(r"""((?:\bNamed\w+|\.unlink_name)\(\s*["'])(/?[\w.-]+)""")
+OPENS = r"\bNamed\w+|\.unlink_name|\bposix_ipc\.\w+|\bSharedMemory"
+OPENED = re.compile(rf"""((?:{OPENS})\(\s*["'])(/?[\w.-]+)""")
 MAKE = re.compile(r"`make ([a-z-]+)`|^make ([a-z-]+)\b", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
@@ -47,12 +46,6 @@ def blocks() -> list[Block]:
             line = text.count("\n", 0, match.start()) + 1
             found.append(Block(str(path.relative_to(ROOT)), line, match[1], match[2]))
     return found
-
-
-def isolation() -> list[str]:
-    """What to put before a command, as far as this user may."""
-    tried = subprocess.run([*ISOLATED, "true"], capture_output=True, timeout=WATCHDOG, check=False)
-    return ISOLATED if tried.returncode == 0 else []
 
 
 def with_names_of_its_own(code: str) -> tuple[str, list[str]]:
