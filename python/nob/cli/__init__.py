@@ -28,8 +28,11 @@ _Made = TypeVar("_Made", Command, Group)
 def grp(parent: click.Group | None = None) -> Callable[[Callable[..., Any]], click.RichGroup]:
     """Make a group of commands of a function, which runs before each of them.
 
-    parent: the group it belongs to; None: it is the program. The function's docstring is its help.
-    A parameter called lg gets a logger that is named after the group, ctx the click context.
+    The function's docstring is its help. A parameter called `lg` gets a logger that is named after
+    the group, `ctx` the click context.
+
+    Args:
+        parent: The group it belongs to; `None`: it is the program.
     """
     return _maker(Group, parent)
 
@@ -37,8 +40,11 @@ def grp(parent: click.Group | None = None) -> Callable[[Callable[..., Any]], cli
 def cmd(parent: click.Group | None = None) -> Callable[[Callable[..., Any]], click.RichCommand]:
     """Make a command of a function.
 
-    parent: the group it belongs to; None: it is the program. The function's docstring is its help.
-    A parameter called lg gets a logger that is named after the command, ctx the click context.
+    The function's docstring is its help. A parameter called `lg` gets a logger that is named after
+    the command, `ctx` the click context.
+
+    Args:
+        parent: The group it belongs to; `None`: it is the program.
     """
     return _maker(Command, parent)
 

@@ -35,9 +35,25 @@ __all__ = [
 class NamedSemaphore:
     """A semaphore that processes share by name.
 
-    Its value is a number of permits: acquire takes one and waits while there is none, release
+    Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
     gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit;
-    it does not close.
+    it does not close. See sem_overview(7).
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        initial_value: 0 to 2147483647; ignored when linking.
+        handle_existence: What to do about a semaphore that exists, or does not.
+        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
+            created it.
+        mode: Permission bits of a new semaphore, subject to the umask.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: What has the name is no semaphore, or the system has no room for one.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
 
     __signature__: ClassVar[Signature]
@@ -55,15 +71,48 @@ class NamedSemaphore:
     def acquire(
         self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
     ) -> bool:
-        """Take a permit; False when there was none in time."""
+        """Take a permit; False when there was none in time.
+
+        Signal handlers run while it waits; what one raises comes out, and then nothing was taken.
+        See sem_wait(3).
+
+        Args:
+            blocking: `False` does not wait; it takes no timeout.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed by another thread while this waits.
+            InvalidArgument: A negative timeout, for example.
+        """
 
     def release(self, n: SupportsIndex = 1) -> None:
-        """Give permits back, and wake as many waiters."""
+        """Give permits back, and wake as many waiters.
+
+        See sem_post(3).
+
+        Args:
+            n: How many, at least 1.
+
+        Raises:
+            OverflowError: The value would pass 2147483647. Nothing is changed then, unless others
+                release at that very moment.
+            ValueError: The handle is closed.
+        """
 
     def acquire_async(
         self, timeout: SupportsFloat | SupportsIndex | None = None
     ) -> Coroutine[Any, Any, bool]:
-        """Take a permit in asyncio; awaits False when there was none in time."""
+        """Take a permit in asyncio; awaits False when there was none in time.
+
+        Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
+        which they came. `async with sem:` acquires and releases.
+
+        Args:
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed while this waits.
+        """
 
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
     def __aexit__(
@@ -108,14 +157,32 @@ class NamedSemaphore:
         """Whether the handle is closed (bool)."""
 
     def close(self) -> None:
-        """Give up this handle; never unlinks, and twice is fine."""
+        """Give up this handle; never unlinks, and twice is fine.
+
+        A wait of another thread on this handle ends with `ValueError` within half a second.
+        """
 
     def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working."""
+        """Remove the name now; handles that are open go on working.
+
+        See sem_unlink(3).
+
+        Raises:
+            FileNotFoundError: It is gone, or the name belongs to another semaphore now.
+            PermissionError: The system does not permit it to this user.
+        """
 
     @classmethod
     def unlink_name(cls, name: str) -> None:
-        """Remove a name without opening what has it."""
+        """Remove a name without opening what has it.
+
+        See sem_unlink(3).
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No semaphore can have this name.
+        """
 
     def __del__(self) -> None:
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
@@ -127,7 +194,27 @@ class NamedSemaphore:
 class NamedSharedMemory:
     """A segment of memory that processes share by name.
 
-    mmap gives its bytes. `with shm:` closes on exit.
+    `mmap` gives its bytes. `with shm:` closes on exit. See shm_overview(7).
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        size: Bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
+        read_only: Opens for reading only.
+        handle_existence: What to do about a segment that exists, or does not.
+        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
+            created it.
+        mode: Permission bits of a new segment, subject to the umask.
+        reserve: Allocates the memory at creation and growth. `False`: at first touch, where want of
+            memory is a bus error.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: There is not as much memory (`ENOSPC`), or what has the name is no segment.
+        ValueError: `read_only=True` with a size that would create or grow the segment.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
 
     __signature__: ClassVar[Signature]
@@ -160,10 +247,30 @@ class NamedSharedMemory:
         """Whether the handle was opened for reading only (bool)."""
 
     def mmap(self) -> Mapping:
-        """Map all of it as it is now: an mmap.mmap of exactly .size bytes."""
+        """Map all of it as it is now: an mmap.mmap of exactly .size bytes.
+
+        Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it
+        is closed; closing the handle leaves the mapping alone. See mmap(2).
+
+        Raises:
+            ValueError: The segment has size 0, or the handle is closed.
+            OSError: There is no address space for it (`ENOMEM`).
+        """
 
     def resize(self, size: SupportsIndex) -> None:
-        """Change the size; new bytes read as zeros."""
+        """Change the size; new bytes read as zeros.
+
+        Growing reserves the memory as the constructor does. See ftruncate(2), fallocate(2).
+
+        Args:
+            size: Bytes.
+
+        Raises:
+            BufferError: It would get smaller while a mapping of this handle lives.
+            io.UnsupportedOperation: The handle is read-only.
+            OSError: There is not as much memory (`ENOSPC`); the size is as it was.
+            ValueError: The handle is closed.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -195,11 +302,26 @@ class NamedSharedMemory:
         """Give up this handle; never unlinks, leaves mappings alone, and twice is fine."""
 
     def unlink(self) -> None:
-        """Remove the name now; handles and mappings that are open go on working."""
+        """Remove the name now; handles and mappings that are open go on working.
+
+        See shm_unlink(3).
+
+        Raises:
+            FileNotFoundError: It is gone, or the name belongs to another segment now.
+            PermissionError: The system does not permit it to this user.
+        """
 
     @classmethod
     def unlink_name(cls, name: str) -> None:
-        """Remove a name without opening what has it."""
+        """Remove a name without opening what has it.
+
+        See shm_unlink(3).
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No segment can have this name.
+        """
 
     def __del__(self) -> None:
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
@@ -212,7 +334,28 @@ class NamedMessageQueue:
     """A queue of messages that processes share by name.
 
     The message with the highest priority is received first; within a priority, the first that was
-    sent. `with mq:` closes on exit.
+    sent. `with mq:` closes on exit; `for` and `async for` over a queue receive for ever. See
+    mq_overview(7).
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        max_messages: How many messages a new queue holds. `None`: the system's default.
+        max_message_size: How many bytes a message of a new queue may have. `None`: the system's
+            default.
+        read: Opens for receiving.
+        write: Opens for sending; one of the two must be true.
+        handle_existence: What to do about a queue that exists, or does not.
+        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
+            created it.
+        mode: Permission bits of a new queue, subject to the umask.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: A limit stands in the way (`EINVAL`, `EMFILE`, `ENOSPC`): the text names it.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
 
     __signature__: ClassVar[Signature]
@@ -236,12 +379,38 @@ class NamedMessageQueue:
         timeout: SupportsFloat | SupportsIndex | None = None,
         priority: SupportsIndex = 0,
     ) -> bool:
-        """Send a message; False when the queue stayed full until the time was over."""
+        """Send a message; False when the queue stayed full until the time was over.
+
+        Signal handlers run while it waits; what one raises comes out, and then nothing was sent.
+        See mq_send(3).
+
+        Args:
+            message: Bytes-like, or `str`, which is sent as UTF-8.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+            priority: 0 to 32767; the highest is received first.
+
+        Raises:
+            ValueError: The message is longer than `max_message_size`, or the handle is or gets
+                closed.
+            io.UnsupportedOperation: The queue was opened with `write=False`.
+            InvalidArgument: A priority out of range, for example.
+        """
 
     def receive(
         self, timeout: SupportsFloat | SupportsIndex | None = None
     ) -> tuple[bytes, int] | None:
-        """Receive a message and its priority; None when there was none in time."""
+        """Receive a message and its priority; None when there was none in time.
+
+        Signal handlers run while it waits; what one raises comes out, and then nothing was taken.
+        See mq_receive(3).
+
+        Args:
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed by another thread while this waits.
+            io.UnsupportedOperation: The queue was opened with `read=False`.
+        """
 
     def send_many(
         self,
@@ -249,14 +418,37 @@ class NamedMessageQueue:
         timeout: SupportsFloat | SupportsIndex | None = None,
         priority: SupportsIndex = 0,
     ) -> int:
-        """Send messages, waiting while the queue is full; how many were sent in time."""
+        """Send messages, waiting while the queue is full; how many were sent in time.
+
+        All of them are checked before one is sent. Once one has been sent, nothing raises: the
+        number is returned, and what a signal handler raised comes out right after that.
+
+        Args:
+            messages: Bytes-like, or `str`, each.
+            timeout: Seconds for all of them; `None` waits for ever.
+            priority: 0 to 32767, of all.
+
+        Raises:
+            ValueError: As `send`, and so for the others that it raises.
+        """
 
     def receive_many(
         self,
         max_messages: SupportsIndex | None = None,
         timeout: SupportsFloat | SupportsIndex | None = None,
     ) -> list[tuple[bytes, int]]:
-        """Receive what is there, waiting for the first; a list of (message, priority)."""
+        """Receive what is there, waiting for the first; a list of (message, priority).
+
+        Once one has been taken, nothing raises.
+
+        Args:
+            max_messages: At most so many. `None`: as many as the queue holds.
+            timeout: Seconds to wait for the first; `None` waits for ever. The list is empty when
+                the time was over.
+
+        Raises:
+            ValueError: As `receive`, and so for the others that it raises.
+        """
 
     def send_async(
         self,
@@ -264,12 +456,20 @@ class NamedMessageQueue:
         timeout: SupportsFloat | SupportsIndex | None = None,
         priority: SupportsIndex = 0,
     ) -> Coroutine[Any, Any, bool]:
-        """Send a message in asyncio; awaits False when there was no room in time."""
+        """Send a message in asyncio; awaits False when there was no room in time.
+
+        Arguments and errors are those of `send`. Cancelled, it has sent nothing. Waits of one loop
+        on one queue are served in the order in which they came.
+        """
 
     def receive_async(
         self, timeout: SupportsFloat | SupportsIndex | None = None
     ) -> Coroutine[Any, Any, tuple[bytes, int] | None]:
-        """Receive a message in asyncio; awaits None when there was none in time."""
+        """Receive a message in asyncio; awaits None when there was none in time.
+
+        Arguments and errors are those of `receive`. Cancelled, it has taken nothing. Waits of one
+        loop on one queue are served in the order in which they came.
+        """
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[bytes, int]: ...
@@ -289,7 +489,11 @@ class NamedMessageQueue:
 
     @property
     def block(self) -> bool:
-        """Whether send and receive wait at all (bool; may be set)."""
+        """Whether send and receive wait at all (bool; may be set).
+
+        It is `O_NONBLOCK` of the open description, which forked children share. `False`: what would
+        have to wait returns `False` or `None` at once, whatever the timeout. See mq_setattr(3).
+        """
 
     @block.setter
     def block(self, value: bool) -> None: ...
@@ -307,7 +511,21 @@ class NamedMessageQueue:
     def request_notification(
         self, notification: SupportsIndex | tuple[Any, Any] | None = None
     ) -> bool:
-        """Ask to be told, once, when the queue goes from empty to non-empty."""
+        """Ask to be told, once, when the queue goes from empty to non-empty.
+
+        An earlier request of this process is replaced. See mq_notify(3).
+
+        Args:
+            notification: A signal number; or a callable and its argument, called in a new daemon
+                thread; or `None`, which withdraws the request.
+
+        Returns:
+            `True` if it is registered, or withdrawn; `False` if another process is registered.
+
+        Raises:
+            ValueError: The handle is closed.
+            InvalidArgument: A number that is no signal, for example.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -336,14 +554,32 @@ class NamedMessageQueue:
         """Whether the handle is closed (bool)."""
 
     def close(self) -> None:
-        """Give up this handle; never unlinks, and twice is fine."""
+        """Give up this handle; never unlinks, and twice is fine.
+
+        A wait of another thread on this handle ends with `ValueError` within half a second.
+        """
 
     def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working."""
+        """Remove the name now; handles that are open go on working.
+
+        See mq_unlink(3).
+
+        Raises:
+            FileNotFoundError: It is gone, or the name belongs to another queue now.
+            PermissionError: The system does not permit it to this user.
+        """
 
     @classmethod
     def unlink_name(cls, name: str) -> None:
-        """Remove a name without opening what has it."""
+        """Remove a name without opening what has it.
+
+        See mq_unlink(3).
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No queue can have this name.
+        """
 
     def __del__(self) -> None:
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
@@ -372,10 +608,38 @@ def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""
 
 def list_objects() -> list[dict[str, Any]]:
-    """List all named objects of the machine that this user can see."""
+    """List all named objects of the machine that this user can see.
+
+    Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
+    those of which this user has a record.
+
+    Returns:
+        A `dict` for each object, with `kind` (`"sem"`, `"shm"` or `"mq"`), `name`, `mode` (octal,
+            as `str`), `uid`, `gid`, `holders` (a list of `dict` with `pid` and `command`), `orphan`
+            (`True` if its creator was due to unlink it and is dead, `None` if that is unknown), and
+            `value`, or `size`, or `messages`, `max_messages` and `max_message_size`. `None` is what
+            this user may not see.
+
+    Raises:
+        OSError: The system does not let it look.
+    """
 
 def reap(dry_run: bool = True) -> list[dict[str, Any]]:
-    """Remove what dead processes left behind; with dry_run, only say what would be removed."""
+    """Remove what dead processes left behind; with dry_run, only say what would be removed.
+
+    Only what is proven to be an orphan, and held by nobody, is ever removed.
+
+    Args:
+        dry_run: Remove nothing.
+
+    Returns:
+        A `dict`, as of `list_objects`, for each object whose creator is dead, and in it `outcome`:
+            `"removed"` (or to be), `"held"`, `"unseen"`, `"unknown creator"`, `"not permitted"`, or
+            a sentence that says why it could not be removed.
+
+    Raises:
+        OSError: The system does not let it look.
+    """
 
 def _command(arguments: list[str]) -> int:
     """Run the command nob-ipc with these arguments, its own name first; its exit status."""
