@@ -99,6 +99,21 @@ bench: ## measure for six minutes, and write docs/benchmarks.md
 bench-quick: ## measure for two minutes
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py --quick
 
+DOCS := .venv-docs
+
+$(DOCS)/stamp: pyproject.toml
+	@python=$$($(FIND_PYTHON)); echo "== $$python and what makes the site into $(DOCS)"; \
+		$$python -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(DOCS)/bin/python -m pip install --quiet --group docs
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS)/stamp ## the documentation site, into site/
+	@PATH="$(CURDIR)/$(DOCS)/bin:$$PATH" NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	@echo 'site/index.html can be opened as it is;' \
+		'with a search: python3 -m http.server --directory site'
+
 $(VENV)/stamp-packages: pyproject.toml | $(VENV)/stamp-tools
 	@$(PYTHON) -m pip install --quiet --group packages
 	@touch $@
@@ -124,4 +139,4 @@ audit: $(VENV)/stamp-packages ## licences and advisories of all dependencies (ne
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(VENV) .bench dist site target
+	rm -rf $(VENV) $(DOCS) .bench dist site target
