@@ -1,6 +1,7 @@
 """Types and ranges of all arguments (contract 2, 3.4, 5.3, 6, 7)."""
 
 import math
+import operator
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,19 @@ NO_INTEGERS = [True, False, 1.0, "1", b"1", None, [1], 1j, Fraction(1), object()
 NO_SWITCHES = [1, 0, "yes", "", b"", [], 1.0, object()]
 NO_TIMEOUTS = [True, False, "1", b"1", [1], 1j, object(), Flags.LINK_OR_CREATE]
 BEYOND_64_BITS = [2**63, -(2**63) - 1, 2**64, 2**200, -(2**200)]
+
+
+class Element:
+    """Like an array of numpy with one element: both methods, and the one that fits works."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return operator.index(self.value)  # type: ignore[arg-type]
+
+    def __float__(self) -> float:
+        return float(self.value)
 
 
 def short(value: object) -> str:
@@ -168,7 +182,11 @@ def waits(name: str) -> list[Callable[[Any], Any]]:
 
 
 @conformance("S15", "M29")
-@values(NO_TIMEOUTS, [-1, -1e-9, -5e-324, math.nan, -math.inf, -(10**400), Fraction(-1, 3)])
+@values(
+    NO_TIMEOUTS,
+    [-1, -1e-9, -5e-324, math.nan, -math.inf, -(10**400), Fraction(-1, 3)],
+    [Fraction(-(10**400)), Element(-0.5)],
+)
 def test_timeouts_that_are_none(name: str, value: object) -> None:
     """S15, M29: refused also where nothing would have to wait, and nothing is taken."""
     ways = waits(name)
@@ -184,6 +202,7 @@ def test_timeouts_that_are_none(name: str, value: object) -> None:
     [0, 0.0, -0.0, 5e-324, 1e-12, 1e-9, 0.9999999999, 1.9999999999999998, 4.999999999e-10],
     [1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 1e18, 1e300, 10**400, math.inf],
     [Fraction(1, 3), Decimal("0.1"), Decimal("Infinity"), Number(1), Number(10**30)],
+    [Fraction(10**400), Decimal("1e400"), Element(0.5), Element(2)],
 )
 def test_timeouts_of_every_size(name: str, value: object) -> None:
     """S13, S15, M27, M33: none becomes an invalid time, however small or large."""
@@ -318,7 +337,12 @@ def test_other_invalid_arguments_are_named(name: str) -> None:
         "blocking": lambda: semaphore.acquire(blocking=1),
         "priority": lambda: queue.send(b"", priority=-1),
         "message": lambda: queue.send(1),
-        "notification": lambda: queue.request_notification("x"),
+        "a signal from 1 to 64, .callable, argument. or None": lambda: queue.request_notification(
+            print
+        ),
+        "a signal from 1 to 64, not 65": lambda: queue.request_notification(65),
+        "mode must be 0o0 to 0o777, not 0o1777": lambda: SEGMENT.open(name, mode=0o1777),
+        "mode must be 0o0 to 0o777, not -0o1": lambda: SEGMENT.open(name, mode=-1),
     }.items():
         with pytest.raises(InvalidArgument, match=word):
             call()

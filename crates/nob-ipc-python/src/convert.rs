@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
@@ -149,21 +150,32 @@ pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
     if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
         return refuse("timeout", WANTED, &value);
     }
+    let py = value.py();
+    let is_float = value.get_type().hasattr(pyo3::intern!(py, "__float__"))?;
     if is_index(&value) {
-        let seconds = index(&value)?;
-        if seconds.lt(0)? {
-            return refuse("timeout", WANTED, &value);
+        match index(&value) {
+            Ok(seconds) if seconds.lt(0)? => return refuse("timeout", WANTED, &value),
+            Ok(seconds) => {
+                // More than 64 bits of seconds: nobody sees the end of it.
+                let seconds = seconds.extract::<u64>();
+                let timeout = seconds.map(|seconds| Timeout::For(Duration::from_secs(seconds)));
+                return Ok(timeout.unwrap_or(Timeout::Forever));
+            }
+            // An array of numpy has both methods, and works with the one that fits its element.
+            Err(error) if is_float && error.is_instance_of::<PyTypeError>(py) => {}
+            Err(error) => return Err(error),
         }
-        // More than 64 bits of seconds: nobody sees the end of it.
-        return Ok(seconds
-            .extract::<u64>()
-            .map_or(Timeout::Forever, |seconds| Timeout::For(Duration::from_secs(seconds))));
     }
-    if value.get_type().hasattr(pyo3::intern!(value.py(), "__float__"))? {
-        let seconds = value.call_method0(pyo3::intern!(value.py(), "__float__"))?;
-        if let Ok(seconds) = seconds.cast::<PyFloat>()
-            && let Some(timeout) = float_seconds(seconds.value())
-        {
+    if is_float {
+        let seconds = match value.call_method0(pyo3::intern!(py, "__float__")) {
+            // A fraction or decimal that is larger than every float.
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) && value.gt(0)? => {
+                return Ok(Timeout::Forever);
+            }
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => None,
+            seconds => seconds?.cast::<PyFloat>().ok().and_then(|f| float_seconds(f.value())),
+        };
+        if let Some(timeout) = seconds {
             return Ok(timeout);
         }
     }
@@ -185,7 +197,15 @@ fn float_seconds(seconds: f64) -> Option<Timeout> {
 
 /// Permission bits.
 pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
-    narrow(bounded("mode", value, 0o600, (0, 0o777))?)
+    let Some(value) = value.0 else { return Ok(0o600) };
+    let mode = integer("mode", &value)?;
+    if !(0..=0o777).contains(&mode) {
+        // In octal, as permissions are read.
+        let sign = if mode < 0 { "-" } else { "" };
+        let message = format!("mode must be 0o0 to 0o777, not {sign}{:#o}", mode.unsigned_abs());
+        return Err(invalid_argument(message));
+    }
+    narrow(mode)
 }
 
 /// The capacity of a new queue, as far as it is asked for.
@@ -221,6 +241,19 @@ pub(crate) fn direction(read: bool, write: bool) -> PyResult<Direction> {
 /// The priority of a message.
 pub(crate) fn priority(value: Given<'_, '_>) -> PyResult<u32> {
     narrow(bounded("priority", value, 0, (0, i64::from(MessageQueue::MAX_PRIORITY)))?)
+}
+
+/// The number of a signal, from what may also be a callable with its argument.
+pub(crate) fn signal(value: &Bound<'_, PyAny>) -> PyResult<i32> {
+    let most = MessageQueue::MAX_SIGNAL;
+    if value.is_instance_of::<PyBool>() || !is_index(value) {
+        let wanted = format!("a signal from 1 to {most}, (callable, argument) or None");
+        return refuse("notification", &wanted, value);
+    }
+    let signal = integer("notification", value)?;
+    i32::try_from(signal).ok().filter(|signal| (1..=most).contains(signal)).ok_or_else(|| {
+        invalid_argument(format!("notification must be a signal from 1 to {most}, not {signal}"))
+    })
 }
 
 /// A number whose bounds were checked.

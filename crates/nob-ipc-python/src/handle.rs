@@ -29,7 +29,7 @@ impl<T> Handle<T> {
         match self.entry.get() {
             None => Ok(()),
             Some(entry) => Err(PyValueError::new_err(format!(
-                "the handle is open to {} already: make a new handle instead of calling __init__ a \
+                "the handle was opened on {} before: make a new one instead of calling __init__ a \
                  second time",
                 entry.name()
             ))),

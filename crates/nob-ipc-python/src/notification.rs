@@ -51,13 +51,7 @@ pub(crate) fn request(
         start(py, watch, &function, &argument)?;
         return Ok(true);
     }
-    let signal = convert::bounded(
-        "notification",
-        notification,
-        0,
-        (1, i64::from(MessageQueue::MAX_SIGNAL)),
-    )?;
-    let signal = convert::narrow(signal)?;
+    let signal = convert::signal(&wanted)?;
     let registered = slot.with(py, |queue| queue.notify_by_signal(signal))?;
     registered.map_err(|error| raise(py, &error))
 }
