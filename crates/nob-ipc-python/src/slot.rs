@@ -108,12 +108,14 @@ impl<T> Slot<T> {
         Ok(call)
     }
 
-    /// Leaves the object to the process for good: what refers to it goes on working.
-    pub(crate) fn leak(&self, py: Python<'_>) {
-        self.0.with(py, |state| {
-            state.object = None;
-            state.stage = Stage::Closed;
-        });
+    /// Takes the object out of a handle that is being deleted.
+    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+        let state = self.0.0.get_mut();
+        state.stage = Stage::Closed;
+        let object = state.object.take()?;
+        // SAFETY: made by `Box::into_raw` in `Slot::open`, and taken out just now. A call in flight
+        // holds a reference to the handle, so there is none.
+        Some(unsafe { Box::from_raw(object.as_ptr()) })
     }
 
     /// Closes: no call begins from here on, and the last one in flight drops the object.

@@ -446,8 +446,8 @@ impl MessageQueue {
     /// [`ErrorKind::InvalidArgument`] for a number that is no signal.
     #[doc(alias = "mq_notify")]
     pub fn notify_by_signal(&self, signal: i32) -> Result<bool> {
-        if !(1..=Self::MAX_SIGNAL).contains(&signal) {
-            let why = format!("{signal} is no signal; give 1 to {}", Self::MAX_SIGNAL);
+        if !sys::signal::is_valid(signal) {
+            let why = format!("{signal} is no signal that a program may use; see signal(7)");
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Notify, self.entry.name(), kind, None, why));
         }
@@ -474,6 +474,12 @@ impl MessageQueue {
     /// What the system says when it refuses.
     pub fn cancel_notification(&self) -> Result<()> {
         notification::cancel(&self.queue).map_err(|errno| self.fail(Operation::Notify, errno))
+    }
+
+    /// Gives the handle up, and leaves its descriptor, with a request for a notification, to the process
+    /// until it ends. The name is removed if that is due.
+    pub fn leak(self) {
+        self.queue.leak();
     }
 
     #[allow(dead_code, reason = "an unsupported platform gives no descriptor out")]

@@ -74,6 +74,16 @@ impl QueueFd {
         self.fd = None;
     }
 
+    /// Leaves the descriptor open for good. The second one is closed, unless this process may be
+    /// registered: that would end the registration.
+    pub(crate) fn leak(mut self) {
+        let registry = registry();
+        if !registry.contains_key(&self.identity) {
+            self.eager = None;
+        }
+        std::mem::forget(self);
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }

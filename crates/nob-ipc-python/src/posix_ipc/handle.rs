@@ -1,7 +1,7 @@
 //! What the handles of all three kinds have in common.
 
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, OnceLock};
 
 use nob_ipc::Entry;
@@ -19,13 +19,14 @@ use crate::slot::Slot;
 pub(super) struct Named<T, F = ()> {
     handle: Handle<T>,
     opened: OnceLock<(Request, F)>,
-    /// Whether the program may know the descriptor by its number, or relies on it in another way.
-    lent: AtomicBool,
+    /// Set when the program may know the descriptor by its number, or relies on it in another way:
+    /// what leaves it to the process for good.
+    keep: OnceLock<fn(T)>,
 }
 
 impl<T, F> Named<T, F> {
     pub(super) fn new() -> Self {
-        Named { handle: Handle::new(), opened: OnceLock::new(), lent: AtomicBool::new(false) }
+        Named { handle: Handle::new(), opened: OnceLock::new(), keep: OnceLock::new() }
     }
 
     pub(super) fn check_unset(&self) -> PyResult<()> {
@@ -59,14 +60,18 @@ impl<T, F> Named<T, F> {
 
     /// The number of the descriptor, and -1 when there is none. From here on the program may use it
     /// without this handle.
-    pub(super) fn lend(&self, py: Python<'_>, number: impl FnOnce(&T) -> i32) -> i32 {
-        self.keep();
-        self.handle.slot.with(py, number).unwrap_or(-1)
+    pub(super) fn lend(&self, py: Python<'_>, keep: fn(T)) -> i32
+    where
+        T: AsFd,
+    {
+        self.keep(keep);
+        self.handle.slot.with(py, |object| object.as_fd().as_raw_fd()).unwrap_or(-1)
     }
 
-    /// Leaves the object open when the handle is gone, unless it was closed before.
-    pub(super) fn keep(&self) {
-        self.lent.store(true, Ordering::Relaxed);
+    /// Does this with the object when the handle is gone, unless it was closed before.
+    pub(super) fn keep(&self, keep: fn(T)) {
+        // It is the same each time.
+        let _ = self.keep.set(keep);
     }
 
     /// The object's name for a sentence.
@@ -111,9 +116,10 @@ impl<T, F> Named<T, F> {
 
 impl<T, F> Drop for Named<T, F> {
     fn drop(&mut self) {
-        if *self.lent.get_mut() {
-            // Deallocated with the lock held; this takes it once more.
-            Python::attach(|py| self.handle.slot.leak(py));
+        if let Some(keep) = self.keep.get()
+            && let Some(object) = self.handle.slot.take()
+        {
+            keep(*object);
         }
     }
 }

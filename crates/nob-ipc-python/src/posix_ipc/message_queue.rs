@@ -1,7 +1,6 @@
 //! `posix_ipc.MessageQueue`.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use nob_ipc::{Direction, Kind};
@@ -174,7 +173,7 @@ impl MessageQueue {
         self.named.with(py, |_| ())?;
         if notification::request(py, self.named.slot(), notification)? {
             // It outlives the handle.
-            self.named.keep();
+            self.named.keep(nob_ipc::MessageQueue::leak);
             return Ok(());
         }
         Err(busy(format!(
@@ -220,7 +219,7 @@ impl MessageQueue {
     /// The descriptor, open until close is called; -1 after that (int).
     #[getter]
     fn mqd(&self, py: Python<'_>) -> i32 {
-        self.named.lend(py, |queue| queue.as_fd().as_raw_fd())
+        self.named.lend(py, nob_ipc::MessageQueue::leak)
     }
 
     /// The descriptor, open until close is called; -1 after that (int).

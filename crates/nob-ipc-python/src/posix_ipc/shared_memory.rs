@@ -1,7 +1,6 @@
 //! `posix_ipc.SharedMemory`.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use nob_ipc::{Access, Fit, Kind};
@@ -98,7 +97,7 @@ impl SharedMemory {
     /// The descriptor, open until close_fd is called; -1 after that (int).
     #[getter]
     fn fd(&self, py: Python<'_>) -> i32 {
-        self.named.lend(py, |segment| segment.as_fd().as_raw_fd())
+        self.named.lend(py, std::mem::forget)
     }
 
     /// The descriptor, open until close_fd is called; -1 after that (int).
