@@ -180,9 +180,15 @@ impl Error {
                 ErrorKind::NotFound,
                 "nothing has this name; create it first, or ask for link-or-create".into(),
             ),
-            Errno::NOENT => {
-                (ErrorKind::NotFound, "nothing has this name; it was unlinked before".into())
-            }
+            Errno::NOENT => (
+                ErrorKind::NotFound,
+                "nothing has this name; look at its spelling, or it is unlinked already".into(),
+            ),
+            Errno::ISDIR => (
+                ErrorKind::WrongType,
+                format!("{:?} is a directory; remove it, or choose another name", name.path())
+                    .into(),
+            ),
             Errno::ACCES | Errno::PERM => {
                 (ErrorKind::PermissionDenied, permission_denied(operation).into())
             }
