@@ -7,7 +7,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support import KINDS, descriptors, made_by, records_of, unique
+from loops import Run, runner
+from support import KINDS, QUEUE, SEMAPHORE, descriptors, made_by, records_of, unique
+
+from nob.ipc import NamedMessageQueue, NamedSemaphore
 
 TESTS = f"nob-test-{os.getpid()}-"
 """How the names begin that this run makes."""
@@ -31,6 +34,26 @@ def name() -> Iterator[str]:
     yield name
     for kind in KINDS:
         kind.remove(name)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine, in the loop of the standard library and in uvloop's."""
+    return runner(request.param)
+
+
+@pytest.fixture
+def queue(name: str) -> Iterator[NamedMessageQueue]:
+    """A queue of two messages of 16 bytes."""
+    with QUEUE.create(name) as queue:
+        yield queue
+
+
+@pytest.fixture
+def semaphore(name: str) -> NamedSemaphore:
+    """A semaphore without permits."""
+    semaphore: NamedSemaphore = SEMAPHORE.create(name, initial_value=0)
+    return semaphore
 
 
 def _ours() -> set[str]:

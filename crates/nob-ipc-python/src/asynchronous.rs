@@ -1,11 +1,13 @@
 //! What the asyncio side (`nob.ipc._async`) needs of the core, and how the classes reach it.
 
-use nob_ipc::Semaphore;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyModule};
+use pyo3::types::{PyBytes, PyDict, PyModule};
 
 use crate::convert::{self, Given, Timeout};
+use crate::error::raise;
+use crate::message::Message;
+use crate::message_queue::NamedMessageQueue;
 use crate::semaphore::NamedSemaphore;
 
 /// Makes the coroutine `nob.ipc._async.FUNCTION(*arguments)`.
@@ -19,18 +21,41 @@ pub(crate) fn coroutine<'py>(
     module.bind(py).getattr(function)?.call1(arguments)
 }
 
-/// Which of the semaphores have a permit, or are closed; what a look at them is.
+/// The keys whose handle has a permit, does not block, or is closed: somebody is to look.
 #[pyfunction(name = "_ready")]
-pub(crate) fn ready(semaphores: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
-    let py = semaphores.py();
+pub(crate) fn ready<'py>(waits: &Bound<'py, PyDict>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = waits.py();
     let mut ready = Vec::new();
-    for (index, semaphore) in semaphores.iter().enumerate() {
-        let value = semaphore.cast::<NamedSemaphore>()?.get().look(py, Semaphore::value);
-        if value.is_none_or(|value| value > 0) {
-            ready.push(index);
+    for (waiting, handle) in waits {
+        let waits_on = match handle.cast::<NamedSemaphore>() {
+            Ok(semaphore) => semaphore.get().look(py, |semaphore| semaphore.value() == 0),
+            Err(_) => handle
+                .cast::<NamedMessageQueue>()?
+                .get()
+                .look(py, |queue| queue.is_blocking().unwrap_or(false)),
+        };
+        if waits_on != Some(true) {
+            ready.push(waiting);
         }
     }
     Ok(ready)
+}
+
+/// A message and its priority as they can be sent later, or what send would raise.
+#[pyfunction(name = "_message")]
+pub(crate) fn message<'py>(
+    queue: &Bound<'py, NamedMessageQueue>,
+    message: &Bound<'py, PyAny>,
+    priority: Given<'_, 'py>,
+) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+    let py = queue.py();
+    let priority = convert::priority(priority)?;
+    let message = Message::of(message)?.into_bytes(py);
+    let checked = queue.get().look(py, |queue| queue.check(message.as_bytes(), priority));
+    match checked {
+        None | Some(Ok(())) => Ok((message, priority)),
+        Some(Err(error)) => Err(raise(py, &error)),
+    }
 }
 
 /// A timeout as a float, None for ever; InvalidArgument for what is none.

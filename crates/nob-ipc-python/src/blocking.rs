@@ -104,6 +104,12 @@ extern "C" fn come_out(argument: *mut c_void) -> c_int {
     -1
 }
 
+/// Lets other threads and signal handlers run amid many quick calls; fails when a handler raises.
+pub(crate) fn breathe(py: Python<'_>) -> PyResult<()> {
+    without_lock(py, || ());
+    py.check_signals()
+}
+
 /// Makes a call that works in steps; signal handlers run between them.
 pub(crate) fn in_steps<R: Send>(
     py: Python<'_>,

@@ -15,6 +15,7 @@ mod error;
 mod handle;
 mod lifetime;
 mod line;
+mod lookout;
 mod message;
 mod message_queue;
 mod notification;
@@ -29,7 +30,9 @@ mod transfer;
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::asynchronous::{ready, seconds};
+    use crate::asynchronous::{message, ready, seconds};
+    #[pymodule_export]
+    use crate::lookout::Lookout;
     #[pymodule_export]
     use crate::message_queue::NamedMessageQueue;
     #[pymodule_export]

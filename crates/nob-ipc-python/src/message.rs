@@ -53,6 +53,14 @@ impl<'py> Message<'py> {
         Ok(Message::Buffer(buffer))
     }
 
+    /// As an object that nobody can change; `bytes` are taken as they are.
+    pub(crate) fn into_bytes(self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match self {
+            Message::Bytes(bytes) => bytes,
+            other => PyBytes::new(py, other.bytes()),
+        }
+    }
+
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {

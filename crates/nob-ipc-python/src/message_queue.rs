@@ -3,11 +3,11 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use nob_ipc::{Direction, Kind, MessageQueue, Received};
+use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Received};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::asynchronous::coroutine;
 use crate::blocking::{self, AfterSignal, Ended, without_lock};
@@ -17,6 +17,9 @@ use crate::handle::{self, Handle};
 use crate::message::Message;
 use crate::transfer::{self, message_of, with_buffer};
 use crate::{notification, pickle};
+
+/// After so many messages of a batch, other threads and signal handlers have their turn.
+const BREATH: usize = 256;
 
 /// A queue of messages that processes share by name.
 ///
@@ -142,18 +145,23 @@ impl NamedMessageQueue {
         let priority = convert::priority(priority)?;
         let messages = checked_messages(messages, self.max_message_size(py)?)?;
         let deadline = timeout.deadline();
-        let mut sent = 0;
-        while let Some(message) = messages.get(sent) {
-            let message = (message.bytes(), priority);
-            match transfer::send(py, &self.handle.slot, message, || deadline, AfterSignal::GoOn) {
-                Ok(true) => sent += 1,
+        let (mut sent, mut breath) = (0, BREATH);
+        while sent < messages.len() {
+            let rested = if sent < breath {
+                Ok(())
+            } else {
+                breath = sent + BREATH;
+                blocking::breathe(py).map_err(Ended::Raised)
+            };
+            match rested.and_then(|()| self.send_some(py, &messages[sent..], priority, deadline)) {
+                Ok(count) if count > 0 => sent += count,
                 Err(ended) if sent == 0 => return Err(ended.into()),
                 Err(Ended::Raised(error)) => {
                     blocking::postpone(error);
                     break;
                 }
                 // The time is over; or the next call tells what is wrong.
-                Ok(false) | Err(Ended::Closed(_) | Ended::Failed(_)) => break,
+                Ok(_) | Err(Ended::Closed(_) | Ended::Failed(_)) => break,
             }
         }
         Ok(sent)
@@ -201,18 +209,24 @@ impl NamedMessageQueue {
             convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
         };
         with_buffer(self.max_message_size(py)?, |buffer| {
-            let messages = PyList::empty(py);
+            let mut messages = Vec::with_capacity(most.min(BREATH));
             let mut next = self.receive_into(py, buffer, timeout)?;
             while let Some(received) = next {
-                messages.append(message_of(py, buffer, received))?;
+                messages.push(message_of(py, buffer, received));
                 if messages.len() == most {
+                    break;
+                }
+                if messages.len() % BREATH == 0
+                    && let Err(error) = blocking::breathe(py)
+                {
+                    blocking::postpone(error);
                     break;
                 }
                 // What fails after the first is for the next call to tell.
                 let received = self.handle.slot.with(py, |queue| queue.try_receive(buffer));
                 next = received.ok().and_then(Result::ok).flatten();
             }
-            Ok(messages)
+            PyList::new(py, messages)
         })
     }
 
@@ -229,17 +243,20 @@ impl NamedMessageQueue {
     /// Arguments and errors as send. Cancelled, it has sent nothing. Waits of one loop on one queue are
     /// served in the order in which they came.
     #[pyo3(
-        signature = (message, timeout = None, priority = None),
+        signature = (message, timeout = None, priority = Given::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
     )]
     fn send_async<'py>(
         slf: &Bound<'py, Self>,
         message: Bound<'py, PyAny>,
         timeout: Option<Bound<'py, PyAny>>,
-        priority: Option<Bound<'py, PyAny>>,
+        priority: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let priority = priority.map_or_else(|| 0_u32.into_bound_py_any(py), Ok)?;
+        let priority = match priority.0 {
+            Some(priority) => priority.to_owned(),
+            None => 0_u32.into_bound_py_any(py)?,
+        };
         coroutine(py, "send", (slf, message, timeout, priority))
     }
 
@@ -421,6 +438,47 @@ impl NamedMessageQueue {
 }
 
 impl NamedMessageQueue {
+    /// Looks at the queue; `None` when the handle is not open.
+    pub(crate) fn look<R>(
+        &self,
+        py: Python<'_>,
+        look: impl FnOnce(&MessageQueue) -> R,
+    ) -> Option<R> {
+        self.handle.slot.with(py, look).ok()
+    }
+
+    /// Sends those for which there is room, up to `BREATH`; waits for the first if there is none. How
+    /// many were sent: none when the time was over.
+    fn send_some(
+        &self,
+        py: Python<'_>,
+        messages: &[Message<'_>],
+        priority: u32,
+        deadline: Deadline,
+    ) -> Result<usize, Ended> {
+        let mut sent = 0;
+        let end = self.handle.slot.with(py, |queue| {
+            for message in messages.iter().take(BREATH) {
+                match queue.try_send(message.bytes(), priority) {
+                    Ok(true) => sent += 1,
+                    end => return end,
+                }
+            }
+            Ok(true)
+        });
+        match (sent, messages) {
+            (0, [first, ..]) => {
+                end.map_err(Ended::Closed)?.map_err(Ended::Failed)?;
+                let first = (first.bytes(), priority);
+                let sent =
+                    transfer::send(py, &self.handle.slot, first, || deadline, AfterSignal::GoOn);
+                sent.map(usize::from)
+            }
+            // What ended it comes up again.
+            _ => Ok(sent),
+        }
+    }
+
     fn receive_into(
         &self,
         py: Python<'_>,
@@ -442,12 +500,20 @@ fn checked_messages<'py>(
         let message = format!("messages must be an iterable of messages, not {kind}");
         return Err(invalid_argument(message));
     };
-    if messages.is_instance_of::<PyBytes>() || messages.is_instance_of::<PyString>() {
+    if messages.is_instance_of::<PyBytes>()
+        || messages.is_instance_of::<PyByteArray>()
+        || messages.is_instance_of::<PyString>()
+    {
         let message = "messages must be an iterable of messages, and not one: use send";
         return Err(invalid_argument(message.into()));
     }
-    let mut checked = Vec::new();
+    let py = messages.py();
+    let count = messages.cast::<PyList>().map_or(0, PyListMethods::len);
+    let mut checked = Vec::with_capacity(count);
     for (index, message) in iterator.enumerate() {
+        if index % BREATH == BREATH - 1 {
+            blocking::breathe(py)?;
+        }
         let message = Message::of(&message?)?;
         let length = message.bytes().len();
         if length > max_message_size {

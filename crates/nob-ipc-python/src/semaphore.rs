@@ -273,6 +273,11 @@ impl NamedSemaphore {
     pub(crate) fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Semaphore) -> R) -> Option<R> {
         self.handle.slot.with(py, look).ok()
     }
+
+    /// The semaphore itself, for a thread that looks at it.
+    pub(crate) fn share(&self, py: Python<'_>) -> PyResult<Arc<Semaphore>> {
+        self.handle.slot.share(py)
+    }
 }
 
 /// Takes a permit; `false` when there was none in time.

@@ -5,6 +5,7 @@
 
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use nob_ipc::fork_generation;
 use pyo3::exceptions::PyValueError;
@@ -50,18 +51,18 @@ enum Stage {
     Closed,
 }
 
-// SAFETY: the pointer owns its object, so it may go wherever that may.
-unsafe impl<T: Send> Send for State<T> {}
+// SAFETY: the pointer owns its share of the object, so it may go wherever an `Arc` of it may.
+unsafe impl<T: Send + Sync> Send for State<T> {}
 
 impl<T> State<T> {
-    /// Drops the object if nobody uses it any more.
+    /// Gives up the object if no call uses it any more.
     fn release(&mut self) {
         let idle = self.calls == 0 || self.generation != fork_generation();
         if let Some(object) = self.object.filter(|_| self.stage == Stage::Closed && idle) {
             self.object = None;
-            // SAFETY: made by `Box::into_raw` in `Slot::open`, and taken out just now; no call uses
+            // SAFETY: made by `Arc::into_raw` in `Slot::open`, and taken out just now; no call uses
             // it, and borrows of `Slot::with` end before the lock can change hands.
-            drop(unsafe { Box::from_raw(object.as_ptr()) });
+            drop(unsafe { Arc::from_raw(object.as_ptr()) });
         }
     }
 }
@@ -78,9 +79,9 @@ impl<T> Slot<T> {
 
     /// Puts the object in.
     pub(crate) fn open(&self, py: Python<'_>, object: T) {
-        let object = NonNull::from(Box::leak(Box::new(object)));
+        let object = Arc::into_raw(Arc::new(object)).cast_mut();
         self.0.with(py, |state| {
-            state.object = Some(object);
+            state.object = NonNull::new(object);
             state.stage = Stage::Open;
         });
     }
@@ -100,6 +101,18 @@ impl<T> Slot<T> {
         }
     }
 
+    /// The object, for a thread of ours that outlives the handle.
+    pub(crate) fn share(&self, py: Python<'_>) -> PyResult<Arc<T>> {
+        self.with(py, |object| {
+            // SAFETY: the object was made by `Arc::into_raw` in `open`, and the slot, which is open,
+            // holds a share of it; this makes another.
+            unsafe {
+                Arc::increment_strong_count(object);
+                Arc::from_raw(object)
+            }
+        })
+    }
+
     /// Begins a call that will give up the lock: the object stays until the call is dropped.
     pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<Call<'_, T>> {
         self.with(py, |_| ())?;
@@ -108,14 +121,14 @@ impl<T> Slot<T> {
         Ok(call)
     }
 
-    /// Takes the object out of a handle that is being deleted.
-    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+    /// Takes the object out of a handle that is being deleted, unless it is shared.
+    pub(crate) fn take(&mut self) -> Option<T> {
         let state = self.0.0.get_mut();
         state.stage = Stage::Closed;
         let object = state.object.take()?;
-        // SAFETY: made by `Box::into_raw` in `Slot::open`, and taken out just now. A call in flight
+        // SAFETY: made by `Arc::into_raw` in `Slot::open`, and taken out just now. A call in flight
         // holds a reference to the handle, so there is none.
-        Some(unsafe { Box::from_raw(object.as_ptr()) })
+        Arc::into_inner(unsafe { Arc::from_raw(object.as_ptr()) })
     }
 
     /// Closes: no call begins from here on, and the last one in flight drops the object.

@@ -182,6 +182,26 @@ impl MessageQueue {
         sys::mqueue::state(self.queue.as_fd()).map_err(|errno| self.fail(Operation::Inspect, errno))
     }
 
+    /// Whether a message could be sent through this handle at all, if there was room.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLong`], [`ErrorKind::InvalidArgument`] for a priority out of range,
+    /// [`ErrorKind::WrongDirection`].
+    #[inline]
+    pub fn check(&self, message: &[u8], priority: u32) -> Result<()> {
+        if self.direction == Direction::Receive {
+            return Err(self.wrong_direction(Operation::Send));
+        }
+        if message.len() > self.max_message_size {
+            return Err(self.too_long(message.len()));
+        }
+        if priority > MessageQueue::MAX_PRIORITY {
+            return Err(self.bad_priority(priority));
+        }
+        Ok(())
+    }
+
     /// Sends a message if there is room for it; `false` if not.
     ///
     /// # Errors
@@ -197,8 +217,7 @@ impl MessageQueue {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLong`], [`ErrorKind::InvalidArgument`] for a priority out of range,
-    /// [`ErrorKind::WrongDirection`], [`ErrorKind::Interrupted`] after a signal or when an
+    /// As [`check`](MessageQueue::check), and [`ErrorKind::Interrupted`] after a signal or when an
     /// [attentive](Deadline::attentive) caller should look up. Nothing was sent then.
     #[doc(alias = "mq_timedsend")]
     #[inline]
@@ -208,15 +227,7 @@ impl MessageQueue {
         priority: u32,
         patience: impl Into<Patience<'a>>,
     ) -> Result<bool> {
-        if self.direction == Direction::Receive {
-            return Err(self.wrong_direction(Operation::Send));
-        }
-        if message.len() > self.max_message_size {
-            return Err(self.too_long(message.len()));
-        }
-        if priority > MessageQueue::MAX_PRIORITY {
-            return Err(self.bad_priority(priority));
-        }
+        self.check(message, priority)?;
         let attempt = |until: Until<'_>| {
             self.call(until, |fd, until| sys::mqueue::send(fd, message, priority, until))
         };

@@ -5,34 +5,36 @@ and returning nothing is awaited, so cancellation loses nothing, and nothing is 
 that was cancelled. Those who wait on one handle in one loop stand in line, the first to come in
 front.
 
-Queues wait through the loop's readiness. Semaphores have no descriptor to wait on: while somebody
-waits, one thread of the process looks at their values, a memory read each.
+Queues wait through the loop's readiness. Semaphores have no descriptor to wait on: a short wait
+looks again after some naps, and for longer ones a thread looks at the values, one thread for all
+semaphores of a loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import math
-import os
 import select
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
-from nob.ipc._native import NamedMessageQueue, NamedSemaphore, _ready, _seconds
+from nob.ipc._native import (
+    NamedMessageQueue,
+    NamedSemaphore,
+    _Lookout,
+    _message,
+    _ready,
+    _seconds,
+)
 
 ATTENTION = 0.25
-"""Seconds after which those who wait for a queue see that their handle was closed."""
+"""Seconds between two looks whether a handle was closed, or shall not block."""
 
 NAPS = (0.0005, 0.001, 0.002, 0.004)
-"""Seconds between the first looks of a wait for a semaphore, which are its own."""
-
-LOOK = 0.007
-"""Seconds between two looks of the thread that goes on after them."""
+"""Seconds between the first looks at a semaphore that somebody waits for."""
 
 Handle = TypeVar("Handle", bound=NamedSemaphore | NamedMessageQueue)
 Result = TypeVar("Result")
@@ -44,8 +46,10 @@ class _Waiter:
     _woken: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        # A loop that was closed under its waits wakes nobody.
+        woken = self._woken
+        if woken is not None and not woken.done() and not woken.get_loop().is_closed():
+            woken.set_result(None)
 
     async def sleep(self, end: float) -> None:
         """Sleep until woken, or until a moment of the monotonic clock."""
@@ -62,52 +66,164 @@ class _Waiter:
                 timer.cancel()
 
 
+class _Watch:
+    """Looks at handles every quarter of a second, as long as somebody waits for one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.handles: dict[_Line[Any], NamedSemaphore | NamedMessageQueue] = {}
+        self._loop = loop
+        self._looks = False
+
+    def add(self, line: _Line[Any]) -> None:
+        self.handles[line] = line.handle
+        if not self._looks:
+            self._looks = True
+            self._loop.call_later(ATTENTION, self._look_again)
+
+    def remove(self, line: _Line[Any]) -> None:
+        del self.handles[line]
+
+    def look(self) -> None:
+        for line in _ready(self.handles):
+            line.wake_first()
+
+    def rest(self) -> None:
+        """Nobody waits any more."""
+
+    def _look_again(self) -> None:
+        self.look()
+        self._looks = bool(self.handles)
+        if self._looks:
+            self._loop.call_later(ATTENTION, self._look_again)
+        else:
+            self.rest()
+
+
+class _SemaphoreWatch(_Watch):
+    """Looks also whenever a thread that looks more often has seen a permit."""
+
+    _lookout: _Lookout | None = None
+
+    def hurry(self, line: _Line[NamedSemaphore]) -> None:
+        """Have the thread look at the semaphore of this line, too."""
+        if self._lookout is None:
+            self._lookout = _Lookout()
+            self._loop.add_reader(self._lookout.fileno(), self._look_now)
+        self._lookout.add(id(line), line.handle)
+
+    def remove(self, line: _Line[NamedSemaphore]) -> None:
+        super().remove(line)
+        if self._lookout is not None:
+            self._lookout.remove(id(line))
+
+    def rest(self) -> None:
+        if self._lookout is not None:
+            self._loop.remove_reader(self._lookout.fileno())
+            self._lookout = None
+
+    def _look_now(self) -> None:
+        if self._lookout is not None:
+            self._lookout.drain()
+        self.look()
+
+
+class _Lines:
+    """The lines of one loop that have somebody in them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.by_key: dict[tuple[int, type], _Line[Any]] = {}
+        self.semaphores = _SemaphoreWatch(loop)
+        self.queues = _Watch(loop)
+
+
+_lines: WeakValueDictionary[int, _Lines] = WeakValueDictionary()
+"""By the identity of the loop, which they keep alive. They live as long as somebody waits: a loop
+that was closed or forgotten takes them, the waits and the handles with it."""
+
+
 class _Line(Generic[Handle]):
     """Those who wait for one thing of one handle in one loop."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, lines: _Lines) -> None:
         self.handle = handle
-        self.waiters: deque[_Waiter] = deque()
+        self.lines = lines
+        # From the front and from the middle, taking out costs the same.
+        self.waiters: OrderedDict[_Waiter, None] = OrderedDict()
+        self.begin()
+        lines.by_key[id(handle), type(self)] = self
+
+    def begin(self) -> None:
+        """Ask to be told when the first may be served, or the wait is over for all."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The last has left."""
+        del self.lines.by_key[id(self.handle), type(self)]
+
+    @staticmethod
+    def may_wait(handle: Handle) -> bool:
+        """Whether one may wait at all."""
+        raise NotImplementedError
 
     def wake_first(self) -> None:
-        if self.waiters:
-            self.waiters[0].wake()
-
-    def look(self) -> None:
-        """Wake the first, who may be served; or all, to tell them that the handle was closed."""
-        for waiter in list(self.waiters) if self.handle.closed else ():
+        for waiter in self.waiters:
             waiter.wake()
-        self.wake_first()
+            return
 
     async def stand(
-        self,
-        timeout: float | None,
-        attempt: Callable[[], Result],
-        nothing: Result,
-        naps: Iterable[float] = (),
+        self, timeout: float | None, attempt: Callable[[], Result], nothing: Result
     ) -> Result:
         """Stand in line until an attempt from the front brings something, or the time is over."""
         end = math.inf if timeout is None else time.monotonic() + timeout
-        ends = itertools.chain(itertools.accumulate(naps, initial=time.monotonic()), [end])
-        next(ends)
         waiter = _Waiter()
-        self.waiters.append(waiter)
+        self.waiters[waiter] = None
         try:
             while True:
-                await waiter.sleep(min(end, next(ends, end)))
-                # A closed handle raises ValueError here, wherever one stands.
-                result = attempt() if self.waiters[0] is waiter else _nothing(self.handle, nothing)
-                if result != nothing or time.monotonic() >= end:
+                await waiter.sleep(end)
+                in_front = next(iter(self.waiters)) is waiter
+                result = attempt() if in_front else _nothing(self.handle, nothing)
+                if result is not nothing or time.monotonic() >= end:
                     return result
+                if not self.may_wait(self.handle):
+                    return nothing
         finally:
-            self.waiters.remove(waiter)
-            self.wake_first()
+            del self.waiters[waiter]
+            if self.waiters:
+                self.wake_first()
+            else:
+                self.end()
 
 
 def _nothing(handle: NamedSemaphore | NamedMessageQueue, nothing: Result) -> Result:
     if handle.closed:
         raise ValueError("the handle was closed while this wait was in line")
     return nothing
+
+
+async def _wait(
+    kind: type[_Line[Handle]],
+    handle: Handle,
+    timeout: object,
+    attempt: Callable[[], Result],
+    nothing: Result,
+) -> Result:
+    """Take at once what nobody in line waits for, or stand in line."""
+    loop = asyncio.get_running_loop()
+    seconds = _seconds(timeout)
+    lines = _lines.get(id(loop))
+    line = None if lines is None else lines.by_key.get((id(handle), kind))
+    if line is None:
+        result = attempt()
+        if result is not nothing:
+            return result
+    if seconds == 0 or not kind.may_wait(handle):
+        return _nothing(handle, nothing)
+    if lines is None:
+        lines = _lines[id(loop)] = _Lines(loop)
+    if line is None:
+        line = kind(handle, lines)
+    return await line.stand(seconds, attempt, nothing)
 
 
 class _QueueLine(_Line[NamedMessageQueue]):
@@ -117,67 +233,80 @@ class _QueueLine(_Line[NamedMessageQueue]):
     may watch the queue itself as well, and closing this one does nothing to the queue.
     """
 
-    def __init__(
-        self, handle: NamedMessageQueue, loop: asyncio.AbstractEventLoop, events: int
-    ) -> None:
-        super().__init__(handle)
-        self._loop = loop
-        self._epoll = select.epoll()
-        self._epoll.register(handle.fileno(), events)
-        loop.add_reader(self._epoll.fileno(), self.wake_first)
-        self._timer = loop.call_later(ATTENTION, self._look_again)
+    events = 0
 
-    def _look_again(self) -> None:
-        self.look()
-        self._timer = self._loop.call_later(ATTENTION, self._look_again)
+    def begin(self) -> None:
+        self._epoll = select.epoll()
+        self._epoll.register(self.handle.fileno(), self.events)
+        self.lines.loop.add_reader(self._epoll.fileno(), self.wake_first)
+        self.lines.queues.add(self)
 
     def end(self) -> None:
-        self._timer.cancel()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(self._epoll.fileno())
+        super().end()
+        self.lines.queues.remove(self)
+        if not self.lines.loop.is_closed():
+            self.lines.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
+    @staticmethod
+    def may_wait(handle: NamedMessageQueue) -> bool:
+        return handle.block
 
-_queue_lines: dict[tuple[asyncio.AbstractEventLoop, int, int], _QueueLine] = {}
-"""The lines that have somebody in them, by loop, handle and direction."""
+
+class _Receivers(_QueueLine):
+    events = select.EPOLLIN
 
 
-async def _transfer(
-    handle: NamedMessageQueue,
-    events: int,
-    timeout: object,
-    attempt: Callable[[], Result],
-    nothing: Result,
-) -> Result:
-    loop = asyncio.get_running_loop()
-    seconds = _seconds(timeout)
-    key = (loop, id(handle), events)
-    line = _queue_lines.get(key)
-    if line is None:
-        result = attempt()
-        if result != nothing or seconds == 0 or not handle.block:
-            return result
-        line = _queue_lines[key] = _QueueLine(handle, loop, events)
-    elif seconds == 0 or not handle.block:
-        return nothing
-    try:
-        return await line.stand(seconds, attempt, nothing)
-    finally:
-        if not line.waiters:
-            line.end()
-            _queue_lines.pop(key, None)
+class _Senders(_QueueLine):
+    events = select.EPOLLOUT
+
+
+class _Takers(_Line[NamedSemaphore]):
+    """Waits for permits of a semaphore."""
+
+    _nap: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        self._naps = iter(NAPS)
+        self.lines.semaphores.add(self)
+        self._nap_again()
+
+    def end(self) -> None:
+        super().end()
+        self.lines.semaphores.remove(self)
+        if self._nap is not None:
+            self._nap.cancel()
+
+    def _nap_again(self) -> None:
+        self.wake_first()
+        seconds = next(self._naps, None)
+        if seconds is None:
+            self._nap = None
+            self.lines.semaphores.hurry(self)
+        else:
+            self._nap = self.lines.loop.call_later(seconds, self._nap_again)
+
+    @staticmethod
+    def may_wait(handle: NamedSemaphore) -> bool:
+        return True
+
+
+# The attempts are those of the classes themselves: a subclass may have methods of its own.
 
 
 async def send(handle: NamedMessageQueue, message: Any, timeout: Any, priority: Any) -> bool:
     """What NamedMessageQueue.send_async awaits."""
-    return await _transfer(
-        handle, select.EPOLLOUT, timeout, lambda: handle.send(message, 0, priority), False
+    what, rank = _message(handle, message, priority)
+    return await _wait(
+        _Senders, handle, timeout, lambda: NamedMessageQueue.send(handle, what, 0, rank), False
     )
 
 
 async def receive(handle: NamedMessageQueue, timeout: Any) -> tuple[bytes, int] | None:
     """What NamedMessageQueue.receive_async awaits."""
-    return await _transfer(handle, select.EPOLLIN, timeout, lambda: handle.receive(0), None)
+    return await _wait(
+        _Receivers, handle, timeout, lambda: NamedMessageQueue.receive(handle, 0), None
+    )
 
 
 async def receive_next(handle: NamedMessageQueue) -> tuple[bytes, int]:
@@ -188,90 +317,11 @@ async def receive_next(handle: NamedMessageQueue) -> tuple[bytes, int]:
     return message
 
 
-class _SemaphoreLine(_Line[NamedSemaphore]):
-    """Waits for permits of a semaphore in one loop."""
-
-    def __init__(self, handle: NamedSemaphore, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(handle)
-        self._loop = loop
-
-    def look_soon(self) -> None:
-        """Look, in the thread of the loop; called from any."""
-        # A loop that was closed under its waits has nobody to wake.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self.look)
-
-
-class _Looker:
-    """The thread that looks at all semaphores for which somebody waits.
-
-    It lets go of a handle at its next look after the last wait for it has ended.
-    """
-
-    def __init__(self) -> None:
-        self.process = os.getpid()
-        self.lines: dict[tuple[asyncio.AbstractEventLoop, int], _SemaphoreLine] = {}
-        self._changed = False
-        self._somebody = threading.Event()
-        threading.Thread(target=self._run, name="nob.ipc semaphores", daemon=True).start()
-
-    def line_of(self, handle: NamedSemaphore, loop: asyncio.AbstractEventLoop) -> _SemaphoreLine:
-        line = self.lines.get((loop, id(handle)))
-        if line is None:
-            line = self.lines[loop, id(handle)] = _SemaphoreLine(handle, loop)
-            self._changed = True
-            self._somebody.set()
-        return line
-
-    def end_line(self, handle: NamedSemaphore, loop: asyncio.AbstractEventLoop) -> None:
-        self.lines.pop((loop, id(handle)), None)
-        self._changed = True
-
-    def _run(self) -> None:
-        lines: list[_SemaphoreLine] = []
-        handles: list[NamedSemaphore] = []
-        while True:
-            if self._changed:
-                self._changed = False
-                lines = list(self.lines.values())
-                handles = [line.handle for line in lines]
-            if not lines:
-                self._somebody.clear()
-                if not self._changed:
-                    self._somebody.wait()
-                continue
-            for index in _ready(handles):
-                lines[index].look_soon()
-            time.sleep(LOOK)
-
-
-_looker: _Looker | None = None
-
-
-def _the_looker() -> _Looker:
-    """The looker of this process: a forked child has no thread but its first."""
-    global _looker  # noqa: PLW0603
-    if _looker is None or _looker.process != os.getpid():
-        _looker = _Looker()
-    return _looker
-
-
 async def acquire(handle: NamedSemaphore, timeout: Any) -> bool:
     """What NamedSemaphore.acquire_async awaits."""
-    loop = asyncio.get_running_loop()
-    seconds = _seconds(timeout)
-    in_line = _looker is not None and (loop, id(handle)) in _looker.lines
-    if not in_line and handle.acquire(False):
-        return True
-    if seconds == 0:
-        return _nothing(handle, False)
-    looker = _the_looker()
-    line = looker.line_of(handle, loop)
-    try:
-        return await line.stand(seconds, lambda: handle.acquire(False), False, NAPS)
-    finally:
-        if not line.waiters:
-            looker.end_line(handle, loop)
+    return await _wait(
+        _Takers, handle, timeout, lambda: NamedSemaphore.acquire(handle, False), False
+    )
 
 
 async def enter(handle: NamedSemaphore) -> NamedSemaphore:
@@ -282,4 +332,4 @@ async def enter(handle: NamedSemaphore) -> NamedSemaphore:
 
 async def leave(handle: NamedSemaphore) -> None:
     """What `async with` of a semaphore awaits on exit."""
-    handle.release()
+    NamedSemaphore.release(handle)

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Coroutine, Iterable
 from inspect import Signature
 from types import TracebackType
-from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, final
+from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, TypeVar, final
 
 from typing_extensions import Buffer, disjoint_base
 
 from nob.ipc._mapping import Mapping
 from nob.ipc.flags import Flags
+
+_T = TypeVar("_T")
 
 __all__ = [
     "Lease",
@@ -18,8 +20,10 @@ __all__ = [
     "NamedSharedMemory",
     "Semaphore",
     "SharedMemory",
+    "_Lookout",
     "_Watch",
     "_command",
+    "_message",
     "_queue_defaults",
     "_ready",
     "_restore",
@@ -592,6 +596,23 @@ class Lease:
     """What a Mapping holds of its segment handle until it is closed."""
 
 @final
+class _Lookout:
+    """Looks at semaphores as long as it lives; readable after a permit was seen."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor that is readable after a permit was seen (int)."""
+
+    def add(self, key: int, semaphore: NamedSemaphore) -> None:
+        """Look at one more semaphore, until its key is removed."""
+
+    def remove(self, key: int) -> None:
+        """Look at it no more."""
+
+    def drain(self) -> None:
+        """Make the descriptor unreadable, until a permit is seen again."""
+
+@final
 class _Watch:
     """A request for a notification, waited for by a thread of its own."""
 
@@ -601,8 +622,11 @@ class _Watch:
 def _restore(base: type, cls: type, name: str, options: dict[str, Any]) -> Any:
     """Link a new handle of class `cls` to the object called `name`; what pickles call."""
 
-def _ready(semaphores: list[NamedSemaphore]) -> list[int]:
-    """Which of the semaphores have a permit, or are closed; what a look at them is."""
+def _ready(waits: dict[_T, Any]) -> list[_T]:
+    """The keys whose handle has a permit, does not block, or is closed: somebody is to look."""
+
+def _message(queue: NamedMessageQueue, message: Any, priority: Any) -> tuple[bytes, int]:
+    """A message and its priority as they can be sent later, or what send would raise."""
 
 def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""

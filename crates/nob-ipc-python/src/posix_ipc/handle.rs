@@ -119,7 +119,7 @@ impl<T, F> Drop for Named<T, F> {
         if let Some(keep) = self.keep.get()
             && let Some(object) = self.handle.slot.take()
         {
-            keep(*object);
+            keep(object);
         }
     }
 }
