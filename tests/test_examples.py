@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -13,10 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import QUEUE, WATCHDOG, made_by
+from support import QUEUE, WATCHDOG, eventually, made_by
+
+from nob.ipc import list_objects
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
+
+TALK = {"demo.py", "queue.py"}
+"""Those that share a queue with a name; all others make random names."""
+
+PROGRAMS = {"add_reader.py", "pipeline.py", "shared_array.py", "workers.py"}
 
 
 @pytest.fixture
@@ -24,16 +32,23 @@ def examples(tmp_path: Path, name: str) -> Path:
     """A copy of the examples, with a name of its own in place of the one that all users share."""
     for file in EXAMPLES.glob("*.py"):
         code, changed = re.subn('"/test_queue"', f'"{name}"', file.read_text(encoding="utf-8"))
-        assert changed, "it uses another name now, or none: see to it here, too"
+        assert changed == (file.name in TALK), "it uses another name now: see to it here, too"
         (tmp_path / file.name).write_text(code, encoding="utf-8")
     return tmp_path
 
 
+def group_exists(group: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
+
+
 @contextlib.contextmanager
-def running(program: Path) -> Iterator[subprocess.Popen[str]]:
+def running(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """An example in a process group of its own, which is expected to be empty afterwards."""
     process = subprocess.Popen(
-        [sys.executable, program],
+        [sys.executable, program, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -42,8 +57,8 @@ def running(program: Path) -> Iterator[subprocess.Popen[str]]:
     )
     try:
         yield process
-        with pytest.raises(ProcessLookupError):
-            os.killpg(process.pid, 0)
+        # The tracker of spawned processes sees a moment later that nobody needs it.
+        eventually(lambda: not group_exists(process.pid), "the end of all processes")
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -52,7 +67,7 @@ def running(program: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_all_examples_are_run_here() -> None:
-    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == {"demo.py", "queue.py"}
+    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == TALK | PROGRAMS
 
 
 def test_the_demonstration(examples: Path, name: str) -> None:
@@ -92,6 +107,88 @@ def test_the_demonstration_is_interrupted(examples: Path, name: str, part: str) 
         demo.communicate(timeout=WATCHDOG)
     assert demo.returncode == 130
     assert not QUEUE.exists(name)
+
+
+def words(example: Path, *arguments: str) -> str:
+    """What an example says when all goes well."""
+    with running(example, *arguments) as process:
+        output, errors = process.communicate(timeout=WATCHDOG)
+    assert (process.returncode, errors) == (0, ""), output + errors
+    return output
+
+
+def test_add_reader(examples: Path) -> None:
+    output = words(examples / "add_reader.py")
+    assert re.findall(r"Received '(\w+)'", output) == ["one", "two", "three", "bye"]
+
+
+def test_shared_array(examples: Path) -> None:
+    pytest.importorskip("numpy", reason="numpy cannot be imported here", exc_type=ImportError)
+    assert "8000 numbers by 8 tasks: right" in words(examples / "shared_array.py")
+
+
+def test_workers(examples: Path) -> None:
+    output = words(examples / "workers.py")
+    for method in ("fork", "spawn"):
+        assert f"{method}: the squares end with [9409, 9604, 9801]" in output
+
+
+RESULT = re.compile(r"(\d+) = ([\d * ]+)( \(urgent\))?$", re.MULTILINE)
+
+
+def results(output: str) -> dict[int, bool]:
+    """The numbers that the pipeline took apart, and whether they were urgent."""
+    found = {}
+    for number, factors, urgent in RESULT.findall(output):
+        assert int(number) not in found
+        found[int(number)] = bool(urgent)
+        assert math.prod(map(int, factors.split(" * "))) == int(number)
+    return found
+
+
+def test_the_pipeline(examples: Path) -> None:
+    output = words(examples / "pipeline.py", "--numbers", "200", "--workers", "2")
+    assert results(output) == {number: number % 10 == 0 for number in range(2, 202)}
+    assert "Done: 200 results" in output
+
+
+def queues_of(pid: int) -> list[str]:
+    return [
+        each["name"]
+        for each in list_objects()
+        if each["kind"] == "mq" and pid in [holder["pid"] for holder in each["holders"]]
+    ]
+
+
+def test_the_pipeline_is_interrupted(examples: Path) -> None:
+    """Ctrl-C: what is in it is finished, and all is well."""
+    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
+        assert pipeline.stdout is not None
+        begun = "".join(pipeline.stdout.readline() for _ in range(20))
+        queues = queues_of(pipeline.pid)
+        os.killpg(pipeline.pid, signal.SIGINT)
+        rest, errors = pipeline.communicate(timeout=WATCHDOG)
+    assert (pipeline.returncode, errors) == (0, "")
+    found = results(begun + rest)
+    # The producer has sent them one after the other.
+    assert sorted(found) == list(range(2, 2 + len(found)))
+    assert f"Stopped: {len(found)} results" in rest
+    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
+
+
+def test_a_worker_of_the_pipeline_dies(examples: Path) -> None:
+    """It is told, and nothing is left behind either."""
+    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
+        assert pipeline.stdout is not None
+        pipeline.stdout.readline()
+        queues = queues_of(pipeline.pid)
+        children = Path(f"/proc/{pipeline.pid}/task/{pipeline.pid}/children")
+        for child in children.read_text(encoding="ascii").split()[:3]:
+            os.kill(int(child), signal.SIGKILL)
+        _, errors = pipeline.communicate(timeout=WATCHDOG)
+    assert pipeline.returncode == 1
+    assert "a worker has died" in errors
+    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
 
 
 def test_uv_finds_the_package() -> None:
