@@ -25,6 +25,9 @@ def new_loop(kind: str) -> asyncio.AbstractEventLoop:
 def runner(kind: str) -> Run:
     """What runs a coroutine in a new loop of this kind, to its end."""
 
+    # Skips here, and not in a thread that somebody waits for.
+    new_loop(kind).close()
+
     def run(coroutine: Coroutine[Any, Any, Any], debug: bool = False) -> Any:
         with asyncio.Runner(loop_factory=lambda: new_loop(kind), debug=debug) as runner:
             return runner.run(asyncio.wait_for(coroutine, seconds(WATCHDOG)))
