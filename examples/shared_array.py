@@ -3,7 +3,7 @@
 import sys
 
 # A module of the standard library is called like the example queue.py: nothing comes from here.
-if not sys.flags.safe_path:
+if __name__ == "__main__" and not sys.flags.safe_path:
     del sys.path[0]
 
 from concurrent.futures import ProcessPoolExecutor

@@ -34,6 +34,7 @@ TESTS = [
     "test_signals.py",
     "test_models.py",
     "test_close_while_waiting.py",
+    "test_async_cancellation.py",
     "test_fork.py",
     "test_leaks.py",
     "test_semaphore_waiting.py",

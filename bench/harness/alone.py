@@ -1,5 +1,5 @@
 """What is not measured in rounds of samples: import time, the Rust crate, the growth of memory, and
-the cost of waiting idly."""
+the cost of waiting idly, also in asyncio."""
 
 import subprocess
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.cases import ORIGINAL, OURS, POSIX_IPC, C
 from harness.environments import clean_environment, run
 from harness.names import Names
-from harness.results import Comparison, Result, Spread, Timing
+from harness.results import Comparison, Result, Spread, Timing, percentile
 from harness.workers import Workers
 
 MOST_IMPORT_MS = 1.5
@@ -17,6 +17,10 @@ MOST_OF_C = 1.05
 MOST_GROWTH_KIB = 64.0  # 0.07 bytes per operation: an interpreter's own heap moves by a few pages
 MOST_IDLE_MS = 5.0  # of processor time while waiting
 IDLE_MS = 5000
+COROUTINES = 1000
+WAKE_UPS = 300
+MOST_OF_A_PROCESSOR = 2.0  # per cent, while that many wait
+MOST_WAKE_UP_MS = 10.0
 
 _IMPORT = (
     "import enum, time; start = time.perf_counter_ns(); import nob.ipc; "
@@ -138,3 +142,24 @@ def idle(workers: Workers, names: Names) -> list[Result]:
         comparisons = [Comparison("processor time", ours, MOST_IDLE_MS, "ms")]
         results.append(Result(f"idle_{number}", "idle", title, timings, comparisons))
     return results
+
+
+def coroutines(workers: Workers, names: Names) -> Result:
+    """A thousand coroutines, each of which waits for a semaphore of its own."""
+    worker = workers.get(("ours", "free"))
+    worker.ask("open", "coroutines", "coroutines", names.new(), COROUTINES, 0)
+    (used,) = worker.ask("run", "coroutines", IDLE_MS)
+    times = worker.ask("trace", "coroutines", WAKE_UPS)
+    worker.ask("close", "coroutines", 0)
+    middle, late = percentile(times, 50), percentile(times, 99)
+    share = Spread.of([used / IDLE_MS / 1e4])
+    return Result(
+        "coroutines",
+        "coroutines",
+        f"{COROUTINES:,} coroutines wait for {COROUTINES:,} semaphores: wake-up",
+        [Timing(OURS, Spread.of(times), middle, late)],
+        [
+            Comparison("of a processor, waiting", share, MOST_OF_A_PROCESSOR, "%"),
+            Comparison("wake-up, p99", Spread.of([late / 1e6]), MOST_WAKE_UP_MS, "ms"),
+        ],
+    )

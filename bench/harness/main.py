@@ -18,7 +18,17 @@ from harness.summary import summarise
 from harness.workers import WorkerError, Workers
 
 DOCS = ROOT / "docs"
-STAGES = ("targets", "messages", "segments", "crowds", "import", "rust", "growth", "idle")
+STAGES = (
+    "targets",
+    "messages",
+    "segments",
+    "crowds",
+    "import",
+    "rust",
+    "growth",
+    "idle",
+    "coroutines",
+)
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -113,6 +123,12 @@ class Run:
                 lambda advance: self.add(alone.growth(workers, names, self.quick, advance)),
             )
             self.attempt("idle", "waiting", 1, lambda _: self.add(alone.idle(workers, names)))
+            self.attempt(
+                "coroutines",
+                "waiting in asyncio",
+                1,
+                lambda _: self.add([alone.coroutines(workers, names)]),
+            )
         return self.results
 
 

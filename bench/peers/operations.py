@@ -7,6 +7,7 @@ from itertools import repeat
 from time import perf_counter_ns as clock
 from typing import Any
 
+from coroutines import Coroutines
 from crowd import Crowd
 from idle import Idle
 from operation import Operation
@@ -135,6 +136,7 @@ OPERATIONS: dict[str, Callable[[AbstractPeer, str, int, int], Operation]] = {
     "segment_attach": AttachSegment,
     "semaphore_create": semaphore_create,
     "queue_create": queue_create,
+    "coroutines": Coroutines,
     "crowd": Crowd,
     "idle": Idle,
 }

@@ -188,9 +188,10 @@ impl NamedMessageQueue {
 
     /// Receive what is there, waiting for the first; a list of (message, priority).
     ///
-    /// max_messages: int, at most so many; None: as many as the queue holds. timeout: seconds to wait
-    /// for the first, None waits for ever; the list is empty when the time was over.
-    /// Once one has been taken it raises nothing. Before that, and for arguments, as receive.
+    /// max_messages: int, at most so many, at least 1; None: as many as the queue holds. timeout: seconds
+    /// to wait for the first, None waits for ever; the list is empty when the time was over.
+    /// Once one has been taken it raises nothing: what a signal handler raised comes out right after it.
+    /// Before that, and for arguments, as receive.
     /// Source: mq_receive(3), on the monotonic clock.
     #[pyo3(
         signature = (max_messages = Given::NOTHING, timeout = Given::NOTHING),
@@ -240,8 +241,9 @@ impl NamedMessageQueue {
 
     /// Send a message in asyncio; awaits False when there was no room in time.
     ///
-    /// Arguments and errors as send. Cancelled, it has sent nothing. Waits of one loop on one queue are
-    /// served in the order in which they came.
+    /// Arguments and errors as send; the message is taken as it is now. Cancelled, it has sent nothing.
+    /// Waits of one loop on one handle are served in the order in which they came; timeout 0 passes
+    /// nobody.
     #[pyo3(
         signature = (message, timeout = None, priority = Given::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
@@ -262,8 +264,8 @@ impl NamedMessageQueue {
 
     /// Receive a message in asyncio; awaits None when there was none in time.
     ///
-    /// Arguments and errors as receive. Cancelled, it has taken nothing. Waits of one loop on one queue
-    /// are served in the order in which they came.
+    /// Arguments and errors as receive. Cancelled, it has taken nothing. Waits of one loop on one handle
+    /// are served in the order in which they came; timeout 0 passes nobody.
     #[pyo3(signature = (timeout = None))]
     fn receive_async<'py>(
         slf: &Bound<'py, Self>,

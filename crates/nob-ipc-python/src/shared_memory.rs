@@ -121,7 +121,9 @@ impl NamedSharedMemory {
     /// Map all of it as it is now: an mmap.mmap of exactly .size bytes.
     ///
     /// Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it is
-    /// closed; closing the handle leaves the mapping alone.
+    /// closed; closing the handle leaves the mapping alone. A view of the mapping (memoryview,
+    /// numpy.frombuffer) keeps it in turn: closing it under a view is a BufferError, and changes
+    /// nothing.
     /// Raises ValueError for size 0 and for a closed handle, OSError (ENOMEM). Source: mmap(2).
     fn mmap<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

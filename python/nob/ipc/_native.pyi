@@ -254,7 +254,8 @@ class NamedSharedMemory:
         """Map all of it as it is now: an mmap.mmap of exactly .size bytes.
 
         Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it
-        is closed; closing the handle leaves the mapping alone. See mmap(2).
+        is closed; closing the handle leaves the mapping alone. Closing the mapping
+        while a view of it lives (memoryview, numpy.frombuffer) is a BufferError. See mmap(2).
 
         Raises:
             ValueError: The segment has size 0, or the handle is closed.
