@@ -25,7 +25,14 @@ class Mapping(mmap.mmap):
 
     def close(self) -> None:
         """Unmap the bytes and let go of the handle; BufferError while views are alive."""
-        _close(self)
+        try:
+            _close(self)
+        except BufferError:
+            message = (
+                "cannot close the mapping: views of it are alive (a memoryview, an array); "
+                "release or delete them first"
+            )
+            raise BufferError(message) from None
         self._lease = None
 
     def resize(self, newsize: int, /) -> NoReturn:
