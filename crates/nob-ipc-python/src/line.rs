@@ -31,18 +31,25 @@ pub(crate) fn go_on<R: Default + Send>(
         return blocking::go_on(py, slot, deadline, after_signal, attempt);
     }
     let mut call = slot.enter(py).map_err(Ended::Closed)?;
+    // A signal that is to end the wait rings from its beginning on, and then the bell is not silenced.
+    let mut hung = if after_signal == AfterSignal::End { Hung::hang(py) } else { None };
     let queue = call.object(py).map_err(Ended::Closed)?;
     let mut end = without_lock(py, || attempt(queue, Patience::Brief));
     while let Err(error) = &end
         && error.is_interrupted()
     {
-        let hung = Hung::hang(py);
+        if after_signal == AfterSignal::GoOn || hung.is_none() {
+            // What hangs is taken down first.
+            drop(hung.take());
+            hung = Hung::hang(py);
+        }
         py.check_signals().map_err(Ended::Raised)?;
         call.renew(py).map_err(Ended::Closed)?;
         if after_signal == AfterSignal::End && error.is_signal() {
             break;
         }
         if hung.as_ref().is_some_and(|hung| !hung.is_in_place(py)) {
+            hung = None;
             continue;
         }
         let queue = call.object(py).map_err(Ended::Closed)?;
