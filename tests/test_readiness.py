@@ -2,9 +2,14 @@
 
 import asyncio
 import select
+import selectors
 
+import pytest
 from children import Script, wait_until_asleep
+from loops import Run
 from support import QUEUE, conformance
+
+from nob.ipc import NamedMessageQueue
 
 
 @conformance("M35")
@@ -23,7 +28,24 @@ def test_readiness(name: str) -> None:
 
 
 @conformance("M35")
-def test_asyncio_can_wait_for_a_queue(name: str) -> None:
+@pytest.mark.parametrize("what", ["handle", "descriptor"])
+def test_selectors(name: str, what: str) -> None:
+    """M35: the handle itself, or its descriptor, in a selector and in epoll."""
+    queue = QUEUE.create(name, max_messages=1)
+    watched = queue if what == "handle" else queue.fileno()
+    with selectors.DefaultSelector() as selector, select.epoll() as epoll:
+        key = selector.register(watched, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        epoll.register(watched, select.EPOLLIN | select.EPOLLOUT)
+        assert selector.select(0) == [(key, selectors.EVENT_WRITE)]
+        assert epoll.poll(0) == [(queue.fileno(), select.EPOLLOUT)]
+        queue.send(b"x")
+        assert selector.select(0) == [(key, selectors.EVENT_READ)]
+        assert epoll.poll(0) == [(queue.fileno(), select.EPOLLIN)]
+        selector.unregister(watched)
+
+
+@conformance("M35")
+def test_asyncio_can_wait_for_a_queue(name: str, run: Run) -> None:
     """M35: add_reader."""
     queue = QUEUE.create(name)
 
@@ -33,11 +55,35 @@ def test_asyncio_can_wait_for_a_queue(name: str) -> None:
         loop.add_reader(queue, lambda: future.done() or future.set_result(queue.receive(0)))
         loop.call_later(0.01, queue.send, b"x")
         try:
-            return await asyncio.wait_for(future, 20)
+            return await future
         finally:
             loop.remove_reader(queue)
 
-    assert asyncio.run(receive()) == (b"x", 0)
+    assert run(receive()) == (b"x", 0)
+
+
+def test_a_watched_queue_is_awaited_as_well(queue: NamedMessageQueue, run: Run) -> None:
+    """The program's own watch and the wait do not disturb each other."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        seen = asyncio.Event()
+        loop.add_reader(queue, seen.set)
+        # uvloop makes non-blocking what it watches.
+        queue.block = True
+        waiting = asyncio.create_task(queue.receive_async())
+        await asyncio.sleep(0.02)
+        queue.send(b"1")
+        assert await waiting == (b"1", 0)
+        await seen.wait()
+        seen.clear()
+        queue.send(b"2")
+        await seen.wait()
+        loop.remove_reader(queue)
+        assert await queue.receive_async() == (b"2", 0)
+        assert queue.block, "the waits of this library change nothing of the queue"
+
+    run(main())
 
 
 @conformance("M36")
