@@ -230,8 +230,8 @@ class _QueueLine(_Line[NamedMessageQueue]):
     """Waits for one direction of a queue, through the readiness of its descriptor.
 
     The loop watches an epoll descriptor of this line's own, in which the queue's is: so the program
-    may watch the queue itself as well, closing this one does nothing to the queue, and uvloop, which
-    makes non-blocking what it watches, leaves the queue as it is.
+    may watch the queue itself as well, closing this one does nothing to the queue, and uvloop makes
+    only this one non-blocking, as it does with all that it watches.
     """
 
     events = 0

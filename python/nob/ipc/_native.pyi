@@ -1,4 +1,8 @@
-"""The native module: the classes of nob.ipc and nob.posix_ipc, and what their Python sides need."""
+"""The native module: the classes of nob.ipc and nob.posix_ipc, and what their Python sides need.
+
+It relies on the interpreter lock: a free-threaded interpreter turns it on again. Handles may be
+shared by threads.
+"""
 
 from collections.abc import Callable, Coroutine, Iterable
 from inspect import Signature
