@@ -96,6 +96,13 @@ pub struct Received {
     pub priority: u32,
 }
 
+impl Received {
+    #[inline]
+    fn new((length, priority): (usize, u32)) -> Received {
+        Received { length, priority }
+    }
+}
+
 impl MessageQueue {
     /// The highest priority (`MQ_PRIO_MAX` - 1).
     pub const MAX_PRIORITY: u32 = sys::PRIORITY_LIMIT - 1;
@@ -207,9 +214,13 @@ impl MessageQueue {
     /// # Errors
     ///
     /// As [`send_until`](MessageQueue::send_until), but for signals.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
     pub fn try_send(&self, message: &[u8], priority: u32) -> Result<bool> {
-        self.send_until(message, priority, Deadline::NOW)
+        self.check(message, priority)?;
+        let sent =
+            self.call(Until::Now, |fd, until| sys::mqueue::send(fd, message, priority, until));
+        Ok(self.tried(Operation::Send, sent)?.is_some())
     }
 
     /// Sends a message; `false` when the queue stayed full until the [`Deadline`], or as
@@ -232,7 +243,7 @@ impl MessageQueue {
             self.call(until, |fd, until| sys::mqueue::send(fd, message, priority, until))
         };
         let wait = Wait { operation: Operation::Send, patience: patience.into() };
-        Ok(self.transfer(wait, attempt)?.is_some())
+        Ok(self.transfer(wait, attempt(Until::Now), attempt)?.is_some())
     }
 
     /// Receives a message if there is one.
@@ -240,9 +251,12 @@ impl MessageQueue {
     /// # Errors
     ///
     /// As [`receive_until`](MessageQueue::receive_until), but for signals.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
-        self.receive_until(buffer, Deadline::NOW)
+        self.check_buffer(buffer)?;
+        let received = self.call(Until::Now, |fd, until| sys::mqueue::receive(fd, buffer, until));
+        Ok(self.tried(Operation::Receive, received)?.map(Received::new))
     }
 
     /// Receives a message into `buffer`; `None` when the queue stayed empty until the [`Deadline`], or
@@ -261,18 +275,24 @@ impl MessageQueue {
         buffer: &mut [u8],
         patience: impl Into<Patience<'a>>,
     ) -> Result<Option<Received>> {
+        self.check_buffer(buffer)?;
+        let mut attempt = |until: Until<'_>| {
+            self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until))
+        };
+        let wait = Wait { operation: Operation::Receive, patience: patience.into() };
+        Ok(self.transfer(wait, attempt(Until::Now), attempt)?.map(Received::new))
+    }
+
+    /// Whether a message could be received through this handle into `buffer`, if there was one.
+    #[inline]
+    fn check_buffer(&self, buffer: &[u8]) -> Result<()> {
         if self.direction == Direction::Send {
             return Err(self.wrong_direction(Operation::Receive));
         }
         if buffer.len() < self.max_message_size {
             return Err(self.short_buffer(buffer.len()));
         }
-        let attempt = |until: Until<'_>| {
-            self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until))
-        };
-        let wait = Wait { operation: Operation::Receive, patience: patience.into() };
-        let received = self.transfer(wait, attempt)?;
-        Ok(received.map(|(length, priority)| Received { length, priority }))
+        Ok(())
     }
 
     /// One call of the kernel, on the descriptor that suits it.
@@ -282,27 +302,47 @@ impl MessageQueue {
         until: Until<'_>,
         call: impl FnOnce(BorrowedFd<'_>, Until<'_>) -> sys::Result<T>,
     ) -> sys::Result<T> {
-        match (until, self.queue.eager()) {
-            (Until::Now, Some(eager)) => call(eager, Until::Forever).map_err(|errno| match errno {
-                Errno::AGAIN => Errno::TIMEDOUT,
-                errno => errno,
-            }),
-            _ => call(self.queue.as_fd(), until),
+        let (fd, until, never_waits) = match (until, self.queue.eager()) {
+            (Until::Now, Some(eager)) => (eager, Until::Forever, true),
+            _ => (self.queue.as_fd(), until, false),
+        };
+        call(fd, until).map_err(|errno| match errno {
+            Errno::AGAIN if never_waits => Errno::TIMEDOUT,
+            errno => errno,
+        })
+    }
+
+    /// What an attempt has brought that was not to wait.
+    #[inline]
+    fn tried<T>(&self, operation: Operation, end: sys::Result<T>) -> Result<Option<T>> {
+        match end {
+            Ok(done) => Ok(Some(done)),
+            Err(errno) => self.not_at_once(operation, errno),
         }
     }
 
-    /// Tries, and goes on to wait only if it must.
+    /// The failure of an attempt that was not to wait; none if there is only something to wait for.
+    /// (The kernel looks at signals only when it would wait.)
+    #[cold]
+    fn not_at_once<T>(&self, operation: Operation, errno: Errno) -> Result<Option<T>> {
+        match errno {
+            Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR => Ok(None),
+            errno => Err(self.fail(operation, errno)),
+        }
+    }
+
+    /// Ends as the first attempt did, and goes on to wait only if it must.
     #[inline]
     fn transfer<T>(
         &self,
         wait: Wait<'_>,
-        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+        first: sys::Result<T>,
+        attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
     ) -> Result<Option<T>> {
         let deadline = wait.patience.deadline();
-        match attempt(Until::Now) {
+        match first {
             Ok(done) => Ok(Some(done)),
-            // The kernel looks at signals only when it would wait.
-            Err(Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR) if deadline.is_now() => Ok(None),
+            Err(errno) if deadline.is_now() => self.not_at_once(wait.operation, errno),
             Err(Errno::INTR) if deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
             Err(Errno::AGAIN) => Ok(None),

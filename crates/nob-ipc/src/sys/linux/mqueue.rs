@@ -104,18 +104,21 @@ pub(crate) enum Until<'a> {
 }
 
 impl Until<'_> {
-    /// Makes a call with the time that the kernel is to read, which lives as long as the call.
+    /// What the kernel is to read as the time: null, or valid as long as `room` and what is borrowed
+    /// here.
     #[inline]
-    fn pass<T>(self, call: impl FnOnce(*const libc::timespec) -> T) -> T {
-        let time = match self {
-            Until::Now => libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            Until::WallClock(time) => timespec(time),
-            Until::Forever => return call(std::ptr::null()),
-            Until::Unless(time) => return call(time.pointer()),
-        };
-        call(&raw const time)
+    fn pointer(self, room: &mut libc::timespec) -> *const libc::timespec {
+        match self {
+            Until::Forever => return std::ptr::null(),
+            Until::Unless(time) => return time.pointer(),
+            Until::Now => *room = TIME_ZERO,
+            Until::WallClock(time) => *room = timespec(time),
+        }
+        &raw const *room
     }
 }
+
+const TIME_ZERO: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Sends one message ([mq_send(3)](https://man7.org/linux/man-pages/man3/mq_send.3.html)).
 #[inline]
@@ -125,18 +128,18 @@ pub(crate) fn send(
     priority: u32,
     until: Until<'_>,
 ) -> Result<()> {
-    until.pass(|time| {
-        // SAFETY: `message` is readable for its length; `time` is null or points to a value that
-        // outlives the call.
-        check(|| unsafe {
-            libc::mq_timedsend(
-                queue.as_raw_fd(),
-                message.as_ptr().cast(),
-                message.len(),
-                priority,
-                time,
-            )
-        })
+    let mut room = TIME_ZERO;
+    let time = until.pointer(&mut room);
+    // SAFETY: `message` is readable for its length; `time` is null or points to a value that outlives
+    // the call.
+    check(|| unsafe {
+        libc::mq_timedsend(
+            queue.as_raw_fd(),
+            message.as_ptr().cast(),
+            message.len(),
+            priority,
+            time,
+        )
     })?;
     Ok(())
 }
@@ -150,18 +153,18 @@ pub(crate) fn receive(
     until: Until<'_>,
 ) -> Result<(usize, u32)> {
     let mut priority = 0;
-    let length = until.pass(|time| {
-        // SAFETY: `buffer` is writable for its length; `time` is null or points to a value that
-        // outlives the call.
-        check(|| unsafe {
-            libc::mq_timedreceive(
-                queue.as_raw_fd(),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                &raw mut priority,
-                time,
-            )
-        })
+    let mut room = TIME_ZERO;
+    let time = until.pointer(&mut room);
+    // SAFETY: `buffer` is writable for its length; `time` is null or points to a value that outlives
+    // the call.
+    let length = check(|| unsafe {
+        libc::mq_timedreceive(
+            queue.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            &raw mut priority,
+            time,
+        )
     })?;
     Ok((usize::try_from(length).map_err(|_| Errno::OVERFLOW)?, priority))
 }
