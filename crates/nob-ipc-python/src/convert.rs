@@ -303,8 +303,8 @@ pub(crate) fn given_name(kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<Name>
     let Ok(text) = value.cast::<PyString>() else {
         return refuse("name", "a str", value);
     };
-    let Ok(text) = text.extract::<String>() else {
+    let Ok(text) = text.to_str() else {
         return refuse("name", "a str that UTF-8 can express", value);
     };
-    Name::portable(kind, &text).map_err(|error| raise(value.py(), &error))
+    Name::portable(kind, text).map_err(|error| raise(value.py(), &error))
 }

@@ -1,6 +1,6 @@
 //! The end of the interpreter: names that are due go, whatever still refers to their handles.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use nob_ipc::{Entry, fork_generation};
@@ -14,7 +14,7 @@ use crate::error::raise;
 use crate::slot::GilCell;
 
 /// The entries of all handles that live, by address.
-static LIVE: GilCell<Option<HashMap<usize, Weak<Entry>>>> = GilCell::new(None);
+static LIVE: GilCell<BTreeMap<usize, Weak<Entry>>> = GilCell::new(BTreeMap::new());
 
 /// The last fork generation in which it was seen whether this is a worker of `multiprocessing`.
 static WORKER: GilCell<u64> = GilCell::new(0);
@@ -25,15 +25,13 @@ fn key(entry: &Arc<Entry>) -> usize {
 
 /// Remembers a handle that was opened.
 pub(crate) fn remember(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<()> {
-    LIVE.with(py, |live| {
-        live.get_or_insert_default().insert(key(entry), Arc::downgrade(entry));
-    });
+    LIVE.with(py, |live| live.insert(key(entry), Arc::downgrade(entry)));
     attend_worker(py)
 }
 
 /// Forgets a handle that is gone.
 pub(crate) fn forget(py: Python<'_>, entry: &Arc<Entry>) {
-    LIVE.with(py, |live| live.as_mut().and_then(|live| live.remove(&key(entry))));
+    LIVE.with(py, |live| live.remove(&key(entry)));
 }
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
@@ -51,8 +49,7 @@ pub(crate) fn delete(py: Python<'_>, entry: &Entry) {
 
 /// Removes the names of all handles that are due, and leaves the handles usable.
 fn delete_all(py: Python<'_>) {
-    let entries: Vec<_> = LIVE
-        .with(py, |live| live.iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect());
+    let entries: Vec<_> = LIVE.with(py, |live| live.values().filter_map(Weak::upgrade).collect());
     for entry in entries {
         delete(py, &entry);
     }

@@ -88,7 +88,7 @@ impl Name {
                 "it has {length} bytes after the slash, and {limit} are allowed"
             ));
         }
-        match CString::new([b"/", bare].concat()) {
+        match CString::from_vec_with_nul([b"/", bare, b"\0"].concat()) {
             Ok(text) => Ok(Name { kind, text }),
             Err(_) => refuse("it has a NUL byte".into()),
         }
