@@ -19,8 +19,10 @@ mod lookout;
 mod message;
 mod message_queue;
 mod notification;
+mod pair;
 mod pickle;
 mod posix_ipc;
+mod quick;
 mod registry;
 mod semaphore;
 mod shared_memory;
@@ -54,6 +56,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         crate::lifetime::check_interpreter()?;
+        crate::quick::install_all(module.py())?;
         crate::lifetime::register(module)
     }
 }

@@ -15,7 +15,8 @@ use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
 use crate::message::Message;
-use crate::transfer::{self, message_of, with_buffer};
+use crate::pair::{new_pair, pair};
+use crate::transfer::{self, with_buffer};
 use crate::{notification, pickle};
 
 /// After so many messages of a batch, other threads and signal handlers have their turn.
@@ -178,11 +179,13 @@ impl NamedMessageQueue {
         &self,
         py: Python<'py>,
         timeout: Given<'_, '_>,
-    ) -> PyResult<Option<(Bound<'py, PyBytes>, u32)>> {
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let timeout = convert::timeout(timeout)?;
-        with_buffer(self.max_message_size(py)?, |buffer| {
+        with_buffer(py, self.max_message_size(py)?, |buffer| {
             let received = self.receive_into(py, buffer, timeout)?;
-            Ok(received.map(|received| message_of(py, buffer, received)))
+            received
+                .map(|Received { length, priority }| pair(py, &buffer[..length], priority))
+                .transpose()
         })
     }
 
@@ -209,11 +212,11 @@ impl NamedMessageQueue {
         } else {
             convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
         };
-        with_buffer(self.max_message_size(py)?, |buffer| {
+        with_buffer(py, self.max_message_size(py)?, |buffer| {
             let mut messages = Vec::with_capacity(most.min(BREATH));
             let mut next = self.receive_into(py, buffer, timeout)?;
-            while let Some(received) = next {
-                messages.push(message_of(py, buffer, received));
+            while let Some(Received { length, priority }) = next {
+                messages.push(new_pair(py, &buffer[..length], priority)?);
                 if messages.len() == most {
                     break;
                 }
@@ -235,7 +238,7 @@ impl NamedMessageQueue {
         slf.clone()
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(Bound<'py, PyBytes>, u32)>> {
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
         self.receive(py, Given::NOTHING)
     }
 

@@ -1,44 +1,33 @@
 //! Sending and receiving, for every class that has a queue.
 
-use std::cell::Cell;
+use std::mem;
 
 use nob_ipc::{Deadline, MessageQueue, Patience, Received};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use crate::blocking::{AfterSignal, Ended};
 use crate::line;
-use crate::slot::Slot;
+use crate::slot::{GilCell, Slot};
 
 /// Buffers up to this size are kept for the next message.
 const KEPT: usize = 1 << 20;
 
-thread_local! {
-    /// The buffer of this thread's last message. It is taken out while it is used, since a signal
-    /// handler may receive, too.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
+/// The buffer of the last message. It is taken out while it is used, since other threads and signal
+/// handlers may receive, too.
+static BUFFER: GilCell<Vec<u8>> = GilCell::new(Vec::new());
 
-/// Lends this thread's buffer, with room for `size` bytes.
-pub(crate) fn with_buffer<R>(size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = BUFFER.take();
+/// Lends a buffer with room for `size` bytes.
+#[inline]
+pub(crate) fn with_buffer<R>(py: Python<'_>, size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut buffer = BUFFER.with(py, mem::take);
     if buffer.len() < size {
         buffer.resize(size, 0);
     }
     let result = work(&mut buffer);
     if buffer.len() <= KEPT {
-        BUFFER.set(buffer);
+        BUFFER.with(py, |kept| *kept = buffer);
     }
     result
-}
-
-/// What Python receives.
-pub(crate) fn message_of<'py>(
-    py: Python<'py>,
-    buffer: &[u8],
-    received: Received,
-) -> (Bound<'py, PyBytes>, u32) {
-    (PyBytes::new(py, &buffer[..received.length]), received.priority)
 }
 
 /// Sends a message; `false` when the queue stayed full. The deadline is made when it is needed.

@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use nob_ipc::{Direction, Kind};
+use nob_ipc::{Direction, Kind, Received};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
 use super::error::{busy, ended, refuse};
@@ -14,7 +14,8 @@ use crate::blocking::{AfterSignal, without_lock};
 use crate::convert::{self, Given};
 use crate::message::Message;
 use crate::notification;
-use crate::transfer::{self, message_of, with_buffer};
+use crate::pair::pair;
+use crate::transfer::{self, with_buffer};
 
 /// A queue of messages that processes share by name; the highest priority is received first.
 ///
@@ -142,13 +143,13 @@ impl MessageQueue {
         &self,
         py: Python<'py>,
         timeout: Given<'_, '_>,
-    ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let timeout = arguments::timeout(timeout)?;
         let deadline = || timeout.deadline();
         let size = self.named.facts()?.max_message_size;
-        with_buffer(size, |buffer| {
+        with_buffer(py, size, |buffer| {
             match transfer::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
-                Ok(Some(received)) => Ok(message_of(py, buffer, received)),
+                Ok(Some(Received { length, priority })) => pair(py, &buffer[..length], priority),
                 Ok(None) => Err(busy(format!(
                     "cannot receive from the message queue \"{}\": it is empty, and was until the \
                      time was over",
