@@ -85,6 +85,7 @@ pub mod registry;
 mod interrupt;
 pub use interrupt::{is_only_thread, retry_on_interrupt};
 
+mod courtesy;
 #[cfg(test)]
 mod faults;
 mod limits;

@@ -2,8 +2,10 @@
 //! switch.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use crate::courtesy::Courtesy;
 use crate::sys;
 use crate::sys::time::monotonic;
 
@@ -21,6 +23,7 @@ pub(crate) struct Waiters {
     waiting: AtomicU64,
     /// Waits since spinning last paid.
     misses: AtomicU32,
+    courtesy: Courtesy,
 }
 
 /// One wait of a thread.
@@ -36,7 +39,7 @@ const COUNT: u64 = u32::MAX as u64;
 impl Waiters {
     /// Nobody waits, and spinning has yet to show that it pays.
     pub(crate) const fn new() -> Waiters {
-        Waiters { waiting: AtomicU64::new(0), misses: AtomicU32::new(1) }
+        Waiters { waiting: AtomicU64::new(0), misses: AtomicU32::new(1), courtesy: Courtesy::new() }
     }
 
     /// Counts a wait.
@@ -80,21 +83,42 @@ impl Waiting<'_> {
         }
         let cut = misses > MISSES && !misses.is_multiple_of(RETRY);
         let limit = if cut { limit / CUT } else { limit };
-        let end = monotonic() + limit;
-        loop {
-            for _ in 0..stride {
-                if let Some(value) = attempt() {
-                    self.waiters.misses.store(0, Ordering::Relaxed);
-                    return Some(value);
-                }
-                std::hint::spin_loop();
+        let gives_way = self.waiters.courtesy.begins();
+        let mut away = Duration::ZERO;
+        let start = monotonic();
+        let mut spun = Duration::ZERO;
+        let end = loop {
+            if gives_way.is_some_and(|begins| spun >= begins) {
+                let left = monotonic();
+                thread::yield_now();
+                away = away.max(monotonic().saturating_sub(left));
             }
-            if monotonic() >= end {
-                self.waiters.misses.store(misses.wrapping_add(1), Ordering::Relaxed);
-                return None;
+            let end = several(stride, &mut attempt);
+            if end.is_some() {
+                break end;
             }
-        }
+            spun = monotonic().saturating_sub(start);
+            if spun >= limit {
+                break None;
+            }
+        };
+        let misses = if end.is_some() { 0 } else { misses.wrapping_add(1) };
+        self.waiters.misses.store(misses, Ordering::Relaxed);
+        self.waiters.courtesy.learn(spun, away, end.is_some());
+        end
     }
+}
+
+/// Up to so many attempts.
+#[inline]
+fn several<T>(attempts: u32, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..attempts {
+        if let Some(value) = attempt() {
+            return Some(value);
+        }
+        std::hint::spin_loop();
+    }
+    None
 }
 
 /// Whether another process can run while this one spins: affinity and cgroup quota counted. The
