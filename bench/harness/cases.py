@@ -50,9 +50,9 @@ class Case:
 
     def worker(self, contestant: str) -> tuple[str, str]:
         """Ours spins only where it may run on more than one processor: it is never kept apart for
-        a round trip, and the spinning keeps it apart."""
-        free = self.placement == "apart" and self.run and contestant == OURS
-        return _WORKERS[contestant], "free" if free else self.placement
+        a round trip, but Linux puts it apart."""
+        settled = self.placement == "apart" and self.run and contestant == OURS
+        return _WORKERS[contestant], "settled" if settled else self.placement
 
     def operation_of(self, contestant: str) -> str:
         return self.operation + _SUFFIXES.get(contestant, "")

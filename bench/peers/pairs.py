@@ -2,12 +2,14 @@
 
 Linux keeps two processes that wake each other either on one processor or each on its own, which
 makes a tenfold difference. So each sample begins with the two moved apart, if they may be. Whether
-they then stay is the worker's placement: `free` lets them run anywhere, `apart` keeps them."""
+they then stay is the worker's placement: `free` lets them run anywhere, `apart` keeps them. Those
+that are `settled` may run anywhere, too, and each sample begins when Linux has put them apart."""
 
 import os
 import struct
 from itertools import repeat
 from mmap import mmap
+from pathlib import Path
 from time import perf_counter_ns as clock
 from typing import Any
 
@@ -16,21 +18,30 @@ from operation import Operation
 from peer import AbstractPeer
 
 WORK_NS = 200_000  # how long the partner keeps a waiter waiting: no waiter spins that long
+SETTLING, STEP = 20_000, 500  # round trips in which Linux may find out that there are two at work
 _COUNT = struct.Struct("q")
 
 
+def processor(pid: int) -> str:
+    """Where a process runs, or ran last."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    return after_name.split()[36]
+
+
 class Placement:
-    """Of this process and its partners: `free`, `apart`, or `one`: all on one processor."""
+    """Of this process and its partners: `free`, `settled`, `apart`, or `one`, all on one
+    processor."""
 
     def __init__(self) -> None:
         self.allowed = sorted(os.sched_getaffinity(0))
-        self.stay = False
+        self.stay = self.settles = False
 
     def choose(self, placement: str) -> None:
         if placement == "one":
             self.allowed = self.allowed[:1]
             os.sched_setaffinity(0, self.allowed)
         self.stay = placement == "apart"
+        self.settles = placement == "settled"
 
     def move_to(self, processor: int) -> None:
         """None of the peer's code runs while a process that is to be free is confined."""
@@ -61,15 +72,32 @@ class Pair(Operation):
             os.write(self.ready, b"!")
             self.answer(there, back, n)
 
-    def begin(self, n: int) -> None:
-        """The partner is about to answer `n` times."""
-        os.write(self.command, _COUNT.pack(n))
+    def begin(self, n: int) -> int:
+        """The partner is about to answer `n` times; returns how many times more it answers then."""
+        spare = SETTLING if PLACEMENT.settles else 0
+        os.write(self.command, _COUNT.pack(n + spare))
         os.read(self.answers, 1)
         PLACEMENT.move_to(PLACEMENT.allowed[0])
+        while spare > 0 and processor(self.partner) == processor(os.getpid()):
+            self.round_trips(STEP)
+            spare -= STEP
+        return spare
+
+    def round_trips(self, n: int) -> None:
+        """`n` answers, one after the other."""
+        raise NotImplementedError
 
     def answer(self, there: Any, back: Any, n: int) -> None:
         """The partner's part."""
         raise NotImplementedError
+
+    def run(self, n: int) -> list[int]:
+        spare = self.begin(n)
+        start = clock()
+        self.round_trips(n)
+        took = clock() - start
+        self.round_trips(spare)
+        return [took]
 
     def close(self) -> None:
         end(self.partner)
@@ -102,24 +130,22 @@ class SemaphoreRoundTrip(SemaphorePair):
             there.acquire()
             back.release()
 
-    def run(self, n: int) -> list[int]:
+    def round_trips(self, n: int) -> None:
         there, back = self.there, self.back
-        self.begin(n)
-        start = clock()
         for _ in repeat(None, n):
             there.release()
             back.acquire()
-        return [clock() - start]
 
     def trace(self, n: int) -> list[int]:
         there, back = self.there, self.back
         times = []
-        self.begin(n)
+        spare = self.begin(n)
         for _ in repeat(None, n):
             start = clock()
             there.release()
             back.acquire()
             times.append(clock() - start)
+        self.round_trips(spare)
         return times
 
 
@@ -154,24 +180,22 @@ class QueueRoundTrip(QueuePair):
             there.receive()
             back.send(message)
 
-    def run(self, n: int) -> list[int]:
+    def round_trips(self, n: int) -> None:
         there, back, message = self.there, self.back, self.message
-        self.begin(n)
-        start = clock()
         for _ in repeat(None, n):
             there.send(message)
             back.receive()
-        return [clock() - start]
 
     def trace(self, n: int) -> list[int]:
         there, back, message = self.there, self.back, self.message
         times = []
-        self.begin(n)
+        spare = self.begin(n)
         for _ in repeat(None, n):
             start = clock()
             there.send(message)
             back.receive()
             times.append(clock() - start)
+        self.round_trips(spare)
         return times
 
 
