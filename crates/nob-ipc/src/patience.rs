@@ -26,8 +26,10 @@ impl From<Deadline> for Patience<'_> {
 }
 
 impl Patience<'_> {
-    /// Those who come later than that after another wait stay behind it when it prepares for longer.
-    pub(crate) const BRIEF: Duration = Duration::from_millis(2);
+    /// Those who come later than that after another wait stay behind it when it prepares for longer. Most
+    /// kernels tick more often than that: a timer that would come before the next tick has to be told to
+    /// the hardware, which takes longer than all the rest of a short wait.
+    pub(crate) const BRIEF: Duration = Duration::from_millis(5);
 
     /// When it is over, where that is a matter of time.
     pub(crate) fn deadline(self) -> Deadline {
