@@ -3,7 +3,8 @@
 Linux keeps two processes that wake each other either on one processor or each on its own, which
 makes a tenfold difference. So each sample begins with the two moved apart, if they may be. Whether
 they then stay is the worker's placement: `free` lets them run anywhere, `apart` keeps them. Those
-that are `settled` may run anywhere, too, and each sample begins when Linux has put them apart."""
+that are `settled` may run anywhere, too, but go to and fro, untimed, until Linux has put them
+apart, if it does within `SETTLING` round trips."""
 
 import os
 import struct

@@ -1,5 +1,7 @@
 //! The tuple of a message and its priority.
 
+use std::ffi::c_ulong;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -19,8 +21,8 @@ struct Last {
 /// A longer message does not stay in memory until the next one is received.
 const KEPT: usize = 4096;
 
-/// From Python 3.14 on a tuple remembers its hash, and must not change any more.
-const REMEMBERS_HASH: u64 = 0x030e_0000;
+/// From Python 3.14 on a tuple remembers its hash, and somebody may have one that counts no reference.
+const UNIQUE_UNTIL: c_ulong = 0x030e_0000;
 
 /// `(bytes, int)`, in a tuple that may have been given out before.
 #[inline]
@@ -39,9 +41,11 @@ pub(crate) fn pair<'py>(
     refilled.unwrap_or_else(|| {
         let pair = new_pair(py, message, priority)?;
         // SAFETY: the interpreter's version, which never changes.
-        if unsafe { ffi::Py_Version } < REMEMBERS_HASH {
+        if unsafe { ffi::Py_Version } < UNIQUE_UNTIL {
             let last = Last { pair: pair.clone().unbind(), priority };
-            drop(LAST.with(py, |kept| kept.replace(last)));
+            if let Some(other) = LAST.with(py, |kept| kept.replace(last)) {
+                other.pair.drop_ref(py);
+            }
         }
         Ok(pair)
     })
@@ -53,48 +57,60 @@ pub(crate) fn new_pair<'py>(
     message: &[u8],
     priority: u32,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    (bytes(py, message)?, priority).into_pyobject(py)
+    let (message, priority) = (bytes(py, message)?, number(py, priority)?);
+    // SAFETY: the result is null or a new tuple.
+    let pair = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(2))? };
+    set(&pair, 0, message)?;
+    set(&pair, 1, priority)?;
+    // SAFETY: it is a tuple.
+    Ok(unsafe { pair.cast_into_unchecked() })
 }
 
-/// As `PyBytes::new`, which panics for want of memory.
+// As PyO3's conversions, which panic for want of memory.
+
 fn bytes<'py>(py: Python<'py>, message: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let length = message.len().cast_signed();
-    // SAFETY: copies the bytes, which are readable for the length, into a new object.
+    // SAFETY: copies the bytes, which are readable for the length, into a new object, or returns null.
     unsafe {
         let bytes = ffi::PyBytes_FromStringAndSize(message.as_ptr().cast(), length);
         Bound::from_owned_ptr_or_err(py, bytes)
     }
 }
 
+fn number(py: Python<'_>, number: u32) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: the result is null or a number.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLong(number.into())) }
+}
+
+/// Fills a place of a tuple that nobody else has.
+fn set(pair: &Bound<'_, PyAny>, place: ffi::Py_ssize_t, item: Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: takes the item over, also when it fails: for a tuple that others have.
+    match unsafe { ffi::PyTuple_SetItem(pair.as_ptr(), place, item.into_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(pair.py())),
+    }
+}
+
 impl Last {
     /// Whether nobody else has the tuple.
     fn is_free(&self) -> bool {
-        // SAFETY: the tuple lives as long as this. Where the count has other bits beside it, it is
-        // not 1.
+        // SAFETY: the tuple lives as long as this.
         unsafe { ffi::Py_REFCNT(self.pair.as_ptr()) == 1 }
     }
 
-    /// Of a tuple that is free. It runs no Python code: what it deletes is bytes and a number.
+    /// Of a tuple that is free. It runs no Python code: what it deletes is exactly bytes and a number.
     fn refill<'py>(
         &mut self,
         py: Python<'py>,
         message: &[u8],
         priority: u32,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        self.set(0, bytes(py, message)?)?;
+        let pair = self.pair.bind(py);
+        set(pair, 0, bytes(py, message)?)?;
         if priority != self.priority {
-            self.set(1, priority.into_pyobject(py)?.into_any())?;
+            set(pair, 1, number(py, priority)?)?;
             self.priority = priority;
         }
-        Ok(self.pair.bind(py).clone())
-    }
-
-    fn set(&self, index: ffi::Py_ssize_t, item: Bound<'_, PyAny>) -> PyResult<()> {
-        let py = item.py();
-        // SAFETY: takes the item over, also when it fails: for a tuple that is not free.
-        match unsafe { ffi::PyTuple_SetItem(self.pair.as_ptr(), index, item.into_ptr()) } {
-            0 => Ok(()),
-            _ => Err(PyErr::fetch(py)),
-        }
+        Ok(pair.clone())
     }
 }

@@ -37,7 +37,8 @@ trait Quick {
 
     fn long_way() -> &'static LongWay;
 
-    /// Does the call with this argument, or without one, if it can be had at once. It must not panic.
+    /// Does the call with this argument, or without one, if it can be had at once. It must not panic,
+    /// and it drops no `Py`: PyO3, which was not told of this call, would put the reference aside.
     fn at_once<'py>(
         object: Borrowed<'_, 'py, Self::Class>,
         argument: Option<Borrowed<'_, 'py, PyAny>>,
@@ -179,6 +180,10 @@ unsafe extern "C" fn enter<Q: Quick>(
 
 /// Puts the short way in front of the method.
 fn install<Q: Quick>(py: Python<'_>) -> PyResult<()> {
+    // The classes outlive the module, which may be imported again.
+    if Q::long_way().with(py, |long_way| long_way.is_some()) {
+        return Ok(());
+    }
     let class = py.get_type::<Q::Class>();
     let name = Q::NAME.to_string_lossy();
     let method = class.getattr(&*name)?;
@@ -199,7 +204,6 @@ fn install<Q: Quick>(py: Python<'_>) -> PyResult<()> {
     })?;
     // SAFETY: the flags say that it is such a function.
     let function = unsafe { std::mem::transmute::<ffi::PyCFunction, Function>(function) };
-    Q::long_way().with(py, |long_way| *long_way = Some(function));
     // For as long as the class lives, which is as long as the process.
     let definition = Box::leak(Box::new(ffi::PyMethodDef {
         ml_name: Q::NAME.as_ptr(),
@@ -212,6 +216,7 @@ fn install<Q: Quick>(py: Python<'_>) -> PyResult<()> {
         let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
         Bound::from_owned_ptr_or_err(py, descriptor)?
     };
+    Q::long_way().with(py, |long_way| *long_way = Some(function));
     class.setattr(&*name, short_way)
 }
 

@@ -24,8 +24,8 @@ impl<T> GilCell<T> {
         GilCell(UnsafeCell::new(value))
     }
 
-    /// Works on the content. `work` must run no Python code and drop no Python object: either could
-    /// come back here.
+    /// Works on the content. `work` must run no Python code and drop no Python object but bytes and
+    /// numbers: either could come back here.
     #[inline]
     pub(crate) fn with<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: the token proves that this thread holds the lock, and `work` does not come back.

@@ -21,12 +21,14 @@ static BUFFER: GilCell<Vec<u8>> = GilCell::new(Vec::new());
 pub(crate) fn with_buffer<R>(py: Python<'_>, size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut buffer = BUFFER.with(py, mem::take);
     if buffer.len() < size {
-        buffer.resize(size, 0);
+        buffer = vec![0; size];
     }
     let result = work(&mut buffer);
-    if buffer.len() <= KEPT {
-        BUFFER.with(py, |kept| *kept = buffer);
-    }
+    BUFFER.with(py, |kept| {
+        if (kept.len()..=KEPT).contains(&buffer.len()) {
+            *kept = buffer;
+        }
+    });
     result
 }
 

@@ -8,10 +8,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A partner that runs has answered by then, and a processor that nobody else wants has come back.
+/// A partner that runs has often answered by then, and a processor that nobody else wants has come
+/// back.
 const ANSWER: Duration = Duration::from_micros(1);
 
-/// No partner takes so long.
+/// Whoever keeps the processor for longer is a stranger, or a partner that is not worth waiting for here.
 const STRANGER: Duration = Duration::from_micros(50);
 
 /// For how many waits that are longer than an answer takes a stranger is remembered: at first, and at

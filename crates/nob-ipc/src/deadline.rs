@@ -70,6 +70,15 @@ impl Deadline {
         }
     }
 
+    /// Whether the moment is nearer than that.
+    pub(crate) fn is_within(self, time: Duration) -> bool {
+        match self.end {
+            End::Now => true,
+            End::At(end) => end.saturating_sub(monotonic()) < time,
+            End::Never => false,
+        }
+    }
+
     /// Whether the wait is to last until it is served.
     pub(crate) fn is_never(self) -> bool {
         self.end == End::Never
@@ -118,6 +127,15 @@ mod tests {
         let deadline = Deadline::after(timeout);
         while !deadline.has_passed() {}
         assert!(monotonic().saturating_sub(before) >= timeout);
+    }
+
+    #[test]
+    fn a_deadline_comes_nearer() {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        assert!(deadline.is_within(Duration::from_secs(60)));
+        assert!(!deadline.is_within(Duration::from_secs(1)));
+        assert!(Deadline::NOW.is_within(Duration::from_nanos(1)));
+        assert!(!Deadline::NEVER.attentive().is_within(Duration::MAX));
     }
 
     #[test]

@@ -371,7 +371,7 @@ impl MessageQueue {
         let end = match wait.patience {
             Patience::Unless(bell) => bell.unless_rung(|time| attempt(Until::Unless(time))),
             Patience::Until(_) | Patience::Brief => {
-                match waiting.spin(SPIN, SPIN_STRIDE, &mut spin) {
+                match waiting.spin(SPIN, SPIN_STRIDE, wait.patience.deadline(), &mut spin) {
                     Some(end) => end,
                     None => self.sleep(readiness, wait.patience, attempt),
                 }

@@ -94,7 +94,7 @@ impl Semaphore {
             return Ok(false);
         }
         let waiting = self.waiters.enter();
-        if self.spin(&waiting) {
+        if self.spin(&waiting, deadline) {
             return Ok(true);
         }
         let sleep_until = deadline.sleep_until();
@@ -115,8 +115,9 @@ impl Semaphore {
         }
     }
 
-    fn spin(&self, waiting: &Waiting<'_>) -> bool {
-        waiting.spin(SPIN, SPIN_STRIDE, || self.try_acquire().then_some(())).is_some()
+    fn spin(&self, waiting: &Waiting<'_>, deadline: Deadline) -> bool {
+        let attempt = || self.try_acquire().then_some(());
+        waiting.spin(SPIN, SPIN_STRIDE, deadline, attempt).is_some()
     }
 
     /// Takes a permit, waiting as long as it takes, signals or not.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::courtesy::Courtesy;
+use crate::deadline::Deadline;
 use crate::sys;
 use crate::sys::time::monotonic;
 
@@ -14,6 +15,9 @@ use crate::sys::time::monotonic;
 const MISSES: u32 = 16;
 const RETRY: u32 = 8;
 const CUT: u32 = 16;
+
+/// Whoever gives way may be back this late.
+const SLICE: Duration = Duration::from_millis(10);
 
 /// Who waits on one handle in this process, and whether spinning has paid lately.
 #[derive(Debug)]
@@ -70,11 +74,12 @@ impl Drop for Waiting<'_> {
 impl Waiting<'_> {
     /// Tries again and again for up to `limit`, unless that is known to be in vain: on one
     /// processor, or when another thread of this process waits already. Looks at the clock after
-    /// every `stride` attempts.
+    /// every `stride` attempts. It gives way to others unless the wait is due to end soon.
     pub(crate) fn spin<T>(
         &self,
         limit: Duration,
         stride: u32,
+        deadline: Deadline,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let misses = self.waiters.misses.load(Ordering::Relaxed);
@@ -83,14 +88,14 @@ impl Waiting<'_> {
         }
         let cut = misses > MISSES && !misses.is_multiple_of(RETRY);
         let limit = if cut { limit / CUT } else { limit };
-        let gives_way = self.waiters.courtesy.begins();
+        let gives_way = self.waiters.courtesy.begins().filter(|_| !deadline.is_within(SLICE));
         let mut away = Duration::ZERO;
         let start = monotonic();
         let mut spun = Duration::ZERO;
         let end = loop {
             if gives_way.is_some_and(|begins| spun >= begins) {
                 let left = monotonic();
-                thread::yield_now();
+                give_way();
                 away = away.max(monotonic().saturating_sub(left));
             }
             let end = several(stride, &mut attempt);
@@ -107,6 +112,12 @@ impl Waiting<'_> {
         self.waiters.courtesy.learn(spun, away, end.is_some());
         end
     }
+}
+
+fn give_way() {
+    thread::yield_now();
+    #[cfg(test)]
+    tests::GAVE_WAY.set(tests::GAVE_WAY.get() + 1);
 }
 
 /// Up to so many attempts.
@@ -140,7 +151,13 @@ fn several_processors(misses: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        pub(super) static GAVE_WAY: Cell<u32> = const { Cell::new(0) };
+    }
 
     #[test]
     fn a_second_waiter_does_not_spin() {
@@ -149,7 +166,7 @@ mod tests {
         let second = waiters.enter();
         assert!(first.alone && !second.alone);
         let mut attempts = 0;
-        let got: Option<()> = second.spin(Duration::MAX, 1, || {
+        let got: Option<()> = second.spin(Duration::MAX, 1, Deadline::NEVER, || {
             attempts += 1;
             None
         });
@@ -174,12 +191,30 @@ mod tests {
         let waiters = Waiters::new();
         let waiting = waiters.enter();
         for _ in 0..40 {
-            assert_eq!(waiting.spin(Duration::ZERO, 1, || None::<()>), None);
+            assert_eq!(waiting.spin(Duration::ZERO, 1, Deadline::NEVER, || None::<()>), None);
         }
         if sys::sched::processors() > 1 {
             assert_eq!(waiters.misses.load(Ordering::Relaxed), 41);
-            assert_eq!(waiting.spin(Duration::ZERO, 1, || Some(7)), Some(7));
+            assert_eq!(waiting.spin(Duration::ZERO, 1, Deadline::NEVER, || Some(7)), Some(7));
             assert_eq!(waiters.misses.load(Ordering::Relaxed), 0);
         }
+    }
+
+    #[test]
+    fn a_long_spin_gives_way_unless_the_wait_ends_soon() {
+        if sys::sched::processors() == 1 {
+            return;
+        }
+        let spin = |deadline| {
+            GAVE_WAY.set(0);
+            let end = Waiters::new().enter().spin(10 * SLICE, 1, deadline, || {
+                (GAVE_WAY.get() > 0 || deadline.has_passed()).then_some(())
+            });
+            assert!(end.is_some());
+            GAVE_WAY.get()
+        };
+        assert_eq!(spin(Deadline::NEVER), 1);
+        assert_eq!(spin(Deadline::after(1000 * SLICE)), 1);
+        assert_eq!(spin(Deadline::after(SLICE / 2)), 0);
     }
 }
