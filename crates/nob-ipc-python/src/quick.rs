@@ -11,9 +11,10 @@ use nob_ipc::{MessageQueue, Semaphore};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes};
+use pyo3::types::PyBool;
 use pyo3::{Borrowed, PyClass};
 
+use crate::message::exact_bytes;
 use crate::message_queue::NamedMessageQueue;
 use crate::pair::pair;
 use crate::semaphore::NamedSemaphore;
@@ -106,8 +107,8 @@ impl Quick for QueueSend {
         argument: Option<Borrowed<'_, 'py, PyAny>>,
     ) -> Done<'py> {
         let py = queue.py();
-        let message = argument?.cast_exact::<PyBytes>().ok()?;
-        let sent = queue.get().look(py, |queue| queue.try_send(message.as_bytes(), 0))?;
+        let message = exact_bytes(argument?)?;
+        let sent = queue.get().look(py, |queue| queue.try_send(message, 0))?;
         sent.is_ok_and(|sent| sent).then(|| Ok(yes(py)))
     }
 }
