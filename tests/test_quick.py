@@ -199,18 +199,18 @@ def test_all_that_is_like_bytes(queue: NamedMessageQueue, message: Any) -> None:
     assert type(received[0]) is bytes
 
 
-def test_the_package_is_imported_again() -> None:
+def test_the_package_is_imported_again(name: str) -> None:
     code = """
 import sys
 
 import nob.ipc
 
-for name in [name for name in sys.modules if name.partition(".")[0] == "nob"]:
-    del sys.modules[name]
+for module in [module for module in sys.modules if module.partition(".")[0] == "nob"]:
+    del sys.modules[module]
 
 from nob.ipc import Flags, NamedSemaphore
 
-semaphore = NamedSemaphore(None, 1, Flags.RAISE_IF_EXISTS)
+semaphore = NamedSemaphore(sys.argv[1], 1, Flags.RAISE_IF_EXISTS)
 assert semaphore.acquire() and not semaphore.acquire(timeout=0.01)
 semaphore.close()
 try:
@@ -219,7 +219,7 @@ except ValueError:
     print("closed")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, name],
         capture_output=True,
         text=True,
         timeout=WATCHDOG,
