@@ -17,23 +17,6 @@ pub(crate) enum Message<'py> {
     Buffer(PyUntypedBuffer),
 }
 
-/// The content of exactly `bytes`; `None` for anything else. In one call of the interpreter, where PyO3 makes
-/// four.
-#[inline]
-pub(crate) fn exact_bytes<'a>(value: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
-    // SAFETY: looks at the object's type.
-    if unsafe { ffi::PyBytes_CheckExact(value.as_ptr()) } == 0 {
-        return None;
-    }
-    let (mut start, mut length) = (std::ptr::null_mut(), 0);
-    // SAFETY: the object is bytes; both variables are writable.
-    let status =
-        unsafe { ffi::PyBytes_AsStringAndSize(value.as_ptr(), &raw mut start, &raw mut length) };
-    debug_assert_eq!(status, 0, "it fails only for what is not bytes");
-    // SAFETY: the bytes stay, unchanged, as long as the object, which is borrowed for 'a.
-    Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length.unsigned_abs()) })
-}
-
 impl<'py> Message<'py> {
     /// An argument that must be there.
     #[inline]
@@ -97,4 +80,21 @@ impl<'py> Message<'py> {
             }
         }
     }
+}
+
+/// The content of exactly `bytes`; `None` for anything else. In one call of the interpreter, where
+/// PyO3 makes four.
+#[inline]
+pub(crate) fn exact_bytes<'a>(value: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
+    // SAFETY: looks at the object's type.
+    if unsafe { ffi::PyBytes_CheckExact(value.as_ptr()) } == 0 {
+        return None;
+    }
+    let (mut start, mut length) = (std::ptr::null_mut(), 0);
+    // SAFETY: the object is bytes; both variables are writable.
+    let status =
+        unsafe { ffi::PyBytes_AsStringAndSize(value.as_ptr(), &raw mut start, &raw mut length) };
+    debug_assert_eq!(status, 0, "it fails only for what is not bytes");
+    // SAFETY: the bytes stay, unchanged, as long as the object, which is borrowed for 'a.
+    Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length.unsigned_abs()) })
 }

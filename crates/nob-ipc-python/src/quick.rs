@@ -31,6 +31,9 @@ type LongWay = GilCell<Option<Function>>;
 /// What a call gives back; `None` if it was not done.
 type Done<'py> = Option<PyResult<Bound<'py, PyAny>>>;
 
+/// The only argument of a call, if there is one.
+type Argument<'a, 'py> = Option<Borrowed<'a, 'py, PyAny>>;
+
 /// A method with a short way in.
 trait Quick {
     type Class: PyClass;
@@ -38,107 +41,84 @@ trait Quick {
 
     fn long_way() -> &'static LongWay;
 
-    /// Does the call with this argument, or without one, if it can be had at once. It must not panic,
-    /// and it drops no `Py`: PyO3, which was not told of this call, would put the reference aside.
+    /// Does the call if it can be had at once. It must not panic, and it drops no `Py`: PyO3, which was
+    /// not told of this call, would put the reference aside.
     fn at_once<'py>(
         object: Borrowed<'_, 'py, Self::Class>,
-        argument: Option<Borrowed<'_, 'py, PyAny>>,
+        argument: Argument<'_, 'py>,
     ) -> Done<'py>;
 }
 
-struct SemaphoreAcquire;
+macro_rules! quick {
+    ($method:ident, $class:ty, $name:literal, $at_once:ident) => {
+        struct $method;
 
-impl Quick for SemaphoreAcquire {
-    type Class = NamedSemaphore;
-    const NAME: &'static CStr = c"acquire";
+        impl Quick for $method {
+            type Class = $class;
+            const NAME: &'static CStr = $name;
 
-    fn long_way() -> &'static LongWay {
-        static LONG_WAY: LongWay = GilCell::new(None);
-        &LONG_WAY
-    }
+            fn long_way() -> &'static LongWay {
+                static LONG_WAY: LongWay = GilCell::new(None);
+                &LONG_WAY
+            }
 
-    #[inline]
-    fn at_once<'py>(
-        semaphore: Borrowed<'_, 'py, NamedSemaphore>,
-        argument: Option<Borrowed<'_, 'py, PyAny>>,
-    ) -> Done<'py> {
-        let py = semaphore.py();
-        let acquired = argument.is_none() && semaphore.get().look(py, Semaphore::try_acquire)?;
-        acquired.then(|| Ok(yes(py)))
-    }
-}
-
-struct SemaphoreRelease;
-
-impl Quick for SemaphoreRelease {
-    type Class = NamedSemaphore;
-    const NAME: &'static CStr = c"release";
-
-    fn long_way() -> &'static LongWay {
-        static LONG_WAY: LongWay = GilCell::new(None);
-        &LONG_WAY
-    }
-
-    #[inline]
-    fn at_once<'py>(
-        semaphore: Borrowed<'_, 'py, NamedSemaphore>,
-        argument: Option<Borrowed<'_, 'py, PyAny>>,
-    ) -> Done<'py> {
-        let py = semaphore.py();
-        let released = argument.is_none() && semaphore.get().look(py, Semaphore::release)?.is_ok();
-        released.then(|| Ok(py.None().into_bound(py)))
-    }
-}
-
-struct QueueSend;
-
-impl Quick for QueueSend {
-    type Class = NamedMessageQueue;
-    const NAME: &'static CStr = c"send";
-
-    fn long_way() -> &'static LongWay {
-        static LONG_WAY: LongWay = GilCell::new(None);
-        &LONG_WAY
-    }
-
-    #[inline]
-    fn at_once<'py>(
-        queue: Borrowed<'_, 'py, NamedMessageQueue>,
-        argument: Option<Borrowed<'_, 'py, PyAny>>,
-    ) -> Done<'py> {
-        let py = queue.py();
-        let message = exact_bytes(argument?)?;
-        let sent = queue.get().look(py, |queue| queue.try_send(message, 0))?;
-        sent.is_ok_and(|sent| sent).then(|| Ok(yes(py)))
-    }
-}
-
-struct QueueReceive;
-
-impl Quick for QueueReceive {
-    type Class = NamedMessageQueue;
-    const NAME: &'static CStr = c"receive";
-
-    fn long_way() -> &'static LongWay {
-        static LONG_WAY: LongWay = GilCell::new(None);
-        &LONG_WAY
-    }
-
-    #[inline]
-    fn at_once<'py>(
-        queue: Borrowed<'_, 'py, NamedMessageQueue>,
-        argument: Option<Borrowed<'_, 'py, PyAny>>,
-    ) -> Done<'py> {
-        let (py, queue) = (queue.py(), queue.get());
-        if argument.is_some() {
-            return None;
+            #[inline]
+            fn at_once<'py>(
+                object: Borrowed<'_, 'py, $class>,
+                argument: Argument<'_, 'py>,
+            ) -> Done<'py> {
+                $at_once(object.py(), object.get(), argument)
+            }
         }
-        with_buffer(py, queue.look(py, MessageQueue::max_message_size)?, |buffer| {
-            let received = queue.look(py, |queue| queue.try_receive(buffer))?.ok()??;
-            let pair = pair(py, buffer.get(..received.length)?, received.priority);
-            Some(pair.map(Bound::into_any))
-        })
+    };
+}
+
+quick!(SemaphoreAcquire, NamedSemaphore, c"acquire", acquire);
+quick!(SemaphoreRelease, NamedSemaphore, c"release", release);
+quick!(QueueSend, NamedMessageQueue, c"send", send);
+quick!(QueueReceive, NamedMessageQueue, c"receive", receive);
+
+#[inline]
+fn acquire<'py>(
+    py: Python<'py>,
+    semaphore: &NamedSemaphore,
+    argument: Argument<'_, 'py>,
+) -> Done<'py> {
+    let acquired = argument.is_none() && semaphore.look(py, Semaphore::try_acquire)?;
+    acquired.then(|| Ok(yes(py)))
+}
+
+#[inline]
+fn release<'py>(
+    py: Python<'py>,
+    semaphore: &NamedSemaphore,
+    argument: Argument<'_, 'py>,
+) -> Done<'py> {
+    let released = argument.is_none() && semaphore.look(py, Semaphore::release)?.is_ok();
+    released.then(|| Ok(py.None().into_bound(py)))
+}
+
+#[inline]
+fn send<'py>(py: Python<'py>, queue: &NamedMessageQueue, argument: Argument<'_, 'py>) -> Done<'py> {
+    let message = exact_bytes(argument?)?;
+    let sent = queue.look(py, |queue| queue.try_send(message, 0))?;
+    sent.is_ok_and(|sent| sent).then(|| Ok(yes(py)))
+}
+
+#[inline]
+fn receive<'py>(
+    py: Python<'py>,
+    queue: &NamedMessageQueue,
+    argument: Argument<'_, 'py>,
+) -> Done<'py> {
+    if argument.is_some() {
+        return None;
     }
+    with_buffer(py, queue.look(py, MessageQueue::max_message_size)?, |buffer| {
+        let received = queue.look(py, |queue| queue.try_receive(buffer))?.ok()??;
+        let pair = pair(py, buffer.get(..received.length)?, received.priority);
+        Some(pair.map(Bound::into_any))
+    })
 }
 
 fn yes(py: Python<'_>) -> Bound<'_, PyAny> {
