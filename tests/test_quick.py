@@ -41,8 +41,10 @@ def test_what_somebody_has_stays_as_it_is(
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """The collector runs when it is told to."""
+    threshold = gc.get_threshold()
     gc.disable()
     yield
+    gc.set_threshold(*threshold)
     gc.enable()
 
 
@@ -105,7 +107,7 @@ def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
             inside.append(receiving)
             found.append(queue.receive())
 
-    threshold = gc.get_threshold()
+    gc.set_threshold(1)
     hoard: list[Any] = []
     for number in range(50):
         queue.send(b"%d" % number, priority=1)
@@ -113,13 +115,11 @@ def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
         # More than the interpreter has ready: a tuple has to be made.
         hoard += [(number, other) for other in range(3000)]
         Receiver()
-        gc.set_threshold(1)
         gc.enable()
         receiving = True
         found.append(queue.receive())
         receiving = False
         gc.disable()
-        gc.set_threshold(*threshold)
         gc.collect()
     assert sorted(it for it in found if it is not None) == sorted(
         (b"%d" % number, priority) for number in range(50) for priority in (0, 1)

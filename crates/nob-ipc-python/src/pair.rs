@@ -94,7 +94,7 @@ fn set(pair: &Bound<'_, PyAny>, place: ffi::Py_ssize_t, item: Bound<'_, PyAny>) 
 impl Last {
     /// Whether nobody else has the tuple.
     fn is_free(&self) -> bool {
-        // SAFETY: the tuple lives as long as this.
+        // SAFETY: the tuple lives as long as this, which is reached through `LAST` with the lock held.
         unsafe { ffi::Py_REFCNT(self.pair.as_ptr()) == 1 }
     }
 

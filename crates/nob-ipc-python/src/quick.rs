@@ -1,9 +1,9 @@
 //! A short way into the methods that are called all the time.
 //!
 //! PyO3 counts attachments and sorts arguments around every call. After a system call, which leaves
-//! the processor's predictions cold, that takes as long as all the rest of a binding. So these methods
-//! are entered here: the plainest call, if it can be had at once, is done; every other goes on to the
-//! method as PyO3 made it, which can do all of them.
+//! the processor's predictions cold, that takes about as long as all the rest of a binding. So these
+//! methods are entered here: the plainest call, if it can be had at once, is done; every other goes on
+//! to the method as PyO3 made it, which can do all of them.
 
 use std::ffi::{CStr, CString};
 
@@ -116,6 +116,7 @@ fn receive<'py>(
     }
     with_buffer(py, queue.look(py, MessageQueue::max_message_size)?, |buffer| {
         let received = queue.look(py, |queue| queue.try_receive(buffer))?.ok()??;
+        // The kernel wrote no more than there is room for, so from here on the call is done.
         let pair = pair(py, buffer.get(..received.length)?, received.priority);
         Some(pair.map(Bound::into_any))
     })
