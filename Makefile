@@ -67,9 +67,6 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@cargo fmt --all --check
 	@echo '== Rust: lints'
 	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	@echo '== Rust: what other platforms compile'
-	@RUSTFLAGS='--cfg nob_ipc_unsupported -D warnings' \
-		cargo check --quiet --locked -p nob-ipc --target-dir target/unsupported
 	@echo '== Rust: documentation'
 	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p nob-ipc
 	@echo '== Python: formatting'

@@ -4,10 +4,34 @@ use pyo3::Borrowed;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::convert::Given;
 use crate::error::invalid_argument;
+
+/// A received message and its priority: `(bytes, int)`. Unlike PyO3's conversions, which panic, it is
+/// a `MemoryError` when the interpreter is out of memory.
+pub(crate) fn message_tuple<'py>(
+    py: Python<'py>,
+    message: &[u8],
+    priority: u32,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let length = message.len().cast_signed();
+    // SAFETY: copies the bytes, which are readable for the length, into a new object, or returns null.
+    let bytes = unsafe {
+        let bytes = ffi::PyBytes_FromStringAndSize(message.as_ptr().cast(), length);
+        Bound::from_owned_ptr_or_err(py, bytes)?
+    };
+    // SAFETY: the result is null or a new reference.
+    let priority =
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLong(priority.into()))? };
+    // SAFETY: takes as many objects as it is told, and references of its own; the result is null or a
+    // new tuple.
+    unsafe {
+        let tuple = ffi::PyTuple_Pack(2, bytes.as_ptr(), priority.as_ptr());
+        Ok(Bound::from_owned_ptr_or_err(py, tuple)?.cast_into_unchecked())
+    }
+}
 
 /// A message that keeps its bytes where they are.
 pub(crate) enum Message<'py> {

@@ -14,8 +14,7 @@ use crate::blocking::{self, AfterSignal, Ended, without_lock};
 use crate::convert::{self, Given, Timeout};
 use crate::error::{invalid_argument, raise};
 use crate::handle::{self, Handle};
-use crate::message::Message;
-use crate::pair::{new_pair, pair};
+use crate::message::{Message, message_tuple};
 use crate::transfer::{self, with_buffer};
 use crate::{notification, pickle};
 
@@ -184,7 +183,7 @@ impl NamedMessageQueue {
         with_buffer(py, self.max_message_size(py)?, |buffer| {
             let received = self.receive_into(py, buffer, timeout)?;
             received
-                .map(|Received { length, priority }| pair(py, &buffer[..length], priority))
+                .map(|Received { length, priority }| message_tuple(py, &buffer[..length], priority))
                 .transpose()
         })
     }
@@ -216,7 +215,7 @@ impl NamedMessageQueue {
             let mut messages = Vec::with_capacity(most.min(BREATH));
             let mut next = self.receive_into(py, buffer, timeout)?;
             while let Some(Received { length, priority }) = next {
-                messages.push(new_pair(py, &buffer[..length], priority)?);
+                messages.push(message_tuple(py, &buffer[..length], priority)?);
                 if messages.len() == most {
                     break;
                 }

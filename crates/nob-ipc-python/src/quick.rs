@@ -14,9 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 use pyo3::{Borrowed, PyClass};
 
-use crate::message::exact_bytes;
+use crate::message::{exact_bytes, message_tuple};
 use crate::message_queue::NamedMessageQueue;
-use crate::pair::pair;
 use crate::semaphore::NamedSemaphore;
 use crate::slot::GilCell;
 use crate::transfer::with_buffer;
@@ -117,8 +116,8 @@ fn receive<'py>(
     with_buffer(py, queue.look(py, MessageQueue::max_message_size)?, |buffer| {
         let received = queue.look(py, |queue| queue.try_receive(buffer))?.ok()??;
         // The kernel wrote no more than there is room for, so from here on the call is done.
-        let pair = pair(py, buffer.get(..received.length)?, received.priority);
-        Some(pair.map(Bound::into_any))
+        let message = message_tuple(py, buffer.get(..received.length)?, received.priority);
+        Some(message.map(Bound::into_any))
     })
 }
 

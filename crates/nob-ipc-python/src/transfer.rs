@@ -2,11 +2,10 @@
 
 use std::mem;
 
-use nob_ipc::{Deadline, MessageQueue, Patience, Received};
+use nob_ipc::{Deadline, MessageQueue, Received};
 use pyo3::prelude::*;
 
-use crate::blocking::{AfterSignal, Ended};
-use crate::line;
+use crate::blocking::{self, AfterSignal, Ended};
 use crate::slot::{GilCell, Slot};
 
 /// Buffers up to this size are kept for the next message.
@@ -45,9 +44,8 @@ pub(crate) fn send(
     if sent.map_err(Ended::Failed)? {
         return Ok(true);
     }
-    let attempt =
-        |queue: &MessageQueue, patience: Patience<'_>| queue.send_until(bytes, priority, patience);
-    line::go_on(py, slot, deadline(), after_signal, attempt)
+    let attempt = |queue: &MessageQueue, deadline| queue.send_until(bytes, priority, deadline);
+    blocking::go_on(py, slot, deadline(), after_signal, attempt)
 }
 
 /// Receives a message; `None` when the queue stayed empty. The deadline is made when it is needed.
@@ -63,7 +61,6 @@ pub(crate) fn receive(
     if let Some(received) = received.map_err(Ended::Failed)? {
         return Ok(Some(received));
     }
-    let attempt =
-        |queue: &MessageQueue, patience: Patience<'_>| queue.receive_until(buffer, patience);
-    line::go_on(py, slot, deadline(), after_signal, attempt)
+    let attempt = |queue: &MessageQueue, deadline| queue.receive_until(buffer, deadline);
+    blocking::go_on(py, slot, deadline(), after_signal, attempt)
 }

@@ -1,7 +1,6 @@
 //! Going on after a signal, as a choice of the caller.
 
 use crate::error::Result;
-use crate::sys;
 
 /// Makes a call again and again until it ends otherwise than in
 /// [`Interrupted`](crate::ErrorKind::Interrupted). The calls of this crate that take a
@@ -28,13 +27,4 @@ pub fn retry_on_interrupt<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
             end => return end,
         }
     }
-}
-
-/// Whether the calling thread is the only one of its process. Then nothing but a signal handler can
-/// tell it anything while it waits.
-///
-/// `false` also where that cannot be told, for want of `/proc`.
-#[must_use]
-pub fn is_only_thread() -> bool {
-    sys::process::is_only_thread()
 }

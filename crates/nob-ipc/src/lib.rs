@@ -39,8 +39,8 @@
 //!
 //! # Platforms
 //!
-//! 64-bit Linux 5.10 or newer with glibc 2.34 or newer. Elsewhere the crate builds, and every
-//! operation is [`ErrorKind::Unsupported`].
+//! 64-bit Linux 5.10 or newer with glibc 2.34 or newer. Elsewhere the crate does not compile, and
+//! says why.
 
 #![deny(unsafe_code)]
 
@@ -52,12 +52,6 @@ pub use existence::Existence;
 
 mod deadline;
 pub use deadline::Deadline;
-
-mod bell;
-pub use bell::Bell;
-
-mod patience;
-pub use patience::Patience;
 
 mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
@@ -83,7 +77,7 @@ pub use notification::Watch;
 pub mod registry;
 
 mod interrupt;
-pub use interrupt::{is_only_thread, retry_on_interrupt};
+pub use interrupt::retry_on_interrupt;
 
 mod courtesy;
 #[cfg(test)]

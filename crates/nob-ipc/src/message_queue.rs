@@ -8,11 +8,10 @@ use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::limits;
 use crate::notification::{self, QueueFd, Watch};
-use crate::patience::Patience;
 use crate::retry_on_interrupt;
 use crate::spin::Waiters;
 use crate::sys::mqueue::Until;
-use crate::sys::{self, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
 
 mod options;
 pub use options::MessageQueueOptions;
@@ -223,8 +222,8 @@ impl MessageQueue {
         Ok(self.tried(Operation::Send, sent)?.is_some())
     }
 
-    /// Sends a message; `false` when the queue stayed full until the [`Deadline`], or as
-    /// [`Patience`] says. What there is room for at once is sent even when the time is over.
+    /// Sends a message; `false` when the queue stayed full until the deadline. What there is room for
+    /// at once is sent even when the time is over.
     ///
     /// # Errors
     ///
@@ -232,17 +231,12 @@ impl MessageQueue {
     /// [attentive](Deadline::attentive) caller should look up. Nothing was sent then.
     #[doc(alias = "mq_timedsend")]
     #[inline]
-    pub fn send_until<'a>(
-        &self,
-        message: &[u8],
-        priority: u32,
-        patience: impl Into<Patience<'a>>,
-    ) -> Result<bool> {
+    pub fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
         self.check(message, priority)?;
-        let attempt = |until: Until<'_>| {
+        let attempt = |until: Until| {
             self.call(until, |fd, until| sys::mqueue::send(fd, message, priority, until))
         };
-        let wait = Wait { operation: Operation::Send, patience: patience.into() };
+        let wait = Wait { operation: Operation::Send, deadline };
         Ok(self.transfer(wait, attempt(Until::Now), attempt)?.is_some())
     }
 
@@ -259,8 +253,8 @@ impl MessageQueue {
         Ok(self.tried(Operation::Receive, received)?.map(Received::new))
     }
 
-    /// Receives a message into `buffer`; `None` when the queue stayed empty until the [`Deadline`], or
-    /// as [`Patience`] says. What is there at once is taken even when the time is over.
+    /// Receives a message into `buffer`; `None` when the queue stayed empty until the deadline. What is
+    /// there at once is taken even when the time is over.
     ///
     /// # Errors
     ///
@@ -270,16 +264,11 @@ impl MessageQueue {
     /// should look up. Nothing was taken then.
     #[doc(alias = "mq_timedreceive")]
     #[inline]
-    pub fn receive_until<'a>(
-        &self,
-        buffer: &mut [u8],
-        patience: impl Into<Patience<'a>>,
-    ) -> Result<Option<Received>> {
+    pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
         self.check_buffer(buffer)?;
-        let mut attempt = |until: Until<'_>| {
-            self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until))
-        };
-        let wait = Wait { operation: Operation::Receive, patience: patience.into() };
+        let mut attempt =
+            |until: Until| self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until));
+        let wait = Wait { operation: Operation::Receive, deadline };
         Ok(self.transfer(wait, attempt(Until::Now), attempt)?.map(Received::new))
     }
 
@@ -299,8 +288,8 @@ impl MessageQueue {
     #[inline]
     fn call<T>(
         &self,
-        until: Until<'_>,
-        call: impl FnOnce(BorrowedFd<'_>, Until<'_>) -> sys::Result<T>,
+        until: Until,
+        call: impl FnOnce(BorrowedFd<'_>, Until) -> sys::Result<T>,
     ) -> sys::Result<T> {
         let (fd, until, never_waits) = match (until, self.queue.eager()) {
             (Until::Now, Some(eager)) => (eager, Until::Forever, true),
@@ -335,15 +324,14 @@ impl MessageQueue {
     #[inline]
     fn transfer<T>(
         &self,
-        wait: Wait<'_>,
+        wait: Wait,
         first: sys::Result<T>,
-        attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+        attempt: impl FnMut(Until) -> sys::Result<T>,
     ) -> Result<Option<T>> {
-        let deadline = wait.patience.deadline();
         match first {
             Ok(done) => Ok(Some(done)),
-            Err(errno) if deadline.is_now() => self.not_at_once(wait.operation, errno),
-            Err(Errno::INTR) if deadline.has_passed() => Ok(None),
+            Err(errno) if wait.deadline.is_now() => self.not_at_once(wait.operation, errno),
+            Err(Errno::INTR) if wait.deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
             Err(Errno::AGAIN) => Ok(None),
             Err(errno) => Err(self.fail(wait.operation, errno)),
@@ -353,8 +341,8 @@ impl MessageQueue {
     #[cold]
     fn wait<T>(
         &self,
-        wait: Wait<'_>,
-        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+        wait: Wait,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
     ) -> Result<Option<T>> {
         if self.queue.eager().is_some() && !self.is_blocking()? {
             return Ok(None);
@@ -368,19 +356,14 @@ impl MessageQueue {
             Err(Errno::TIMEDOUT) => None,
             end => Some(end),
         };
-        let end = match wait.patience {
-            Patience::Unless(bell) => bell.unless_rung(|time| attempt(Until::Unless(time))),
-            Patience::Until(_) | Patience::Brief => {
-                match waiting.spin(SPIN, SPIN_STRIDE, wait.patience.deadline(), &mut spin) {
-                    Some(end) => end,
-                    None => self.sleep(readiness, wait.patience, attempt),
-                }
-            }
+        let end = match waiting.spin(SPIN, SPIN_STRIDE, wait.deadline, &mut spin) {
+            Some(end) => end,
+            None => self.sleep(readiness, wait.deadline, attempt),
         };
         match end {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::TIMEDOUT | Errno::INTR) if wait.patience.deadline().has_passed() => Ok(None),
+            Err(Errno::TIMEDOUT | Errno::INTR) if wait.deadline.has_passed() => Ok(None),
             Err(Errno::TIMEDOUT) => Err(Error::attention(wait.operation, self.entry.name())),
             Err(errno) => Err(self.fail(wait.operation, errno)),
         }
@@ -390,18 +373,13 @@ impl MessageQueue {
     fn sleep<T>(
         &self,
         readiness: Readiness,
-        patience: Patience<'_>,
-        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+        deadline: Deadline,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
     ) -> sys::Result<T> {
-        let deadline = patience.deadline();
         if !deadline.is_never() {
             return self.wait_for_readiness(readiness, deadline, attempt);
         }
-        let look_up = match patience {
-            Patience::Brief => Some(Patience::BRIEF),
-            _ => deadline.attention(),
-        };
-        match look_up {
+        match deadline.attention() {
             None => attempt(Until::Forever),
             Some(time) => attempt(Until::WallClock(sys::time::realtime().saturating_add(time))),
         }
@@ -412,7 +390,7 @@ impl MessageQueue {
         &self,
         readiness: Readiness,
         deadline: Deadline,
-        mut attempt: impl FnMut(Until<'_>) -> sys::Result<T>,
+        mut attempt: impl FnMut(Until) -> sys::Result<T>,
     ) -> sys::Result<T> {
         let end = deadline.sleep_until();
         loop {
@@ -533,11 +511,6 @@ impl MessageQueue {
         self.queue.leak();
     }
 
-    #[allow(dead_code, reason = "an unsupported platform gives no descriptor out")]
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.queue.as_fd()
-    }
-
     #[cold]
     fn fail(&self, operation: Operation, errno: Errno) -> Error {
         if errno == Errno::AGAIN {
@@ -590,7 +563,13 @@ impl MessageQueue {
 
 /// What a call does, and until when it waits.
 #[derive(Clone, Copy)]
-struct Wait<'a> {
+struct Wait {
     operation: Operation,
-    patience: Patience<'a>,
+    deadline: Deadline,
+}
+
+impl AsFd for MessageQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
 }

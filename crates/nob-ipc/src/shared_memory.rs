@@ -188,8 +188,10 @@ impl SharedMemory {
             Reservation::Sparse => reserve::extend(self.file.as_fd(), size, attend),
         }
     }
-    #[allow(dead_code, reason = "an unsupported platform gives no descriptor out")]
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+}
+
+impl AsFd for SharedMemory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }

@@ -10,19 +10,39 @@ list_objects, reap: what exists on the machine; what dead processes left behind.
 InvalidArgument: an argument of the wrong type, out of its range, or a bad name.
 """
 
-from nob.ipc._native import (
-    NamedMessageQueue,
-    NamedSemaphore,
-    NamedSharedMemory,
-    list_objects,  # noqa: F401 (public, but not what `import *` is for)
-    reap,  # noqa: F401
-)
 from nob.ipc.errors import InvalidArgument
 from nob.ipc.flags import Flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nob.ipc._mapping import Mapping
+    from nob.ipc._native import (
+        NamedMessageQueue,
+        NamedSemaphore,
+        NamedSharedMemory,
+        list_objects,
+        reap,
+    )
+else:
+    try:
+        from nob.ipc._native import (
+            NamedMessageQueue,
+            NamedSemaphore,
+            NamedSharedMemory,
+            list_objects,
+            reap,
+        )
+    except ModuleNotFoundError as error:
+        # The wheel for other systems has no native module; one that cannot be loaded is an error.
+        if error.name != "nob.ipc._native":
+            raise
+        from nob.ipc._unsupported import (
+            NamedMessageQueue,
+            NamedSemaphore,
+            NamedSharedMemory,
+            list_objects,
+            reap,
+        )
 
 __all__ = [
     "Flags",
@@ -31,27 +51,9 @@ __all__ = [
     "NamedMessageQueue",
     "NamedSemaphore",
     "NamedSharedMemory",
+    "list_objects",
+    "reap",
 ]
-
-
-class _Signature:
-    """What inspect.signature finds in a class; made when it is asked for."""
-
-    def __init__(self, cls: type) -> None:
-        self._cls = cls
-
-    def __get__(self, instance: object, owner: type) -> object:
-        if getattr(owner, "__init__") is not getattr(self._cls, "__init__"):  # noqa: B009
-            # A subclass whose own __init__ says what it takes.
-            raise AttributeError("__signature__")
-        from nob.ipc import _signature
-
-        return _signature.of(self._cls.__name__)
-
-
-for _class in (NamedSemaphore, NamedSharedMemory, NamedMessageQueue):
-    setattr(_class, "__signature__", _Signature(_class))  # noqa: B010
-del _class
 
 
 def __getattr__(name: str) -> object:
@@ -64,4 +66,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "list_objects", "reap"]
+    return [*__all__]

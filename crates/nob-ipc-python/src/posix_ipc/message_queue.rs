@@ -12,9 +12,8 @@ use super::error::{busy, ended, refuse};
 use super::handle::Named;
 use crate::blocking::{AfterSignal, without_lock};
 use crate::convert::{self, Given};
-use crate::message::Message;
+use crate::message::{Message, message_tuple};
 use crate::notification;
-use crate::pair::pair;
 use crate::transfer::{self, with_buffer};
 
 /// A queue of messages that processes share by name; the highest priority is received first.
@@ -149,7 +148,9 @@ impl MessageQueue {
         let size = self.named.facts()?.max_message_size;
         with_buffer(py, size, |buffer| {
             match transfer::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
-                Ok(Some(Received { length, priority })) => pair(py, &buffer[..length], priority),
+                Ok(Some(Received { length, priority })) => {
+                    message_tuple(py, &buffer[..length], priority)
+                }
                 Ok(None) => Err(busy(format!(
                     "cannot receive from the message queue \"{}\": it is empty, and was until the \
                      time was over",

@@ -9,33 +9,20 @@
 //! - Each function makes one call and never retries: a signal comes back as [`Errno::INTR`].
 //! - Every descriptor is close-on-exec.
 //!
-//! Linux 5.10 or newer on a 64-bit processor with glibc 2.34 or newer has all of this. Everywhere
-//! else `unsupported` stands in: the crate builds, and every operation says that the platform
-//! lacks it. (`--cfg nob_ipc_unsupported` selects it on Linux too, to keep it compiling.)
+//! Linux 5.10 or newer on a 64-bit processor with glibc 2.34 or newer has all of this. A second system
+//! becomes a second folder beside `linux`, chosen here.
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
+compile_error!(
+    "nob-ipc needs 64-bit Linux with glibc: other systems lack the objects, or keep them elsewhere"
+);
 
 mod details;
 mod errno;
 #[cfg(test)]
 pub(crate) mod fault;
 
-#[cfg_attr(
-    all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_pointer_width = "64",
-        not(nob_ipc_unsupported)
-    ),
-    path = "linux/mod.rs"
-)]
-#[cfg_attr(
-    not(all(
-        target_os = "linux",
-        target_env = "gnu",
-        target_pointer_width = "64",
-        not(nob_ipc_unsupported)
-    )),
-    path = "unsupported.rs"
-)]
+#[path = "linux/mod.rs"]
 mod os;
 
 pub(crate) use details::{Credentials, Details, Processes};
@@ -59,7 +46,6 @@ pub(crate) struct Stat {
 
 /// The sort of file that was found under an object's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "an unsupported platform finds no files")]
 pub(crate) enum FileType {
     Regular,
     Directory,

@@ -2,7 +2,6 @@
 //!
 //! The numbers in the comments (C13, S8, H25, M42) are those of the table of assertions in `docs/`.
 
-mod bell;
 mod crash;
 mod examples;
 mod existence;

@@ -2,10 +2,8 @@
 //! `files`, `mqueue_fs` and `records` for where objects and their records are; and `private` for the
 //! user's own files.
 
-pub(crate) mod bell;
 mod conv;
 pub(crate) mod fcntl;
-mod fd;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod mman;

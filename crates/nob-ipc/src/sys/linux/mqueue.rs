@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::bell::SpoilableTime;
 use super::conv::check;
 use super::time::timespec;
 use crate::sys::{Capacity, Errno, OpenMode, QueueState, Result};
@@ -93,24 +92,20 @@ pub(crate) fn set_blocking(queue: BorrowedFd<'_>, blocking: bool) -> Result<()> 
 
 /// Until when a queue call of the kernel waits.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Until<'a> {
+pub(crate) enum Until {
     /// It does not wait. Time zero alone makes the kernel skip its timer.
     Now,
     /// A time of the wall clock, the only one that these calls know.
     WallClock(Duration),
     Forever,
-    /// For ever; `EINVAL` if the time is spoilt when the call begins.
-    Unless(&'a SpoilableTime),
 }
 
-impl Until<'_> {
-    /// What the kernel is to read as the time: null, or valid as long as `room` and what is borrowed
-    /// here.
+impl Until {
+    /// What the kernel is to read as the time: null, or valid as long as `room`.
     #[inline]
     fn pointer(self, room: &mut libc::timespec) -> *const libc::timespec {
         match self {
             Until::Forever => return std::ptr::null(),
-            Until::Unless(time) => return time.pointer(),
             Until::Now => *room = TIME_ZERO,
             Until::WallClock(time) => *room = timespec(time),
         }
@@ -126,7 +121,7 @@ pub(crate) fn send(
     queue: BorrowedFd<'_>,
     message: &[u8],
     priority: u32,
-    until: Until<'_>,
+    until: Until,
 ) -> Result<()> {
     let mut room = TIME_ZERO;
     let time = until.pointer(&mut room);
@@ -150,7 +145,7 @@ pub(crate) fn send(
 pub(crate) fn receive(
     queue: BorrowedFd<'_>,
     buffer: &mut [u8],
-    until: Until<'_>,
+    until: Until,
 ) -> Result<(usize, u32)> {
     let mut priority = 0;
     let mut room = TIME_ZERO;

@@ -7,7 +7,6 @@ use std::ffi::CString;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 
 use super::conv::check;
 use super::files::identity_behind;
@@ -52,12 +51,6 @@ impl Stat {
         const PF_KTHREAD: u64 = 0x0020_0000;
         self.flags & PF_KTHREAD != 0
     }
-}
-
-/// Whether the process has one thread alone: its list of threads is a directory that counts them,
-/// besides its two own links.
-pub(crate) fn is_only_thread() -> bool {
-    fs::metadata("/proc/self/task").is_ok_and(|threads| threads.nlink() == 3)
 }
 
 /// Whether the process of this pid that started then lives; `None` where that cannot be told.

@@ -1,0 +1,42 @@
+"""Stands in for the native module on systems that have no such objects, or keep them elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+def _refuse(what: str) -> NoReturn:
+    raise NotImplementedError(
+        f"The current OS does not provide {what}; nob.ipc needs 64-bit Linux with glibc"
+    )
+
+
+class _Named:
+    _kind = ""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        _refuse(self._kind)
+
+    @classmethod
+    def unlink_name(cls, _name: str) -> None:
+        _refuse(cls._kind)
+
+
+class NamedSemaphore(_Named):
+    _kind = "a named semaphore"
+
+
+class NamedSharedMemory(_Named):
+    _kind = "a named shared memory"
+
+
+class NamedMessageQueue(_Named):
+    _kind = "a named message queue"
+
+
+def list_objects(*_args: Any, **_kwargs: Any) -> NoReturn:
+    _refuse("named objects")
+
+
+def reap(*_args: Any, **_kwargs: Any) -> NoReturn:
+    _refuse("named objects")
