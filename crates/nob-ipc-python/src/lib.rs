@@ -8,53 +8,39 @@
 
 use pyo3::prelude::*;
 
-mod asynchronous;
-mod blocking;
 mod convert;
-mod error;
-mod handle;
-mod lifetime;
-mod lookout;
-mod message;
-mod message_queue;
-mod notification;
-mod pickle;
+mod interpreter;
+mod named;
 mod posix_ipc;
-mod quick;
-mod registry;
-mod semaphore;
-mod shared_memory;
-mod slot;
-mod transfer;
 
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::asynchronous::{message, ready, seconds};
+    use crate::convert::pickle::restore;
     #[pymodule_export]
-    use crate::lookout::Lookout;
+    use crate::named::asynchronous::{message, ready, seconds};
     #[pymodule_export]
-    use crate::message_queue::NamedMessageQueue;
+    use crate::named::message_queue::NamedMessageQueue;
     #[pymodule_export]
-    use crate::notification::Watch;
+    use crate::named::notification::Watch;
     #[pymodule_export]
-    use crate::pickle::restore;
+    use crate::named::poller::Lookout;
+    #[pymodule_export]
+    use crate::named::registry::{command, list_objects, reap};
+    #[pymodule_export]
+    use crate::named::semaphore::NamedSemaphore;
+    #[pymodule_export]
+    use crate::named::shared_memory::{Lease, NamedSharedMemory};
     #[pymodule_export]
     use crate::posix_ipc::{
         MessageQueue, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,
         unlink_semaphore, unlink_shared_memory,
     };
-    #[pymodule_export]
-    use crate::registry::{command, list_objects, reap};
-    #[pymodule_export]
-    use crate::semaphore::NamedSemaphore;
-    #[pymodule_export]
-    use crate::shared_memory::{Lease, NamedSharedMemory};
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
-        crate::lifetime::check_interpreter()?;
-        crate::quick::install_all(module.py())?;
-        crate::lifetime::register(module)
+        crate::interpreter::finalize::check_interpreter()?;
+        crate::interpreter::fastcall::install_all(module.py())?;
+        crate::interpreter::finalize::register(module)
     }
 }

@@ -47,49 +47,29 @@
 mod name;
 pub use name::{Kind, Name};
 
-mod existence;
-pub use existence::Existence;
-
-mod deadline;
-pub use deadline::Deadline;
-
 mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
 
-mod entry;
-pub use entry::{Entry, fork_generation, unlink};
+mod object;
+pub use object::{Entry, Existence, fork_generation, unlink};
+
+mod wait;
+pub use wait::{Deadline, retry_on_interrupt};
 
 mod semaphore;
 pub use semaphore::{Permit, Semaphore, SemaphoreOptions};
 
 mod shared_memory;
-pub use shared_memory::{Access, Fit, Reservation, SharedMemory, SharedMemoryOptions};
-
-mod mapping;
-pub use mapping::Mapping;
+pub use shared_memory::{Access, Fit, Mapping, Reservation, SharedMemory, SharedMemoryOptions};
 
 mod message_queue;
-pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received};
-
-mod notification;
-pub use notification::Watch;
+pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received, Watch};
 
 pub mod registry;
 
-mod interrupt;
-pub use interrupt::retry_on_interrupt;
-
-mod courtesy;
 #[cfg(test)]
-mod faults;
-mod limits;
-mod mark;
-mod open;
-#[cfg(test)]
-mod properties;
-mod record;
-mod reserve;
-mod spin;
+mod fault_tests;
+mod home;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -10,8 +10,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyString};
 
 use super::error::refuse;
+use crate::convert::error::invalid_argument;
 use crate::convert::{self, Given, Timeout};
-use crate::error::invalid_argument;
 
 /// What every constructor is told.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use nob_ipc::{Error, ErrorKind, Operation};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::blocking::Ended;
-use crate::error::{os_error, raise};
+use crate::convert::error::{os_error, raise};
+use crate::interpreter::detach::Ended;
 
 mod python {
     //! Exceptions that are Python classes.

@@ -8,13 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
+use super::base::Named;
 use super::error::{busy, ended, refuse};
-use super::handle::Named;
-use crate::blocking::{AfterSignal, without_lock};
+use crate::convert::message::{Message, message_tuple};
 use crate::convert::{self, Given};
-use crate::message::{Message, message_tuple};
-use crate::notification;
-use crate::transfer::{self, with_buffer};
+use crate::interpreter::detach::{AfterSignal, without_lock};
+use crate::named::notification;
+use crate::named::send_receive::{self, with_buffer};
 
 /// A queue of messages that processes share by name; the highest priority is received first.
 ///
@@ -121,7 +121,7 @@ impl MessageQueue {
         let message = Message::given(message)?;
         let message = (message.bytes(), priority);
         let deadline = || timeout.deadline();
-        match transfer::send(py, self.named.slot(), message, deadline, AfterSignal::End) {
+        match send_receive::send(py, self.named.slot(), message, deadline, AfterSignal::End) {
             Ok(true) => Ok(()),
             Ok(false) => Err(busy(format!(
                 "cannot send to the message queue \"{}\": it is full, and was until the time was over",
@@ -147,7 +147,7 @@ impl MessageQueue {
         let deadline = || timeout.deadline();
         let size = self.named.facts()?.max_message_size;
         with_buffer(py, size, |buffer| {
-            match transfer::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
+            match send_receive::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
                 Ok(Some(Received { length, priority })) => {
                     message_tuple(py, &buffer[..length], priority)
                 }

@@ -6,8 +6,8 @@
 //! its user's back.
 
 mod arguments;
+mod base;
 mod error;
-mod handle;
 mod message_queue;
 mod semaphore;
 mod shared_memory;
@@ -15,7 +15,7 @@ mod shared_memory;
 use nob_ipc::{Kind, unlink};
 use pyo3::prelude::*;
 
-use crate::blocking::without_lock;
+use crate::interpreter::detach::without_lock;
 
 pub(crate) use message_queue::{MessageQueue, queue_defaults};
 pub(crate) use semaphore::Semaphore;

@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
+use super::base::Named;
 use super::error::{busy, ended, refuse};
-use super::handle::Named;
-use crate::blocking::{AfterSignal, without_lock};
 use crate::convert::{self, Given, Timeout};
-use crate::semaphore::acquire;
+use crate::interpreter::detach::{AfterSignal, without_lock};
+use crate::named::semaphore::acquire;
 
 /// A semaphore that processes share by name.
 ///

@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
+use super::base::Named;
 use super::error::refuse;
-use super::handle::Named;
-use crate::blocking::in_steps;
+use crate::convert::error::invalid_argument;
 use crate::convert::{self, Given};
-use crate::error::invalid_argument;
+use crate::interpreter::detach::in_steps;
 
 /// A segment of memory that processes share by name: a descriptor for mmap.mmap.
 ///

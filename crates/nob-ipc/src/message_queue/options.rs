@@ -4,16 +4,16 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::{Direction, MessageQueue};
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::existence::Existence;
-use crate::limits;
+use crate::home::record;
+use crate::message_queue::limits;
+use crate::message_queue::notification::QueueFd;
 use crate::name::{Kind, Name};
-use crate::notification::QueueFd;
-use crate::open::{self, Opening};
-use crate::record;
-use crate::spin::Waiters;
+use crate::object::entry::Entry;
+use crate::object::existence::Existence;
+use crate::object::open::{self, Opening};
 use crate::sys::{self, Capacity, Errno, OwnedFd};
+use crate::wait::spin::Waiters;
 
 /// How a [`MessageQueue`] is opened; made by [`MessageQueue::options`].
 #[derive(Clone, Debug)]

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::creator::{Creator, Mark};
-use crate::entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name};
+use crate::object::entry;
 use crate::sys::{Details, Errno, Identity};
 
 /// A process that has an object open or mapped.

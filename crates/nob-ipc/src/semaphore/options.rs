@@ -4,15 +4,15 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::Semaphore;
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::existence::Existence;
-use crate::mark;
 use crate::name::{Kind, Name};
-use crate::open::{self, Opening};
-use crate::spin::Waiters;
+use crate::object::entry::Entry;
+use crate::object::existence::Existence;
+use crate::object::open::{self, Opening};
+use crate::object::owner;
 use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
+use crate::wait::spin::Waiters;
 
 /// How a [`Semaphore`] is opened; made by [`Semaphore::options`].
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ impl OpeningSemaphore<'_> {
             return Err(Errno::NOSPC);
         }
         if self.options.unlink_on_drop.unwrap_or(true) {
-            mark::put_on_file(file.as_fd());
+            owner::put_on_file(file.as_fd());
         }
         Ok(file)
     }

@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Access, Fit, Reservation, SharedMemory, check_size, fit};
-use crate::entry::Entry;
+use super::{Access, Fit, Reservation, SharedMemory, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::existence::Existence;
-use crate::mark;
 use crate::name::{Kind, Name};
-use crate::open::{self, Opening};
-use crate::reserve::{self, Attend, Stop};
+use crate::object::entry::Entry;
+use crate::object::existence::Existence;
+use crate::object::open::{self, Opening};
+use crate::object::owner;
+use crate::shared_memory::reserve::{self, Attend, Stop};
 use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd};
 
 /// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].
@@ -145,7 +145,7 @@ impl OpeningSegment<'_> {
             Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
         }
         if unlink_on_drop.unwrap_or(true) {
-            mark::put_on_file(file.as_fd());
+            owner::put_on_file(file.as_fd());
         }
         match access {
             Access::ReadWrite => Ok(file),
@@ -177,7 +177,7 @@ impl OpeningSegment<'_> {
             Fit::Anew => 0,
         };
         if size > most {
-            segment.spared = !fit::shrink(segment, most)?;
+            segment.spared = !size_policy::shrink(segment, most)?;
             if !segment.spared {
                 size = most;
             }

@@ -6,13 +6,13 @@ use nob_ipc::{Kind, Semaphore};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::asynchronous::coroutine;
-use crate::blocking::{self, AfterSignal, Ended, without_lock};
+use crate::convert::error::{invalid_argument, raise};
+use crate::convert::pickle;
 use crate::convert::{self, Given, Timeout};
-use crate::error::{invalid_argument, raise};
-use crate::handle::{self, Handle};
-use crate::pickle;
-use crate::slot::Slot;
+use crate::interpreter::detach::{self, AfterSignal, Ended, without_lock};
+use crate::interpreter::slot::Slot;
+use crate::named::asynchronous::coroutine;
+use crate::named::base::{self, Handle};
 
 /// Releases of more permits than this give up the interpreter lock.
 const MANY: u32 = 1_000;
@@ -248,7 +248,7 @@ impl NamedSemaphore {
     /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: sem_unlink(3).
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        handle::unlink_name(cls.py(), Kind::Semaphore, name)
+        base::unlink_name(cls.py(), Kind::Semaphore, name)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
@@ -292,5 +292,5 @@ pub(crate) fn acquire(
     if slot.with(py, Semaphore::try_acquire).map_err(Ended::Closed)? {
         return Ok(true);
     }
-    blocking::go_on(py, slot, timeout.deadline(), after_signal, Semaphore::acquire_until)
+    detach::go_on(py, slot, timeout.deadline(), after_signal, Semaphore::acquire_until)
 }

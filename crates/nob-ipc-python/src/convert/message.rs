@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::convert::Given;
-use crate::error::invalid_argument;
+use crate::convert::error::invalid_argument;
 
 /// A received message and its priority: `(bytes, int)`. Unlike PyO3's conversions, which panic, it is
 /// a `MemoryError` when the interpreter is out of memory.

@@ -8,9 +8,9 @@ use nob_ipc::registry::{self, Measure, Object, Outcome, Reap};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::blocking::without_lock;
+use crate::convert::error::raise;
 use crate::convert::{self, Given};
-use crate::error::raise;
+use crate::interpreter::detach::without_lock;
 
 /// List all named objects of the machine that this user can see.
 ///

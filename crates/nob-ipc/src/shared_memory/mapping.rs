@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::Name;
+use crate::object::entry::Entry;
 use crate::shared_memory::Access;
 use crate::sys::mman::Map;
 

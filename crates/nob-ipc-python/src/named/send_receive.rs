@@ -5,8 +5,8 @@ use std::mem;
 use nob_ipc::{Deadline, MessageQueue, Received};
 use pyo3::prelude::*;
 
-use crate::blocking::{self, AfterSignal, Ended};
-use crate::slot::{GilCell, Slot};
+use crate::interpreter::detach::{self, AfterSignal, Ended};
+use crate::interpreter::slot::{GilCell, Slot};
 
 /// Buffers up to this size are kept for the next message.
 const KEPT: usize = 1 << 20;
@@ -45,7 +45,7 @@ pub(crate) fn send(
         return Ok(true);
     }
     let attempt = |queue: &MessageQueue, deadline| queue.send_until(bytes, priority, deadline);
-    blocking::go_on(py, slot, deadline(), after_signal, attempt)
+    detach::go_on(py, slot, deadline(), after_signal, attempt)
 }
 
 /// Receives a message; `None` when the queue stayed empty. The deadline is made when it is needed.
@@ -62,5 +62,5 @@ pub(crate) fn receive(
         return Ok(Some(received));
     }
     let attempt = |queue: &MessageQueue, deadline| queue.receive_until(buffer, deadline);
-    blocking::go_on(py, slot, deadline(), after_signal, attempt)
+    detach::go_on(py, slot, deadline(), after_signal, attempt)
 }

@@ -12,8 +12,8 @@ use nob_ipc::{Deadline, Error, fork_generation};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::error::raise;
-use crate::slot::{Call, Slot};
+use crate::convert::error::raise;
+use crate::interpreter::slot::{Call, Slot};
 
 /// Why a call ended without a result.
 pub(crate) enum Ended {

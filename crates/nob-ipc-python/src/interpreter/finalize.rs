@@ -9,9 +9,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule};
 
-use crate::blocking;
-use crate::error::raise;
-use crate::slot::GilCell;
+use crate::convert::error::raise;
+use crate::interpreter::detach;
+use crate::interpreter::slot::GilCell;
 
 /// The entries of all handles that live, by address.
 static LIVE: GilCell<BTreeMap<usize, Weak<Entry>>> = GilCell::new(BTreeMap::new());
@@ -59,7 +59,7 @@ fn delete_all(py: Python<'_>) {
 #[pyfunction]
 fn end(py: Python<'_>) {
     delete_all(py);
-    blocking::end(py);
+    detach::end(py);
 }
 
 /// Called in a worker of `multiprocessing` that ends.

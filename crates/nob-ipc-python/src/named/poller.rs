@@ -17,7 +17,7 @@ use std::time::Duration;
 use nob_ipc::{Semaphore, fork_generation};
 use pyo3::prelude::*;
 
-use crate::semaphore::NamedSemaphore;
+use crate::named::semaphore::NamedSemaphore;
 
 /// Between two looks. Whoever waits is to be served within 10 ms.
 const LOOK: Duration = Duration::from_millis(8);

@@ -3,16 +3,20 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use self::reserve::{Attend, Stop};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::mapping::Mapping;
 use crate::name::Name;
-use crate::reserve::{self, Attend, Stop};
+use crate::object::entry::Entry;
 use crate::sys::mman::Map;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 
-mod fit;
-pub use fit::Fit;
+mod mapping;
+pub use mapping::Mapping;
+
+pub(crate) mod reserve;
+
+mod size_policy;
+pub use size_policy::Fit;
 
 mod options;
 pub use options::SharedMemoryOptions;

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::mark;
+use crate::home::record;
+use crate::message_queue::notification::QueueFd;
 use crate::name::{Kind, Name};
-use crate::notification::QueueFd;
-use crate::record;
+use crate::object::owner;
 use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::{self, Errno, Identity, OpenMode};
 
@@ -104,7 +104,7 @@ impl Entry {
             deleted: AtomicBool::new(false),
         };
         if due && !marked {
-            mark::put(name, identity);
+            owner::put(name, identity);
         }
         entry
     }
@@ -139,9 +139,9 @@ impl Entry {
             return;
         }
         if due {
-            mark::put(&self.name, self.identity);
+            owner::put(&self.name, self.identity);
         } else {
-            mark::take_back(&self.name, self.identity);
+            owner::take_back(&self.name, self.identity);
         }
     }
 
@@ -205,7 +205,7 @@ impl Entry {
         };
         match removed {
             Ok(()) | Err(Errno::NOENT) => {
-                mark::forget(self.name.kind(), self.identity);
+                owner::forget(self.name.kind(), self.identity);
                 Ok(())
             }
             Err(errno) => {
@@ -237,7 +237,7 @@ impl Entry {
 
     fn remove(&self) -> sys::Result<()> {
         remove_name(&self.name)?;
-        mark::forget(self.name.kind(), self.identity);
+        owner::forget(self.name.kind(), self.identity);
         Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::existence::{Existence, Next, Outcome, Step};
 use crate::name::{Kind, Name};
-use crate::reserve;
+use crate::object::entry;
+use crate::object::existence::{Existence, Next, Outcome, Step};
+use crate::shared_memory::reserve;
 use crate::sys::time::monotonic;
 use crate::sys::{self, BorrowedFd, Errno, FileType, Stat};
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::deadline::Deadline;
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::object::entry::Entry;
 use crate::retry_on_interrupt;
-use crate::spin::{Waiters, Waiting};
 use crate::sys::semaphore::MappedSemaphore;
 use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
+use crate::wait::Deadline;
+use crate::wait::spin::{Waiters, Waiting};
 
 mod options;
 pub use options::SemaphoreOptions;

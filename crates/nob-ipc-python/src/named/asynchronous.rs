@@ -4,11 +4,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyModule};
 
+use crate::convert::error::raise;
+use crate::convert::message::Message;
 use crate::convert::{self, Given, Timeout};
-use crate::error::raise;
-use crate::message::Message;
-use crate::message_queue::NamedMessageQueue;
-use crate::semaphore::NamedSemaphore;
+use crate::named::message_queue::NamedMessageQueue;
+use crate::named::semaphore::NamedSemaphore;
 
 /// Makes the coroutine `nob.ipc._async.FUNCTION(*arguments)`.
 pub(crate) fn coroutine<'py>(

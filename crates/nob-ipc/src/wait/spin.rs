@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::courtesy::Courtesy;
-use crate::deadline::Deadline;
 use crate::sys;
 use crate::sys::time::monotonic;
+use crate::wait::Deadline;
+use crate::wait::courtesy::Courtesy;
 
 /// After so many waits in which spinning brought nothing, it is cut short in all but every
 /// `RETRY`th one.

@@ -9,14 +9,15 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
 
-use crate::asynchronous::coroutine;
-use crate::blocking::{self, AfterSignal, Ended, without_lock};
+use crate::convert::error::{invalid_argument, raise};
+use crate::convert::message::{Message, message_tuple};
+use crate::convert::pickle;
 use crate::convert::{self, Given, Timeout};
-use crate::error::{invalid_argument, raise};
-use crate::handle::{self, Handle};
-use crate::message::{Message, message_tuple};
-use crate::transfer::{self, with_buffer};
-use crate::{notification, pickle};
+use crate::interpreter::detach::{self, AfterSignal, Ended, without_lock};
+use crate::named::asynchronous::coroutine;
+use crate::named::base::{self, Handle};
+use crate::named::notification;
+use crate::named::send_receive::{self, with_buffer};
 
 /// After so many messages of a batch, other threads and signal handlers have their turn.
 const BREATH: usize = 256;
@@ -120,7 +121,7 @@ impl NamedMessageQueue {
         let message = Message::given(message)?;
         let message = (message.bytes(), priority);
         let deadline = || timeout.deadline();
-        Ok(transfer::send(py, &self.handle.slot, message, deadline, AfterSignal::GoOn)?)
+        Ok(send_receive::send(py, &self.handle.slot, message, deadline, AfterSignal::GoOn)?)
     }
 
     /// Send messages, waiting while the queue is full; how many were sent in time.
@@ -151,13 +152,13 @@ impl NamedMessageQueue {
                 Ok(())
             } else {
                 breath = sent + BREATH;
-                blocking::breathe(py).map_err(Ended::Raised)
+                detach::breathe(py).map_err(Ended::Raised)
             };
             match rested.and_then(|()| self.send_some(py, &messages[sent..], priority, deadline)) {
                 Ok(count) if count > 0 => sent += count,
                 Err(ended) if sent == 0 => return Err(ended.into()),
                 Err(Ended::Raised(error)) => {
-                    blocking::postpone(error);
+                    detach::postpone(error);
                     break;
                 }
                 // The time is over; or the next call tells what is wrong.
@@ -220,9 +221,9 @@ impl NamedMessageQueue {
                     break;
                 }
                 if messages.len() % BREATH == 0
-                    && let Err(error) = blocking::breathe(py)
+                    && let Err(error) = detach::breathe(py)
                 {
-                    blocking::postpone(error);
+                    detach::postpone(error);
                     break;
                 }
                 // What fails after the first is for the next call to tell.
@@ -417,7 +418,7 @@ impl NamedMessageQueue {
     /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: mq_unlink(3).
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        handle::unlink_name(cls.py(), Kind::MessageQueue, name)
+        base::unlink_name(cls.py(), Kind::MessageQueue, name)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
@@ -474,8 +475,13 @@ impl NamedMessageQueue {
             (0, [first, ..]) => {
                 end.map_err(Ended::Closed)?.map_err(Ended::Failed)?;
                 let first = (first.bytes(), priority);
-                let sent =
-                    transfer::send(py, &self.handle.slot, first, || deadline, AfterSignal::GoOn);
+                let sent = send_receive::send(
+                    py,
+                    &self.handle.slot,
+                    first,
+                    || deadline,
+                    AfterSignal::GoOn,
+                );
                 sent.map(usize::from)
             }
             // What ended it comes up again.
@@ -490,7 +496,7 @@ impl NamedMessageQueue {
         timeout: Timeout,
     ) -> PyResult<Option<Received>> {
         let deadline = || timeout.deadline();
-        Ok(transfer::receive(py, &self.handle.slot, buffer, deadline, AfterSignal::GoOn)?)
+        Ok(send_receive::receive(py, &self.handle.slot, buffer, deadline, AfterSignal::GoOn)?)
     }
 }
 
@@ -516,7 +522,7 @@ fn checked_messages<'py>(
     let mut checked = Vec::with_capacity(count);
     for (index, message) in iterator.enumerate() {
         if index % BREATH == BREATH - 1 {
-            blocking::breathe(py)?;
+            detach::breathe(py)?;
         }
         let message = Message::of(&message?)?;
         let length = message.bytes().len();

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::home::record;
 use crate::name::{Kind, Name};
-use crate::record;
 use crate::sys::fork::PerProcess;
 use crate::sys::{self, AsFd, BorrowedFd, Identity, OpenMode};
 

@@ -10,12 +10,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::blocking::in_steps;
+use crate::convert::error::{raise, unsupported_operation};
+use crate::convert::pickle;
 use crate::convert::{self, Given};
-use crate::error::{raise, unsupported_operation};
-use crate::handle::{self, Handle};
-use crate::pickle;
-use crate::slot::GilCell;
+use crate::interpreter::detach::in_steps;
+use crate::interpreter::slot::GilCell;
+use crate::named::base::{self, Handle};
 
 /// A segment of memory that processes share by name.
 ///
@@ -248,7 +248,7 @@ impl NamedSharedMemory {
     /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: shm_unlink(3).
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        handle::unlink_name(cls.py(), Kind::SharedMemory, name)
+        base::unlink_name(cls.py(), Kind::SharedMemory, name)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.

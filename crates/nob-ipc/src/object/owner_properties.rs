@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::mark::Mark;
+use crate::object::owner::Mark;
 
 prop_compose! {
     fn marks()(

@@ -6,11 +6,11 @@ use nob_ipc::{Entry, Kind, Name, unlink};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::blocking::without_lock;
+use crate::convert::error::raise;
 use crate::convert::{self, Given};
-use crate::error::raise;
-use crate::lifetime;
-use crate::slot::Slot;
+use crate::interpreter::detach::without_lock;
+use crate::interpreter::finalize;
+use crate::interpreter::slot::Slot;
 
 /// A core object and its entry, which outlives closing.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<T> Handle<T> {
     /// Holds the object from here on.
     pub(crate) fn open(&self, py: Python<'_>, object: T, entry: Arc<Entry>) -> PyResult<()> {
         self.check_unset()?;
-        lifetime::remember(py, &entry)?;
+        finalize::remember(py, &entry)?;
         // Was unset a moment ago, and the lock has not been given up since.
         let _ = self.entry.set(entry);
         self.slot.open(py, object);
@@ -75,7 +75,7 @@ impl<T> Handle<T> {
     pub(crate) fn delete(&self, py: Python<'_>) {
         self.slot.close(py);
         if let Some(entry) = self.entry.get() {
-            lifetime::delete(py, entry);
+            finalize::delete(py, entry);
         }
     }
 
@@ -97,7 +97,7 @@ impl<T> Drop for Handle<T> {
         Python::attach(|py| {
             self.delete(py);
             if let Some(entry) = self.entry.get() {
-                lifetime::forget(py, entry);
+                finalize::forget(py, entry);
             }
         });
     }

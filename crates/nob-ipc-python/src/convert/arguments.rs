@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 use pyo3::{Borrowed, IntoPyObjectExt};
 
-use crate::error::{invalid_argument, raise};
+use crate::convert::error::{invalid_argument, raise};
 
 /// An argument as it was given, or not: `None` that was given is told from what was left out.
 #[derive(Clone, Copy)]

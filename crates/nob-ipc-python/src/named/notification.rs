@@ -4,10 +4,10 @@ use nob_ipc::MessageQueue;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::blocking::without_lock;
+use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Given};
-use crate::error::{invalid_argument, raise};
-use crate::slot::Slot;
+use crate::interpreter::detach::without_lock;
+use crate::interpreter::slot::Slot;
 
 /// A request for a notification, waited for by a thread of its own.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Watch")]

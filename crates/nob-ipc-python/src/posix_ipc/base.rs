@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 
 use super::arguments::Request;
 use super::error::{never_opened, not_open, refuse};
-use crate::blocking::without_lock;
-use crate::handle::Handle;
-use crate::slot::Slot;
+use crate::interpreter::detach::without_lock;
+use crate::interpreter::slot::Slot;
+use crate::named::base::Handle;
 
 /// A handle that unlinks nothing by itself, and remembers what its constructor was told and the
 /// `facts` that never change.

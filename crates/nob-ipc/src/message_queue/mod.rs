@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::deadline::Deadline;
-use crate::entry::Entry;
+use self::notification::QueueFd;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::limits;
-use crate::notification::{self, QueueFd, Watch};
+use crate::object::entry::Entry;
 use crate::retry_on_interrupt;
-use crate::spin::Waiters;
 use crate::sys::mqueue::Until;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
+use crate::wait::Deadline;
+use crate::wait::spin::Waiters;
 
+mod limits;
+pub(crate) mod notification;
 mod options;
+pub use notification::Watch;
 pub use options::MessageQueueOptions;
 
 /// How long a wait spins before it sleeps; an attempt is a system call.

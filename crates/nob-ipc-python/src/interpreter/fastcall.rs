@@ -14,11 +14,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 use pyo3::{Borrowed, PyClass};
 
-use crate::message::{exact_bytes, message_tuple};
-use crate::message_queue::NamedMessageQueue;
-use crate::semaphore::NamedSemaphore;
-use crate::slot::GilCell;
-use crate::transfer::with_buffer;
+use crate::convert::message::{exact_bytes, message_tuple};
+use crate::interpreter::slot::GilCell;
+use crate::named::message_queue::NamedMessageQueue;
+use crate::named::semaphore::NamedSemaphore;
+use crate::named::send_receive::with_buffer;
 
 /// How the interpreter calls such a method, and the flags that tell it so.
 type Function = ffi::PyCFunctionFastWithKeywords;

@@ -1,0 +1,11 @@
+//! The classes and functions of `nob.ipc`.
+
+pub(crate) mod asynchronous;
+pub(crate) mod base;
+pub(crate) mod message_queue;
+pub(crate) mod notification;
+pub(crate) mod poller;
+pub(crate) mod registry;
+pub(crate) mod semaphore;
+pub(crate) mod send_receive;
+pub(crate) mod shared_memory;

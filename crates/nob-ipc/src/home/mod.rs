@@ -1,0 +1,3 @@
+//! Where named objects live.
+
+pub(crate) mod record;

@@ -1,0 +1,9 @@
+//! When a wait ends, and what it does until then.
+
+mod courtesy;
+mod deadline;
+mod retry;
+pub(crate) mod spin;
+
+pub use deadline::Deadline;
+pub use retry::retry_on_interrupt;
