@@ -18,7 +18,7 @@ static SEMAPHORE: LazyLock<Semaphore> = LazyLock::new(|| {
     let semaphore = options.initial_value(1).existence(Existence::Create).open_named(&name);
     let semaphore = semaphore.expect("a new semaphore");
     // The fuzzer ends without dropping anything.
-    semaphore.entry().unlink().expect("it is ours");
+    semaphore.ownership().unlink().expect("it is ours");
     semaphore
 });
 

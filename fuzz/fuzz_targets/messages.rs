@@ -20,7 +20,7 @@ static QUEUE: LazyLock<MessageQueue> = LazyLock::new(|| {
         .open_named(&name)
         .expect("a new queue");
     // The fuzzer ends without dropping anything.
-    queue.entry().unlink().expect("it is ours");
+    queue.ownership().unlink().expect("it is ours");
     queue
 });
 

@@ -25,7 +25,7 @@
 //!   with another process that creates or unlinks reaches the caller. A new object appears under its
 //!   name complete: a semaphore with its value, a segment with its size and its memory reserved.
 //! - **Lifetime.** A handle that created an object removes its name when it is dropped, unless told
-//!   otherwise ([`Entry`]). Only the object that was opened is removed, and never by a forked child.
+//!   otherwise ([`Ownership`]). Only the object that was opened is removed, and never by a forked child.
 //! - **Waiting.** Timeouts run on the monotonic clock ([`Deadline`]). Calls that take a
 //!   [`Duration`](std::time::Duration) go on after signals; those that take a [`Deadline`] report
 //!   them as [`ErrorKind::Interrupted`]. A wait that was interrupted has taken nothing. Before it
@@ -51,7 +51,7 @@ mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
-pub use object::{Entry, Existence, fork_generation, unlink};
+pub use object::{Existence, Ownership, fork_generation, unlink};
 
 mod wait;
 pub use wait::{Deadline, retry_on_interrupt};
@@ -60,7 +60,9 @@ mod semaphore;
 pub use semaphore::{Permit, Semaphore, SemaphoreOptions};
 
 mod shared_memory;
-pub use shared_memory::{Access, Fit, Mapping, Reservation, SharedMemory, SharedMemoryOptions};
+pub use shared_memory::{
+    Access, Mapping, Reservation, SharedMemory, SharedMemoryOptions, SizePolicy,
+};
 
 mod message_queue;
 pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received, Watch};

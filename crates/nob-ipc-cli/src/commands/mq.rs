@@ -120,7 +120,7 @@ impl Sender {
         }
         Err(Failure::because(format!(
             "{what} has more than the {limit} bytes that a message in \"{}\" may have",
-            self.queue.entry().name()
+            self.queue.ownership().name()
         )))
     }
 }
@@ -183,7 +183,7 @@ impl Receiver {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        let name = self.queue.entry().name();
+        let name = self.queue.ownership().name();
         let lost = text::escape_exactly(message);
         let undelivered = format!(
             "a message was taken from \"{name}\" with priority {priority} and could not be written: \

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use nob_ipc::{Entry, fork_generation};
+use nob_ipc::{Ownership, fork_generation};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -14,29 +14,29 @@ use crate::interpreter::detach;
 use crate::interpreter::slot::GilCell;
 
 /// The entries of all handles that live, by address.
-static LIVE: GilCell<BTreeMap<usize, Weak<Entry>>> = GilCell::new(BTreeMap::new());
+static LIVE: GilCell<BTreeMap<usize, Weak<Ownership>>> = GilCell::new(BTreeMap::new());
 
 /// The last fork generation in which it was seen whether this is a worker of `multiprocessing`.
 static WORKER: GilCell<u64> = GilCell::new(0);
 
-fn key(entry: &Arc<Entry>) -> usize {
-    Arc::as_ptr(entry).addr()
+fn key(ownership: &Arc<Ownership>) -> usize {
+    Arc::as_ptr(ownership).addr()
 }
 
 /// Remembers a handle that was opened.
-pub(crate) fn remember(py: Python<'_>, entry: &Arc<Entry>) -> PyResult<()> {
-    LIVE.with(py, |live| live.insert(key(entry), Arc::downgrade(entry)));
+pub(crate) fn remember(py: Python<'_>, ownership: &Arc<Ownership>) -> PyResult<()> {
+    LIVE.with(py, |live| live.insert(key(ownership), Arc::downgrade(ownership)));
     attend_worker(py)
 }
 
 /// Forgets a handle that is gone.
-pub(crate) fn forget(py: Python<'_>, entry: &Arc<Entry>) {
-    LIVE.with(py, |live| live.remove(&key(entry)));
+pub(crate) fn forget(py: Python<'_>, ownership: &Arc<Ownership>) {
+    LIVE.with(py, |live| live.remove(&key(ownership)));
 }
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
-pub(crate) fn delete(py: Python<'_>, entry: &Entry) {
-    if let Err(error) = entry.delete() {
+pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
+    if let Err(error) = ownership.delete() {
         // An exception that is on its way must survive this one.
         let pending = PyErr::take(py);
         let subject = error.to_string().into_pyobject(py).ok();
@@ -50,8 +50,8 @@ pub(crate) fn delete(py: Python<'_>, entry: &Entry) {
 /// Removes the names of all handles that are due, and leaves the handles usable.
 fn delete_all(py: Python<'_>) {
     let entries: Vec<_> = LIVE.with(py, |live| live.values().filter_map(Weak::upgrade).collect());
-    for entry in entries {
-        delete(py, &entry);
+    for ownership in entries {
+        delete(py, &ownership);
     }
 }
 

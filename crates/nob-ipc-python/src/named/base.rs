@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use nob_ipc::{Entry, Kind, Name, unlink};
+use nob_ipc::{Kind, Name, Ownership, unlink};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -12,53 +12,58 @@ use crate::interpreter::detach::without_lock;
 use crate::interpreter::finalize;
 use crate::interpreter::slot::Slot;
 
-/// A core object and its entry, which outlives closing.
+/// A core object and its ownership, which outlives closing.
 #[derive(Debug)]
 pub(crate) struct Handle<T> {
     pub(crate) slot: Slot<T>,
-    entry: OnceLock<Arc<Entry>>,
+    ownership: OnceLock<Arc<Ownership>>,
 }
 
 impl<T> Handle<T> {
     pub(crate) fn new() -> Self {
-        Handle { slot: Slot::new(), entry: OnceLock::new() }
+        Handle { slot: Slot::new(), ownership: OnceLock::new() }
     }
 
     /// Refuses a second `__init__`.
     pub(crate) fn check_unset(&self) -> PyResult<()> {
-        match self.entry.get() {
+        match self.ownership.get() {
             None => Ok(()),
-            Some(entry) => Err(PyValueError::new_err(format!(
+            Some(ownership) => Err(PyValueError::new_err(format!(
                 "the handle was opened on {} before: make a new one instead of calling __init__ a \
                  second time",
-                entry.name()
+                ownership.name()
             ))),
         }
     }
 
     /// Holds the object from here on.
-    pub(crate) fn open(&self, py: Python<'_>, object: T, entry: Arc<Entry>) -> PyResult<()> {
+    pub(crate) fn open(
+        &self,
+        py: Python<'_>,
+        object: T,
+        ownership: Arc<Ownership>,
+    ) -> PyResult<()> {
         self.check_unset()?;
-        finalize::remember(py, &entry)?;
+        finalize::remember(py, &ownership)?;
         // Was unset a moment ago, and the lock has not been given up since.
-        let _ = self.entry.set(entry);
+        let _ = self.ownership.set(ownership);
         self.slot.open(py, object);
         Ok(())
     }
 
-    pub(crate) fn entry(&self) -> PyResult<&Arc<Entry>> {
-        self.entry.get().ok_or_else(|| {
+    pub(crate) fn ownership(&self) -> PyResult<&Arc<Ownership>> {
+        self.ownership.get().ok_or_else(|| {
             PyValueError::new_err("the handle was never opened: call __init__ first")
         })
     }
 
     pub(crate) fn name(&self) -> PyResult<String> {
-        Ok(self.entry()?.name().to_string())
+        Ok(self.ownership()?.name().to_string())
     }
 
     pub(crate) fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
-        let entry = self.entry()?;
-        entry.set_unlink_on_drop(convert::switch("unlink_on_delete", value, true)?);
+        let ownership = self.ownership()?;
+        ownership.set_unlink_on_drop(convert::switch("unlink_on_delete", value, true)?);
         Ok(())
     }
 
@@ -67,25 +72,25 @@ impl<T> Handle<T> {
     }
 
     pub(crate) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        let entry = self.entry()?;
-        without_lock(py, || entry.unlink()).map_err(|error| raise(py, &error))
+        let ownership = self.ownership()?;
+        without_lock(py, || ownership.unlink()).map_err(|error| raise(py, &error))
     }
 
     /// Closes, and removes the name if that is due.
     pub(crate) fn delete(&self, py: Python<'_>) {
         self.slot.close(py);
-        if let Some(entry) = self.entry.get() {
-            finalize::delete(py, entry);
+        if let Some(ownership) = self.ownership.get() {
+            finalize::delete(py, ownership);
         }
     }
 
     pub(crate) fn repr(&self, py: Python<'_>, kind: &str) -> String {
-        match self.entry.get() {
+        match self.ownership.get() {
             None => format!("<{kind} (never opened)>"),
-            Some(entry) => {
-                let origin = if entry.created() { "created" } else { "linked" };
+            Some(ownership) => {
+                let origin = if ownership.created() { "created" } else { "linked" };
                 let state = if self.slot.is_open(py) { "open" } else { "closed" };
-                format!("<{kind} '{}' ({origin}, {state})>", entry.name())
+                format!("<{kind} '{}' ({origin}, {state})>", ownership.name())
             }
         }
     }
@@ -96,8 +101,8 @@ impl<T> Drop for Handle<T> {
         // Python objects are deallocated with the interpreter lock held; this takes it once more.
         Python::attach(|py| {
             self.delete(py);
-            if let Some(entry) = self.entry.get() {
-                finalize::forget(py, entry);
+            if let Some(ownership) = self.ownership.get() {
+                finalize::forget(py, ownership);
             }
         });
     }

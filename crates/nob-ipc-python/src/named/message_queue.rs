@@ -94,8 +94,8 @@ impl NamedMessageQueue {
         let name = convert::name(Kind::MessageQueue, name, existence)?;
         let queue = without_lock(py, || options.open_named(&name));
         let queue = queue.map_err(|error| raise(py, &error))?;
-        let entry = Arc::clone(queue.entry());
-        self.handle.open(py, queue, entry)
+        let ownership = Arc::clone(queue.ownership());
+        self.handle.open(py, queue, ownership)
     }
 
     /// Send a message; False when the queue stayed full until the time was over.
@@ -378,13 +378,13 @@ impl NamedMessageQueue {
     /// Whether this handle linked to a queue that existed; False: it created it (bool).
     #[getter]
     fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.entry()?.created())
+        Ok(!self.handle.ownership()?.created())
     }
 
     /// Whether deletion of the handle removes the name (bool; may be set).
     #[getter]
     fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.entry()?.unlink_on_drop())
+        Ok(self.handle.ownership()?.unlink_on_drop())
     }
 
     #[setter]

@@ -20,7 +20,7 @@ const MANY: u32 = 1_000;
 /// A semaphore that processes share by name.
 ///
 /// Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
-/// gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit; it
+/// gives some back. Nobody owns a permit. `with sem:` acquires on ownership and releases once on exit; it
 /// does not close.
 ///
 /// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
@@ -78,8 +78,8 @@ impl NamedSemaphore {
         let name = convert::name(Kind::Semaphore, name, existence)?;
         let semaphore = without_lock(py, || options.open_named(&name));
         let semaphore = semaphore.map_err(|error| raise(py, &error))?;
-        let entry = Arc::clone(semaphore.entry());
-        self.handle.open(py, semaphore, entry)
+        let ownership = Arc::clone(semaphore.ownership());
+        self.handle.open(py, semaphore, ownership)
     }
 
     /// Take a permit; False when there was none in time.
@@ -202,7 +202,7 @@ impl NamedSemaphore {
     /// Whether this handle linked to a semaphore that existed; False: it created it (bool).
     #[getter]
     fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.entry()?.created())
+        Ok(!self.handle.ownership()?.created())
     }
 
     /// Another name of linked_existing_object (bool).
@@ -214,7 +214,7 @@ impl NamedSemaphore {
     /// Whether deletion of the handle removes the name (bool; may be set).
     #[getter]
     fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.entry()?.unlink_on_drop())
+        Ok(self.handle.ownership()?.unlink_on_drop())
     }
 
     #[setter]

@@ -90,9 +90,9 @@ impl NamedSharedMemory {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::SharedMemory, name, existence)?;
-        let segment = in_steps(py, raise, |attend| options.open_attended(&name, attend))?;
-        let entry = Arc::clone(segment.entry());
-        self.handle.open(py, segment, entry)
+        let segment = in_steps(py, raise, |on_step| options.open_with(&name, on_step))?;
+        let ownership = Arc::clone(segment.ownership());
+        self.handle.open(py, segment, ownership)
     }
 
     /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
@@ -181,7 +181,7 @@ impl NamedSharedMemory {
         }
         let call = self.handle.slot.enter(py)?;
         let segment = call.object(py)?;
-        in_steps(py, raise, |attend| segment.resize_attended(size, attend))
+        in_steps(py, raise, |on_step| segment.resize_with(size, on_step))
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -210,13 +210,13 @@ impl NamedSharedMemory {
     /// Whether this handle linked to a segment that existed; False: it created it (bool).
     #[getter]
     fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.entry()?.created())
+        Ok(!self.handle.ownership()?.created())
     }
 
     /// Whether deletion of the handle removes the name (bool; may be set).
     #[getter]
     fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.entry()?.unlink_on_drop())
+        Ok(self.handle.ownership()?.unlink_on_drop())
     }
 
     #[setter]

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, OnceLock};
 
-use nob_ipc::Entry;
+use nob_ipc::Ownership;
 use pyo3::prelude::*;
 
 use super::arguments::Request;
@@ -38,11 +38,11 @@ impl<T, F> Named<T, F> {
         &self,
         py: Python<'_>,
         object: T,
-        entry: Arc<Entry>,
+        ownership: Arc<Ownership>,
         request: Request,
         facts: F,
     ) -> PyResult<()> {
-        self.handle.open(py, object, entry)?;
+        self.handle.open(py, object, ownership)?;
         // Opening succeeds once.
         let _ = self.opened.set((request, facts));
         Ok(())
@@ -103,8 +103,8 @@ impl<T, F> Named<T, F> {
     }
 
     pub(super) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        let entry = self.handle.entry().map_err(|_| never_opened())?;
-        without_lock(py, || entry.unlink()).map_err(|error| refuse(py, &error))
+        let ownership = self.handle.ownership().map_err(|_| never_opened())?;
+        without_lock(py, || ownership.unlink()).map_err(|error| refuse(py, &error))
     }
 
     /// `posix_ipc.KIND("NAME", mode=MODE` and what `more` adds.

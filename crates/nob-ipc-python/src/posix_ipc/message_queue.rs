@@ -93,8 +93,8 @@ impl MessageQueue {
             max_message_size: queue.max_message_size(),
             direction: queue.direction(),
         };
-        let entry = Arc::clone(queue.entry());
-        self.named.open(py, queue, entry, request, facts)
+        let ownership = Arc::clone(queue.ownership());
+        self.named.open(py, queue, ownership, request, facts)
     }
 
     /// Send a message, waiting while the queue is full.

@@ -16,7 +16,7 @@ use crate::named::semaphore::acquire;
 
 /// A semaphore that processes share by name.
 ///
-/// `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
+/// `with sem:` acquires on ownership and releases on exit; it neither closes nor unlinks.
 ///
 /// name: str or bytes; None with O_CREX makes a random free one.
 /// flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates.
@@ -63,8 +63,8 @@ impl Semaphore {
         options.initial_value(convert::narrow(value)?).unlink_on_drop(false);
         let semaphore = without_lock(py, || options.open_named(&request.name));
         let semaphore = semaphore.map_err(|error| refuse(py, &error))?;
-        let entry = Arc::clone(semaphore.entry());
-        self.named.open(py, semaphore, entry, request, ())
+        let ownership = Arc::clone(semaphore.ownership());
+        self.named.open(py, semaphore, ownership, request, ())
     }
 
     /// Take a permit, waiting while there is none.

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::sync::Arc;
 
-use nob_ipc::{Access, Fit, Kind};
+use nob_ipc::{Access, Kind, SizePolicy};
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -67,24 +67,24 @@ impl SharedMemory {
                            O_TRUNC out, or open it for writing";
             return Err(invalid_argument(message.into()));
         }
-        let fit = match (request.truncate, size) {
-            (true, _) => Fit::Anew,
-            (false, 0) => Fit::AtLeast,
-            (false, _) => Fit::Exactly,
+        let policy = match (request.truncate, size) {
+            (true, _) => SizePolicy::Truncate,
+            (false, 0) => SizePolicy::Grow,
+            (false, _) => SizePolicy::Exact,
         };
         let mut options = nob_ipc::SharedMemory::options();
         options.existence(request.existence).mode(request.permissions()).unlink_on_drop(false);
-        options.size(size).fit(fit);
+        options.size(size).size_policy(policy);
         if read_only {
             options.access(Access::ReadOnly);
         }
-        let segment = in_steps(py, refuse, |attend| options.open_attended(&request.name, attend))?;
-        if segment.was_spared() {
+        let segment = in_steps(py, refuse, |on_step| options.open_with(&request.name, on_step))?;
+        if segment.kept_larger() {
             let now = segment.size().map_err(|error| refuse(py, &error))?;
-            warn_spared(py, &request, now)?;
+            warn_kept_larger(py, &request, now)?;
         }
-        let entry = Arc::clone(segment.entry());
-        self.named.open(py, segment, entry, request, ())
+        let ownership = Arc::clone(segment.ownership());
+        self.named.open(py, segment, ownership, request, ())
     }
 
     /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
@@ -140,7 +140,7 @@ impl SharedMemory {
 }
 
 /// Says that a segment was not made smaller.
-fn warn_spared(py: Python<'_>, request: &Request, now: u64) -> PyResult<()> {
+fn warn_kept_larger(py: Python<'_>, request: &Request, now: u64) -> PyResult<()> {
     let message = format!(
         "the shared memory \"{}\" is in use, or another user's, and was not made smaller or emptied: \
          whoever has it mapped would die of a bus error; it has {now} bytes, and os.ftruncate would \

@@ -28,7 +28,7 @@ fn construct_over<T: Subject>(existence: Existence, old: bool) {
         done: &|ground, handle| {
             let expected = if linked { OLD } else { NEW };
             assert_eq!(handle.measure(), expected);
-            assert_eq!(handle.entry().created(), !linked);
+            assert_eq!(handle.ownership().created(), !linked);
             assert_eq!(T::measure_of(&ground.name), Some(expected));
         },
         undone: &|ground, failure| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::sys::Errno;
 
 mod constructors;
-mod entries;
+mod ownership;
 mod queues;
 mod segments;
 mod semaphores;

@@ -185,7 +185,7 @@ fn closing() {
         sweep(&Case {
             ground: &watched,
             run: &|(queue, _)| {
-                let other = MessageQueue::options().open_named(queue.entry().name())?;
+                let other = MessageQueue::options().open_named(queue.ownership().name())?;
                 drop(other);
                 Ok(())
             },

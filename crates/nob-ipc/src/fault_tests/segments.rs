@@ -39,7 +39,7 @@ impl Ground {
 }
 
 /// Patience for a few signals.
-fn attend() -> impl FnMut() -> ControlFlow<()> {
+fn on_step() -> impl FnMut() -> ControlFlow<()> {
     let mut calls = 0;
     move || {
         calls += 1;
@@ -93,7 +93,7 @@ fn growing() {
     alone(|| {
         for reservation in [Reservation::Reserved, Reservation::Sparse] {
             operate(reservation, 50_001, &|ground| {
-                ground.segment.resize_attended(50_001, &mut attend())
+                ground.segment.resize_with(50_001, &mut on_step())
             });
         }
     });
@@ -114,12 +114,12 @@ fn growing_when_linking() {
         for unlink in [false, true] {
             for reservation in [Reservation::Reserved, Reservation::Sparse] {
                 operate(reservation, 50_001, &|ground| {
-                    let name = ground.segment.entry().name();
+                    let name = ground.segment.ownership().name();
                     let mut options = SharedMemory::options();
                     options.size(50_001).reservation(reservation).unlink_on_drop(unlink);
-                    let linked = options.open_attended(name, &mut attend());
+                    let linked = options.open_with(name, &mut on_step());
                     // What it was to unlink has to be there for the next round.
-                    linked.map(|linked| linked.entry().set_unlink_on_drop(false))
+                    linked.map(|linked| linked.ownership().set_unlink_on_drop(false))
                 });
             }
         }
@@ -137,7 +137,7 @@ fn growing_in_steps() {
             return;
         }
         operate_with(&[Errno::NOSPC, Errno::INTR], Reservation::Reserved, LARGE, &|ground| {
-            ground.segment.resize_attended(LARGE.into(), &mut attend())
+            ground.segment.resize_with(LARGE.into(), &mut on_step())
         });
     });
 }
@@ -166,7 +166,7 @@ fn creating_for_reading() {
                 options.access(Access::ReadOnly).existence(Existence::LinkOrCreate).open(name)
             },
             done: &|name, segment| {
-                assert!(segment.entry().created());
+                assert!(segment.ownership().created());
                 assert_eq!(
                     SharedMemory::open(name, Existence::Link, 0).expect("there").measure(),
                     0

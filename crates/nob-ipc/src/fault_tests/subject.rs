@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Entry, Existence, Kind, MessageQueue, Result, Semaphore, SharedMemory};
+use crate::{Existence, Kind, MessageQueue, Ownership, Result, Semaphore, SharedMemory};
 
 /// What the old and the new objects of the tests have as their measure.
 pub(super) const OLD: u32 = 4;
@@ -16,7 +16,7 @@ pub(super) trait Subject: Sized {
     /// Value, size or capacity: by it one object is told from another.
     fn measure(&self) -> u32;
 
-    fn entry(&self) -> &Arc<Entry>;
+    fn ownership(&self) -> &Arc<Ownership>;
 
     fn create(name: &str, measure: u32) -> Self {
         Self::open(name, Existence::Create, measure).expect("a new object")
@@ -40,8 +40,8 @@ impl Subject for Semaphore {
         self.value()
     }
 
-    fn entry(&self) -> &Arc<Entry> {
-        self.entry()
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
     }
 }
 
@@ -56,8 +56,8 @@ impl Subject for SharedMemory {
         self.size().expect("a size").try_into().expect("small segments")
     }
 
-    fn entry(&self) -> &Arc<Entry> {
-        self.entry()
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
     }
 }
 
@@ -76,7 +76,7 @@ impl Subject for MessageQueue {
         self.max_messages().try_into().expect("small queues")
     }
 
-    fn entry(&self) -> &Arc<Entry> {
-        self.entry()
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
     }
 }

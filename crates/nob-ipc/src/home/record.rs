@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::name::Name;
-use crate::object::owner::{self, Mark};
+use crate::object::mark::{self, Mark};
 use crate::sys::{self, Identity};
 
 /// No creation of a queue takes so long.
@@ -61,7 +61,7 @@ pub(crate) fn put(name: &Name, identity: Identity) {
 pub(crate) fn take_back(identity: Identity) {
     let own = path_of(identity)
         .and_then(|path| fs::read_to_string(path).ok())
-        .is_some_and(|text| text.lines().next() == owner::own());
+        .is_some_and(|text| text.lines().next() == mark::own());
     if own {
         forget(identity);
     }
@@ -112,7 +112,7 @@ pub(crate) fn identity_of(file_name: &str) -> Option<Identity> {
 /// The mark on the first line, the name on the second. Where it cannot be written there is none,
 /// and no error.
 fn write_new(path: &Path, name: &Name) -> Option<()> {
-    let mut text = Vec::from(owner::own()?);
+    let mut text = Vec::from(mark::own()?);
     text.push(b'\n');
     text.extend_from_slice(name.as_bytes());
     sys::private::write_new(path, &text).ok()

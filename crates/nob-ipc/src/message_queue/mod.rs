@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use self::notification::QueueFd;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::object::entry::Entry;
+use crate::object::ownership::Ownership;
 use crate::retry_on_interrupt;
 use crate::sys::mqueue::Until;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
@@ -75,7 +75,7 @@ pub struct MessageQueue {
     max_message_size: usize,
     senders: Waiters,
     receivers: Waiters,
-    entry: Arc<Entry>,
+    ownership: Arc<Ownership>,
 }
 
 impl From<Direction> for OpenMode {
@@ -131,8 +131,8 @@ impl MessageQueue {
 
     /// The name, and who unlinks it.
     #[must_use]
-    pub fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
     }
 
     /// What this handle may do.
@@ -366,7 +366,7 @@ impl MessageQueue {
             Ok(done) => Ok(Some(done)),
             Err(Errno::AGAIN) => Ok(None),
             Err(Errno::TIMEDOUT | Errno::INTR) if wait.deadline.has_passed() => Ok(None),
-            Err(Errno::TIMEDOUT) => Err(Error::attention(wait.operation, self.entry.name())),
+            Err(Errno::TIMEDOUT) => Err(Error::attention(wait.operation, self.ownership.name())),
             Err(errno) => Err(self.fail(wait.operation, errno)),
         }
     }
@@ -480,7 +480,7 @@ impl MessageQueue {
         if !sys::signal::is_valid(signal) {
             let why = format!("{signal} is no signal that a program may use; see signal(7)");
             let kind = ErrorKind::InvalidArgument;
-            return Err(Error::new(Operation::Notify, self.entry.name(), kind, None, why));
+            return Err(Error::new(Operation::Notify, self.ownership.name(), kind, None, why));
         }
         notification::request_signal(&self.queue, signal)
             .map_err(|errno| self.fail(Operation::Notify, errno))
@@ -494,7 +494,7 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn watch(&self) -> Result<Option<Watch>> {
-        notification::request_watch(&self.queue, self.entry.name())
+        notification::request_watch(&self.queue, self.ownership.name())
             .map_err(|errno| self.fail(Operation::Notify, errno))
     }
 
@@ -519,9 +519,9 @@ impl MessageQueue {
             let why = "the queue is non-blocking, and the call would have to wait; try again later, \
                        or let it block";
             let kind = ErrorKind::Other;
-            return Error::new(operation, self.entry.name(), kind, Some(errno), why);
+            return Error::new(operation, self.ownership.name(), kind, Some(errno), why);
         }
-        Error::from_errno(operation, self.entry.name(), errno)
+        Error::from_errno(operation, self.ownership.name(), errno)
     }
 
     #[cold]
@@ -530,7 +530,7 @@ impl MessageQueue {
             Operation::Send => "it was opened for receiving only; open it for sending",
             _ => "it was opened for sending only; open it for receiving",
         };
-        Error::new(operation, self.entry.name(), ErrorKind::WrongDirection, None, why)
+        Error::new(operation, self.ownership.name(), ErrorKind::WrongDirection, None, why)
     }
 
     #[cold]
@@ -541,7 +541,7 @@ impl MessageQueue {
             self.max_message_size
         );
         let errno = Some(Errno::MSGSIZE);
-        Error::new(Operation::Send, self.entry.name(), ErrorKind::TooLong, errno, why)
+        Error::new(Operation::Send, self.ownership.name(), ErrorKind::TooLong, errno, why)
     }
 
     #[cold]
@@ -549,7 +549,7 @@ impl MessageQueue {
         let max = MessageQueue::MAX_PRIORITY;
         let why = format!("the priority {priority} is out of range; give 0 to {max}");
         let kind = ErrorKind::InvalidArgument;
-        Error::new(Operation::Send, self.entry.name(), kind, None, why)
+        Error::new(Operation::Send, self.ownership.name(), kind, None, why)
     }
 
     #[cold]
@@ -559,7 +559,7 @@ impl MessageQueue {
             self.max_message_size
         );
         let kind = ErrorKind::InvalidArgument;
-        Error::new(Operation::Receive, self.entry.name(), kind, None, why)
+        Error::new(Operation::Receive, self.ownership.name(), kind, None, why)
     }
 }
 

@@ -9,9 +9,9 @@ use crate::home::record;
 use crate::message_queue::limits;
 use crate::message_queue::notification::QueueFd;
 use crate::name::{Kind, Name};
-use crate::object::entry::Entry;
 use crate::object::existence::Existence;
 use crate::object::open::{self, Opening};
+use crate::object::ownership::Ownership;
 use crate::sys::{self, Capacity, Errno, OwnedFd};
 use crate::wait::spin::Waiters;
 
@@ -149,7 +149,7 @@ impl OpeningQueue<'_> {
             max_message_size: size(max_message_size)?,
             senders: Waiters::new(),
             receivers: Waiters::new(),
-            entry: Arc::new(Entry::new(name, queue.identity(), created, due, created)),
+            ownership: Arc::new(Ownership::new(name, queue.identity(), created, due, created)),
             queue,
         })
     }
@@ -204,7 +204,7 @@ impl Opening for OpeningQueue<'_> {
         match handle {
             Ok(handle) => {
                 if let Some(record) = record {
-                    record.keep(handle.entry.identity());
+                    record.keep(handle.ownership.identity());
                 }
                 Ok(Some(handle))
             }

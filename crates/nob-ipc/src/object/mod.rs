@@ -1,11 +1,9 @@
 //! How any named object is opened, owned and removed, wherever it lives.
 
-pub(crate) mod entry;
 pub(crate) mod existence;
+pub(crate) mod mark;
 pub(crate) mod open;
-pub(crate) mod owner;
-#[cfg(test)]
-mod owner_properties;
+pub(crate) mod ownership;
 
-pub use entry::{Entry, fork_generation, unlink};
 pub use existence::Existence;
+pub use ownership::{Ownership, fork_generation, unlink};

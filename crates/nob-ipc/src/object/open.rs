@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name};
-use crate::object::entry;
 use crate::object::existence::{Existence, Next, Outcome, Step};
+use crate::object::ownership;
 use crate::shared_memory::reserve;
 use crate::sys::time::monotonic;
 use crate::sys::{self, BorrowedFd, Errno, FileType, Stat};
@@ -63,7 +63,7 @@ pub(crate) fn open<O: Opening>(
                 prepared = true;
                 Outcome::Done
             }
-            Step::Unlink => match entry::remove(name) {
+            Step::Unlink => match ownership::remove(name) {
                 Ok(()) => {
                     unlinked = true;
                     Outcome::Done

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::object::owner;
+use crate::object::mark;
 use crate::sys;
 
 /// Who made an object, if that one is due to unlink it.
@@ -37,7 +37,7 @@ impl Mark {
     pub(super) const UNMARKED: Mark = Mark { creator: Creator::Unmarked, record: None };
     pub(super) const UNREADABLE: Mark = Mark { creator: Creator::Unreadable, record: None };
 
-    pub(super) fn of(mark: &owner::Mark, record: Option<PathBuf>) -> Mark {
+    pub(super) fn of(mark: &mark::Mark, record: Option<PathBuf>) -> Mark {
         Mark { creator: Creator::Process { pid: mark.pid, alive: is_alive(mark) }, record }
     }
 
@@ -52,7 +52,7 @@ impl Mark {
 
 /// Whether the process that a mark names lives. A pid that is used again does not deceive: it has
 /// another start time.
-pub(super) fn is_alive(mark: &owner::Mark) -> Option<bool> {
+pub(super) fn is_alive(mark: &mark::Mark) -> Option<bool> {
     if sys::proc::boot_id()? != mark.boot_id || sys::proc::pid_namespace()? != mark.pid_namespace {
         return None;
     }

@@ -10,7 +10,7 @@
 //! let object = listing
 //!     .objects
 //!     .iter()
-//!     .find(|object| object.name() == semaphore.entry().name())
+//!     .find(|object| object.name() == semaphore.ownership().name())
 //!     .expect("it exists");
 //! // This process has it mapped.
 //! assert!(object.holders().iter().any(|holder| holder.pid == std::process::id()));

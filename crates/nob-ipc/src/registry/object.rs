@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::creator::{Creator, Mark};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name};
-use crate::object::entry;
+use crate::object::ownership;
 use crate::sys::{Details, Errno, Identity};
 
 /// A process that has an object open or mapped.
@@ -225,7 +225,7 @@ impl Object {
             let (kind, errno) = (ErrorKind::Replaced, Some(Errno::NOENT));
             return Err(Error::new(Operation::Unlink, &self.name, kind, errno, why));
         }
-        entry::remove_name(&self.name).map_err(fail)?;
+        ownership::remove_name(&self.name).map_err(fail)?;
         self.mark.forget();
         Ok(())
     }

@@ -8,8 +8,8 @@ use super::creator::{self, Mark};
 use super::object::{Depth, Measure, Object};
 use crate::home::record;
 use crate::name::{Kind, Name};
-use crate::object::entry::open_to_look;
-use crate::object::owner;
+use crate::object::mark;
+use crate::object::ownership::open_to_look;
 use crate::sys::mqueue_fs::{self, QueueDirectory};
 use crate::sys::{self, Details, Errno, Identity, Result};
 
@@ -93,7 +93,7 @@ struct Record {
     /// The user in whose directory it is: nobody else can have written it.
     user: u32,
     path: PathBuf,
-    mark: owner::Mark,
+    mark: mark::Mark,
     name: Vec<u8>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::object::entry::Entry;
+use crate::object::ownership::Ownership;
 use crate::retry_on_interrupt;
 use crate::sys::semaphore::MappedSemaphore;
 use crate::sys::time::monotonic;
@@ -51,7 +51,7 @@ const UNWOKEN: Duration = Duration::from_millis(400);
 pub struct Semaphore {
     mapped: MappedSemaphore,
     waiters: Waiters,
-    entry: Arc<Entry>,
+    ownership: Arc<Ownership>,
 }
 
 impl Semaphore {
@@ -66,8 +66,8 @@ impl Semaphore {
 
     /// The name, and who unlinks it.
     #[must_use]
-    pub fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
     }
 
     /// Takes a permit if there is one
@@ -106,10 +106,14 @@ impl Semaphore {
                 Err(Errno::TIMEDOUT) if look < sleep_until => {}
                 Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => return Ok(false),
                 Err(Errno::TIMEDOUT) => {
-                    return Err(Error::attention(Operation::Acquire, self.entry.name()));
+                    return Err(Error::attention(Operation::Acquire, self.ownership.name()));
                 }
                 Err(errno) => {
-                    return Err(Error::from_errno(Operation::Acquire, self.entry.name(), errno));
+                    return Err(Error::from_errno(
+                        Operation::Acquire,
+                        self.ownership.name(),
+                        errno,
+                    ));
                 }
             }
         }
@@ -191,7 +195,7 @@ impl Semaphore {
         if count == 0 {
             let why = "the number of permits to release must be at least 1, not 0";
             let kind = ErrorKind::InvalidArgument;
-            return Err(Error::new(Operation::Release, self.entry.name(), kind, None, why));
+            return Err(Error::new(Operation::Release, self.ownership.name(), kind, None, why));
         }
         if self.value().checked_add(count).is_none_or(|value| value > Semaphore::MAX_VALUE) {
             return Err(self.release_error(Errno::OVERFLOW, 0, count));
@@ -204,7 +208,7 @@ impl Semaphore {
 
     #[cold]
     fn release_error(&self, errno: Errno, given: u32, count: u32) -> Error {
-        let name = self.entry.name();
+        let name = self.ownership.name();
         if errno != Errno::OVERFLOW {
             return Error::from_errno(Operation::Release, name, errno);
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Semaphore;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name};
-use crate::object::entry::Entry;
 use crate::object::existence::Existence;
+use crate::object::mark;
 use crate::object::open::{self, Opening};
-use crate::object::owner;
+use crate::object::ownership::Ownership;
 use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 use crate::wait::spin::Waiters;
@@ -118,8 +118,8 @@ impl OpeningSemaphore<'_> {
         }
         let mapped = MappedSemaphore::new(file).map_err(fail)?;
         let due = self.options.unlink_on_drop.unwrap_or(created);
-        let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
-        Ok(Semaphore { mapped, waiters: Waiters::new(), entry })
+        let ownership = Arc::new(Ownership::new(name, stat.identity, created, due, created));
+        Ok(Semaphore { mapped, waiters: Waiters::new(), ownership })
     }
 
     /// Writes a whole semaphore to a file without a name.
@@ -130,7 +130,7 @@ impl OpeningSemaphore<'_> {
             return Err(Errno::NOSPC);
         }
         if self.options.unlink_on_drop.unwrap_or(true) {
-            owner::put_on_file(file.as_fd());
+            mark::put_on_file(file.as_fd());
         }
         Ok(file)
     }

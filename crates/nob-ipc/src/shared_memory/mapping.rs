@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::Name;
-use crate::object::entry::Entry;
+use crate::object::ownership::Ownership;
 use crate::shared_memory::Access;
 use crate::sys::mman::Map;
 
@@ -25,12 +25,12 @@ use crate::sys::mman::Map;
 pub struct Mapping {
     map: Map,
     access: Access,
-    entry: Arc<Entry>,
+    ownership: Arc<Ownership>,
 }
 
 impl Mapping {
-    pub(crate) fn new(map: Map, access: Access, entry: Arc<Entry>) -> Mapping {
-        Mapping { map, access, entry }
+    pub(crate) fn new(map: Map, access: Access, ownership: Arc<Ownership>) -> Mapping {
+        Mapping { map, access, ownership }
     }
 
     /// How many bytes are mapped: the size of the segment at that time.
@@ -103,6 +103,6 @@ impl Mapping {
     }
 
     fn name(&self) -> &Name {
-        self.entry.name()
+        self.ownership.name()
     }
 }

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use self::reserve::{Attend, Stop};
+use self::reserve::{OnStep, Stop};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::Name;
-use crate::object::entry::Entry;
+use crate::object::ownership::Ownership;
 use crate::sys::mman::Map;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 
@@ -16,7 +16,7 @@ pub use mapping::Mapping;
 pub(crate) mod reserve;
 
 mod size_policy;
-pub use size_policy::Fit;
+pub use size_policy::SizePolicy;
 
 mod options;
 pub use options::SharedMemoryOptions;
@@ -67,8 +67,8 @@ pub struct SharedMemory {
     file: OwnedFd,
     access: Access,
     reservation: Reservation,
-    spared: bool,
-    entry: Arc<Entry>,
+    kept_larger: bool,
+    ownership: Arc<Ownership>,
 }
 
 fn check_size(operation: Operation, name: &Name, size: u64) -> Result<()> {
@@ -97,8 +97,8 @@ impl SharedMemory {
 
     /// The name, and who unlinks it.
     #[must_use]
-    pub fn entry(&self) -> &Arc<Entry> {
-        &self.entry
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.ownership
     }
 
     /// What this handle may do.
@@ -107,11 +107,11 @@ impl SharedMemory {
         self.access
     }
 
-    /// Whether linking did not make the segment smaller as its [`Fit`] asked, since another would
+    /// Whether linking did not make the segment smaller as its [`SizePolicy`] asked, since another would
     /// have suffered.
     #[must_use]
-    pub fn was_spared(&self) -> bool {
-        self.spared
+    pub fn kept_larger(&self) -> bool {
+        self.kept_larger
     }
 
     /// The size in bytes at this moment; another process may change it.
@@ -123,7 +123,7 @@ impl SharedMemory {
     pub fn size(&self) -> Result<u64> {
         sys::stat::fstat(self.file.as_fd())
             .map(|stat| stat.size)
-            .map_err(|errno| Error::from_errno(Operation::Inspect, self.entry.name(), errno))
+            .map_err(|errno| Error::from_errno(Operation::Inspect, self.ownership.name(), errno))
     }
 
     /// Maps the whole segment as it is now: for writing unless the handle is read-only.
@@ -134,7 +134,7 @@ impl SharedMemory {
     /// room for the mapping.
     #[doc(alias = "mmap")]
     pub fn map(&self) -> Result<Mapping> {
-        let name = self.entry.name();
+        let name = self.ownership.name();
         let size = self.size()?;
         if size == 0 {
             let why = "it has size 0, so there is nothing to map; its creator may not be done: try \
@@ -145,7 +145,7 @@ impl SharedMemory {
         let length = usize::try_from(size).map_err(|_| fail(Errno::NOMEM))?;
         let map =
             Map::new(self.file.as_fd(), length, self.access == Access::ReadWrite).map_err(fail)?;
-        Ok(Mapping::new(map, self.access, Arc::clone(&self.entry)))
+        Ok(Mapping::new(map, self.access, Arc::clone(&self.ownership)))
     }
 
     /// Changes the size. New bytes read as zeros. Bytes behind a smaller size are gone, and touching
@@ -157,39 +157,39 @@ impl SharedMemory {
     /// [`ErrorKind::InvalidArgument`] for a size out of range. The size is as it was then.
     #[doc(alias = "ftruncate")]
     pub fn resize(&self, size: u64) -> Result<()> {
-        self.resize_attended(size, &mut || ControlFlow::Continue(()))
+        self.resize_with(size, &mut || ControlFlow::Continue(()))
     }
 
-    /// Changes the size as [`resize`](SharedMemory::resize) does; `attend` is called between the
+    /// Changes the size as [`resize`](SharedMemory::resize) does; `on_step` is called between the
     /// steps of growing and after each signal, and ends it with [`Break`](ControlFlow::Break).
     ///
     /// # Errors
     ///
-    /// As [`resize`](SharedMemory::resize); [`ErrorKind::Interrupted`] when `attend` ended it: the
+    /// As [`resize`](SharedMemory::resize); [`ErrorKind::Interrupted`] when `on_step` ended it: the
     /// size is as it was before.
-    pub fn resize_attended(
+    pub fn resize_with(
         &self,
         size: u64,
-        attend: &mut dyn FnMut() -> ControlFlow<()>,
+        on_step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<()> {
-        let name = self.entry.name();
+        let name = self.ownership.name();
         if self.access == Access::ReadOnly {
             let why = "it was opened for reading; open it for writing";
             return Err(Error::new(Operation::Resize, name, ErrorKind::ReadOnly, None, why));
         }
         check_size(Operation::Resize, name, size)?;
         let done = if size > self.size()? {
-            self.grow(size, attend)
+            self.grow(size, on_step)
         } else {
             sys::unistd::truncate(self.file.as_fd(), size).map_err(Stop::from)
         };
         done.map_err(|stop| stop.into_error(Operation::Resize, name, size))
     }
 
-    fn grow(&self, size: u64, attend: Attend<'_>) -> std::result::Result<(), Stop> {
+    fn grow(&self, size: u64, on_step: OnStep<'_>) -> std::result::Result<(), Stop> {
         match self.reservation {
-            Reservation::Reserved => reserve::grow(self.file.as_fd(), size, attend),
-            Reservation::Sparse => reserve::extend(self.file.as_fd(), size, attend),
+            Reservation::Reserved => reserve::grow(self.file.as_fd(), size, on_step),
+            Reservation::Sparse => reserve::extend(self.file.as_fd(), size, on_step),
         }
     }
 }

@@ -4,21 +4,21 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Access, Fit, Reservation, SharedMemory, check_size, size_policy};
+use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name};
-use crate::object::entry::Entry;
 use crate::object::existence::Existence;
+use crate::object::mark;
 use crate::object::open::{self, Opening};
-use crate::object::owner;
-use crate::shared_memory::reserve::{self, Attend, Stop};
+use crate::object::ownership::Ownership;
+use crate::shared_memory::reserve::{self, OnStep, Stop};
 use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd};
 
 /// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].
 #[derive(Clone, Debug)]
 pub struct SharedMemoryOptions {
     size: u64,
-    fit: Fit,
+    size_policy: SizePolicy,
     access: Access,
     reservation: Reservation,
     existence: Existence,
@@ -30,7 +30,7 @@ impl SharedMemoryOptions {
     pub(super) fn new() -> Self {
         SharedMemoryOptions {
             size: 0,
-            fit: Fit::default(),
+            size_policy: SizePolicy::default(),
             access: Access::default(),
             reservation: Reservation::default(),
             existence: Existence::default(),
@@ -40,15 +40,16 @@ impl SharedMemoryOptions {
     }
 
     /// The size in bytes of a segment that is created; default 0. A smaller one that exists is
-    /// grown to it, a larger one stays as it is unless [`fit`](Self::fit) says otherwise.
+    /// grown to it, a larger one stays as it is unless the
+    /// [`size_policy`](Self::size_policy) says otherwise.
     pub fn size(&mut self, size: u64) -> &mut Self {
         self.size = size;
         self
     }
 
-    /// What becomes of a larger segment that exists; default [`Fit::AtLeast`].
-    pub fn fit(&mut self, fit: Fit) -> &mut Self {
-        self.fit = fit;
+    /// What linking does to a larger segment that exists; default [`SizePolicy::Grow`].
+    pub fn size_policy(&mut self, policy: SizePolicy) -> &mut Self {
+        self.size_policy = policy;
         self
     }
 
@@ -102,26 +103,26 @@ impl SharedMemoryOptions {
     ///
     /// As [`open`](SharedMemoryOptions::open).
     pub fn open_named(&self, name: &Name) -> Result<SharedMemory> {
-        self.open_attended(name, &mut || ControlFlow::Continue(()))
+        self.open_with(name, &mut || ControlFlow::Continue(()))
     }
 
-    /// Opens a segment whose memory may take long to reserve: `attend` is called between the steps
+    /// Opens a segment whose memory may take long to reserve: `on_step` is called between the steps
     /// and after each signal, and ends it with [`Break`](ControlFlow::Break).
     ///
     /// # Errors
     ///
-    /// As [`open`](SharedMemoryOptions::open); [`ErrorKind::Interrupted`] when `attend` ended it:
+    /// As [`open`](SharedMemoryOptions::open); [`ErrorKind::Interrupted`] when `on_step` ended it:
     /// all is as it was before.
-    pub fn open_attended(
+    pub fn open_with(
         &self,
         name: &Name,
-        attend: &mut dyn FnMut() -> ControlFlow<()>,
+        on_step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<SharedMemory> {
         open::check_kind(name, Kind::SharedMemory)?;
         open::check_mode(name, self.mode)?;
         check_size(Operation::Create, name, self.size)?;
         open::open(
-            &mut OpeningSegment { options: self, unnamed: None, attend },
+            &mut OpeningSegment { options: self, unnamed: None, on_step },
             name,
             self.existence,
         )
@@ -132,7 +133,7 @@ impl SharedMemoryOptions {
 struct OpeningSegment<'a> {
     options: &'a SharedMemoryOptions,
     unnamed: Option<SharedMemory>,
-    attend: Attend<'a>,
+    on_step: OnStep<'a>,
 }
 
 impl OpeningSegment<'_> {
@@ -141,11 +142,11 @@ impl OpeningSegment<'_> {
             *self.options;
         let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, mode)?;
         match reservation {
-            Reservation::Reserved => reserve::fill(file.as_fd(), size, self.attend)?,
+            Reservation::Reserved => reserve::fill(file.as_fd(), size, self.on_step)?,
             Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
         }
         if unlink_on_drop.unwrap_or(true) {
-            owner::put_on_file(file.as_fd());
+            mark::put_on_file(file.as_fd());
         }
         match access {
             Access::ReadWrite => Ok(file),
@@ -164,21 +165,21 @@ impl OpeningSegment<'_> {
             .map_err(|errno| Error::from_errno(operation, name, errno))?;
         open::check_file(name, &stat)?;
         let due = unlink_on_drop.unwrap_or(created);
-        let entry = Arc::new(Entry::new(name, stat.identity, created, due, created));
-        Ok((SharedMemory { file, access, reservation, spared: false, entry }, stat.size))
+        let ownership = Arc::new(Ownership::new(name, stat.identity, created, due, created));
+        Ok((SharedMemory { file, access, reservation, kept_larger: false, ownership }, stat.size))
     }
 
     /// Gives a segment that was linked to the size that was asked for, as far as it may be changed.
-    fn fit(&mut self, segment: &mut SharedMemory, mut size: u64) -> Result<()> {
+    fn adjust_size(&mut self, segment: &mut SharedMemory, mut size: u64) -> Result<()> {
         let wanted = self.options.size;
-        let most = match self.options.fit {
-            Fit::AtLeast => u64::MAX,
-            Fit::Exactly => wanted,
-            Fit::Anew => 0,
+        let most = match self.options.size_policy {
+            SizePolicy::Grow => u64::MAX,
+            SizePolicy::Exact => wanted,
+            SizePolicy::Truncate => 0,
         };
         if size > most {
-            segment.spared = !size_policy::shrink(segment, most)?;
-            if !segment.spared {
+            segment.kept_larger = !size_policy::shrink(segment, most)?;
+            if !segment.kept_larger {
                 size = most;
             }
         }
@@ -190,13 +191,13 @@ impl OpeningSegment<'_> {
                 "it has {size} bytes and {wanted} were asked for, and a read-only handle cannot grow \
                  it; ask for less, or open it for writing"
             );
-            let name = segment.entry.name();
+            let name = segment.ownership.name();
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Link, name, kind, None, why));
         }
         segment
-            .grow(wanted, self.attend)
-            .map_err(|stop| stop.into_error(Operation::Resize, segment.entry.name(), wanted))
+            .grow(wanted, self.on_step)
+            .map_err(|stop| stop.into_error(Operation::Resize, segment.ownership.name(), wanted))
     }
 }
 
@@ -207,9 +208,9 @@ impl Opening for OpeningSegment<'_> {
         match sys::fcntl::open(&name.path(), self.options.access.into()) {
             Ok(file) => {
                 let (mut segment, size) = self.handle(name, file, false)?;
-                if let Err(error) = self.fit(&mut segment, size) {
+                if let Err(error) = self.adjust_size(&mut segment, size) {
                     // It was not this call's to keep, nor is it to remove.
-                    segment.entry.set_unlink_on_drop(false);
+                    segment.ownership.set_unlink_on_drop(false);
                     return Err(error);
                 }
                 Ok(Some(segment))

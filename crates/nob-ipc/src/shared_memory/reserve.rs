@@ -53,24 +53,24 @@ impl Stop {
 }
 
 /// What is called between steps and after signals.
-pub(crate) type Attend<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+pub(crate) type OnStep<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
 
-fn attend(attend: Attend<'_>) -> Result<(), Stop> {
-    match attend() {
+fn on_step(on_step: OnStep<'_>) -> Result<(), Stop> {
+    match on_step() {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Stop::Abandoned),
     }
 }
 
 /// Gives a file that nobody else knows its size and memory.
-pub(crate) fn fill(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+pub(crate) fn fill(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
     check_room(0, size)?;
-    in_steps(file, 0, size, AllocatedSize::Grow, attend).map_err(|(stop, _)| stop)
+    in_steps(file, 0, size, AllocatedSize::Grow, on_step).map_err(|(stop, _)| stop)
 }
 
 /// Grows a file to `size` and reserves the new part, unless it has that size already: it never
 /// shrinks. On failure it is as it was.
-pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
     // A lock belongs to an open description, which threads and forked children share: this one is
     // for this call alone. Without the right to open the file again, the shared one must do.
     let own = fcntl::reopen(file, OpenMode::ReadWrite).ok();
@@ -79,22 +79,22 @@ pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Resul
         if errno != Errno::INTR {
             return Err(errno.into());
         }
-        self::attend(attend)?;
+        self::on_step(on_step)?;
     }
-    let done = grow_locked(file, size, attend);
+    let done = grow_locked(file, size, on_step);
     // The lock goes with its descriptor at the latest.
     let _ = fcntl::unlock_growth(lock);
     done
 }
 
-fn grow_locked(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+fn grow_locked(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
     let old = sys::stat::fstat(file)?.size;
     if size <= old {
         return Ok(());
     }
     check_room(old, size)?;
-    let grown = in_steps(file, old, size, AllocatedSize::Keep, attend)
-        .and_then(|()| extend(file, size, attend).map_err(|stop| (stop, size)));
+    let grown = in_steps(file, old, size, AllocatedSize::Keep, on_step)
+        .and_then(|()| extend(file, size, on_step).map_err(|stop| (stop, size)));
     grown.map_err(|(stop, reached)| {
         give_back(file, old, reached);
         stop
@@ -102,12 +102,12 @@ fn grow_locked(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<()
 }
 
 /// Lets a file that ends before `size` end there; it never shrinks. Reserves its last byte only.
-pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, attend: Attend<'_>) -> Result<(), Stop> {
+pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
     while let Err(errno) = fcntl::allocate(file, size - 1, 1, AllocatedSize::Grow) {
         if errno != Errno::INTR {
             return Err(errno.into());
         }
-        self::attend(attend)?;
+        self::on_step(on_step)?;
     }
     Ok(())
 }
@@ -118,7 +118,7 @@ fn in_steps(
     from: u64,
     to: u64,
     size: AllocatedSize,
-    attend: Attend<'_>,
+    on_step: OnStep<'_>,
 ) -> Result<(), (Stop, u64)> {
     let mut step = LARGEST_STEP;
     let mut at = from;
@@ -135,7 +135,7 @@ fn in_steps(
             Err(Errno::INTR) => step = (step / 2).max(SMALLEST_STEP),
             Err(errno) => return Err((errno.into(), at)),
         }
-        self::attend(attend).map_err(|stop| (stop, at))?;
+        self::on_step(on_step).map_err(|stop| (stop, at))?;
     }
     Ok(())
 }

@@ -8,39 +8,39 @@ use crate::sys::{self, AsFd};
 /// What linking does to a segment that is larger than the size asked for. One that is smaller is
 /// always grown to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Fit {
+pub enum SizePolicy {
     /// It stays as it is.
     #[default]
-    AtLeast,
+    Grow,
     /// It is shrunk to the size, if it is this user's and not in use.
     ///
     /// A segment is in use while another process has it open or mapped, while this process has it
     /// mapped, and while that cannot be told: touching what would be gone is a bus error. Then it
-    /// is [spared](SharedMemory::was_spared). Not to be seen are processes outside the
-    /// pid namespace of this one, those of root for other users, and who opens the segment in the
-    /// instant between looking and shrinking.
-    Exactly,
+    /// [stays larger](SharedMemory::kept_larger). What cannot be seen: processes outside the pid
+    /// namespace of this one, those of root for other users, and a process that opens the segment
+    /// between the look and the shrinking.
+    Exact,
     /// It is emptied first, so that all of it reads as zeros, if it is this user's and not in use.
-    Anew,
+    Truncate,
 }
 
-/// Shrinks a segment to `size` if that hurts nobody; `false`: it was spared.
+/// Shrinks a segment to `size` if that hurts nobody; `false`: it stays as it is.
 pub(super) fn shrink(segment: &SharedMemory, size: u64) -> Result<bool> {
     if segment.access == Access::ReadOnly || is_anothers(segment) {
         return Ok(false);
     }
     sys::unistd::truncate(segment.file.as_fd(), size)
-        .map_err(|errno| Error::from_errno(Operation::Resize, segment.entry.name(), errno))?;
+        .map_err(|errno| Error::from_errno(Operation::Resize, segment.ownership.name(), errno))?;
     Ok(true)
 }
 
 /// Whether another process, or a mapping of this one, could suffer.
 fn is_anothers(segment: &SharedMemory) -> bool {
-    let identity = segment.entry.identity();
+    let identity = segment.ownership.identity();
     if sys::process::has_mapped(identity) {
         return true;
     }
-    match registry::find(segment.entry.name()) {
+    match registry::find(segment.ownership.name()) {
         Ok(object) => {
             let another = |pid| pid != std::process::id();
             object.system_identity() != identity

@@ -69,7 +69,7 @@ fn a_creator() {
                     } else if crate::mark::can_be_marked(kind) {
                         assert_eq!(files::mark(kind, &name), Some(mark));
                     }
-                    left.entry().unlink().expect("it is this user's");
+                    left.ownership().unlink().expect("it is this user's");
                 }
                 Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
             }

@@ -28,8 +28,8 @@ fn missing() {
                 continue;
             }
             let object = opened.expect("a new object");
-            assert!(object.entry().created(), "{kind} {existence:?}");
-            assert!(object.entry().unlink_on_drop());
+            assert!(object.ownership().created(), "{kind} {existence:?}");
+            assert!(object.ownership().unlink_on_drop());
             assert_eq!(object.measure(), MEASURE);
             object.use_it();
             assert!(files::exists(kind, &name));
@@ -58,14 +58,14 @@ fn existing() {
                 }
                 Existence::Link | Existence::LinkOrCreate => {
                     let linked = opened.expect("a link to what is there");
-                    assert!(!linked.entry().created());
-                    assert!(!linked.entry().unlink_on_drop());
+                    assert!(!linked.ownership().created());
+                    assert!(!linked.ownership().unlink_on_drop());
                     assert_eq!(linked.measure(), OLD, "{kind} {existence:?}");
                     linked.use_it();
                 }
                 Existence::UnlinkAndCreate => {
                     let new = opened.expect("a new object");
-                    assert!(new.entry().created());
+                    assert!(new.ownership().created());
                     assert_eq!(new.measure(), MEASURE);
                     new.use_it();
                     drop(new);
@@ -91,7 +91,7 @@ fn a_name_is_free_after_unlink() {
             .measure(OLD)
             .open(&name)
             .expect("a new object");
-        old.entry().unlink().expect("it is ours");
+        old.ownership().unlink().expect("it is ours");
         assert!(!files::exists(kind, &name));
         let new = Object::create(kind, &name);
         assert_eq!((old.measure(), new.measure()), (OLD, MEASURE));
@@ -108,7 +108,7 @@ fn rounds_of_create_and_unlink() {
         for _ in 0..20 {
             let object = Object::create(kind, &name);
             object.use_it();
-            object.entry().unlink().expect("it is ours");
+            object.ownership().unlink().expect("it is ours");
         }
     }
 }
@@ -126,7 +126,7 @@ fn one_name_for_all_kinds() {
     drop(semaphore);
     for object in &rest {
         object.use_it();
-        assert!(files::exists(object.entry().name().kind(), &name));
+        assert!(files::exists(object.ownership().name().kind(), &name));
     }
 }
 
@@ -137,7 +137,7 @@ fn with_and_without_a_slash() {
     for kind in KINDS {
         let name = Unique::new();
         let created = Object::create(kind, name.trim_start_matches('/'));
-        assert_eq!(created.entry().name().to_string(), *name);
+        assert_eq!(created.ownership().name().to_string(), *name);
         let linked = Object::open(kind, &name, Existence::Link).expect("the same object");
         assert_eq!(linked.measure(), created.measure());
     }

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use nob_ipc::{Access, Existence, Fit, Kind, SharedMemory};
+use nob_ipc::{Access, Existence, Kind, SharedMemory, SizePolicy};
 
 use crate::support::child::{self, Child, Role};
 use crate::support::{Unique, files, process, watchdog};
@@ -19,7 +19,7 @@ pub const ROLES: &[Role] = &[
     }),
     ("fit::shrink_as_stranger", |arguments| {
         process::become_user(process::NOBODY);
-        child::say(link(arguments.text(0), 1, Fit::Exactly));
+        child::say(link(arguments.text(0), 1, SizePolicy::Exact));
     }),
 ];
 
@@ -32,9 +32,9 @@ fn create(name: &str) -> SharedMemory {
 }
 
 /// The size after linking.
-fn link(name: &str, size: u64, fit: Fit) -> u64 {
+fn link(name: &str, size: u64, fit: SizePolicy) -> u64 {
     let mut options = SharedMemory::options();
-    let segment = options.size(size).fit(fit).open(name).expect("it is there");
+    let segment = options.size(size).size_policy(fit).open(name).expect("it is there");
     segment.size().expect("a size")
 }
 
@@ -44,16 +44,16 @@ fn an_idle_segment_is_shrunk_only_if_asked_for() {
     let name = Unique::new();
     let segment = create(&name);
     segment.map().expect("it is not empty").write(0, b"stays").expect("there is room");
-    assert_eq!(link(&name, 100, Fit::AtLeast), LARGE);
-    assert_eq!(link(&name, 100, Fit::Exactly), 100);
+    assert_eq!(link(&name, 100, SizePolicy::Grow), LARGE);
+    assert_eq!(link(&name, 100, SizePolicy::Exact), 100);
     let mut bytes = [0; 5];
     segment.map().expect("it is not empty").read(0, &mut bytes).expect("all of it");
     assert_eq!(&bytes, b"stays");
-    assert_eq!(link(&name, LARGE, Fit::Exactly), LARGE);
-    assert_eq!(link(&name, LARGE, Fit::Anew), LARGE);
+    assert_eq!(link(&name, LARGE, SizePolicy::Exact), LARGE);
+    assert_eq!(link(&name, LARGE, SizePolicy::Truncate), LARGE);
     segment.map().expect("it is not empty").read(0, &mut bytes).expect("all of it");
     assert_eq!(bytes, [0; 5]);
-    assert_eq!(link(&name, 0, Fit::Anew), 0);
+    assert_eq!(link(&name, 0, SizePolicy::Truncate), 0);
 }
 
 #[test]
@@ -61,15 +61,22 @@ fn a_segment_that_this_process_has_mapped_stays() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let mapping = create_mapped(&name);
-    for fit in [Fit::Exactly, Fit::Anew] {
+    for fit in [SizePolicy::Exact, SizePolicy::Truncate] {
         assert_eq!(link(&name, 1, fit), LARGE);
         mapping.write(LARGE_LENGTH - 1, b"x").expect("the last byte is there still");
     }
     // Growing hurts nobody, but what is there stays.
     let mut options = SharedMemory::options();
-    let grown = options.size(2 * LARGE).fit(Fit::Anew).open(&*name).expect("it is there");
+    let grown = options
+        .size(2 * LARGE)
+        .size_policy(SizePolicy::Truncate)
+        .open(&*name)
+        .expect("it is there");
     assert_eq!(grown.size().expect("a size"), 2 * LARGE);
-    assert!(grown.was_spared() && !options.fit(Fit::AtLeast).open(&*name).unwrap().was_spared());
+    assert!(
+        grown.kept_larger()
+            && !options.size_policy(SizePolicy::Grow).open(&*name).unwrap().kept_larger()
+    );
 }
 
 fn create_mapped(name: &str) -> nob_ipc::Mapping {
@@ -85,11 +92,11 @@ fn a_segment_that_another_process_holds_stays() {
     let _segment = create(&name);
     let mut holder = Child::start("fit::hold", &[&name]);
     holder.expect("mapped");
-    assert_eq!(link(&name, 1, Fit::Exactly), LARGE);
-    assert_eq!(link(&name, 0, Fit::Anew), LARGE);
+    assert_eq!(link(&name, 1, SizePolicy::Exact), LARGE);
+    assert_eq!(link(&name, 0, SizePolicy::Truncate), LARGE);
     holder.say("go on");
     holder.finish();
-    assert_eq!(link(&name, 1, Fit::Exactly), 1);
+    assert_eq!(link(&name, 1, SizePolicy::Exact), 1);
 }
 
 #[test]
@@ -115,7 +122,7 @@ fn a_handle_for_reading_shrinks_nothing() {
     let name = Unique::new();
     let segment = create(&name);
     let mut options = SharedMemory::options();
-    options.size(1).fit(Fit::Exactly).access(Access::ReadOnly);
+    options.size(1).size_policy(SizePolicy::Exact).access(Access::ReadOnly);
     drop(options.open(&*name).expect("it is there"));
     assert_eq!(segment.size().expect("a size"), LARGE);
 }

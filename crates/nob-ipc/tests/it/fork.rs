@@ -83,8 +83,8 @@ fn child_deletes() {
         assert_ne!(fork_generation(), generation);
         let objects = objects.borrow_mut().take().expect("inherited");
         for object in objects {
-            assert!(object.entry().unlink_on_drop() && !object.entry().is_due());
-            object.entry().delete().expect("nothing is due here");
+            assert!(object.ownership().unlink_on_drop() && !object.ownership().is_due());
+            object.ownership().delete().expect("nothing is due here");
             object.use_it();
             drop(object);
         }
@@ -93,9 +93,9 @@ fn child_deletes() {
     assert_eq!(fork_generation(), generation);
     let objects = objects.take().expect("still the parent's");
     for object in objects {
-        let kind = object.entry().name().kind();
+        let kind = object.ownership().name().kind();
         assert!(files::exists(kind, &name));
-        assert!(object.entry().is_due());
+        assert!(object.ownership().is_due());
         drop(object);
         assert!(!files::exists(kind, &name));
     }
@@ -107,7 +107,7 @@ fn child_creates() {
     in_child(|| {
         for kind in KINDS {
             let object = Object::create(kind, &childs);
-            assert!(object.entry().is_due());
+            assert!(object.ownership().is_due());
             let pid = std::process::id().try_into().expect("pids are small");
             let own = files::mark_of(pid);
             if kind == Kind::MessageQueue {
@@ -133,13 +133,13 @@ fn child_changes_the_duty() {
     in_child(|| {
         for object in &objects {
             for unlink in [false, true, false] {
-                object.entry().set_unlink_on_drop(unlink);
-                assert!(!object.entry().is_due());
+                object.ownership().set_unlink_on_drop(unlink);
+                assert!(!object.ownership().is_due());
             }
         }
     });
     assert_eq!(marks(), before);
-    assert!(objects.iter().all(|object| object.entry().is_due()));
+    assert!(objects.iter().all(|object| object.ownership().is_due()));
 }
 
 fn handles_are_shared() {

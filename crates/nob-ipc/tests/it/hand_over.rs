@@ -159,7 +159,7 @@ fn readiness() {
         }
         assert_eq!((poll(&queue), poll(&sender)), (expected, expected));
     }
-    queue.entry().unlink().expect("it is ours");
+    queue.ownership().unlink().expect("it is ours");
     assert_eq!(poll(&queue), libc::POLLIN);
 }
 

@@ -203,6 +203,6 @@ fn c_unlinks_what_is_ours() {
     for (object, kind) in objects.iter().zip(KINDS) {
         assert!(!files::exists(kind, &name));
         object.use_it();
-        object.entry().delete().expect("gone is as good as deleted");
+        object.ownership().delete().expect("gone is as good as deleted");
     }
 }

@@ -27,13 +27,17 @@ fn unlink_twice() {
     for kind in KINDS {
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        object.entry().unlink().expect("it is ours");
-        let error =
-            assert_refused(object.entry().unlink(), &name, ErrorKind::NotFound, Some(libc::ENOENT));
+        object.ownership().unlink().expect("it is ours");
+        let error = assert_refused(
+            object.ownership().unlink(),
+            &name,
+            ErrorKind::NotFound,
+            Some(libc::ENOENT),
+        );
         assert_eq!(error.operation(), Operation::Unlink);
         let by_name = nob_ipc::unlink(&Name::new(kind, &*name).expect("a legal name"));
         assert_refused(by_name, &name, ErrorKind::NotFound, Some(libc::ENOENT));
-        object.entry().delete().expect("gone is as good as deleted");
+        object.ownership().delete().expect("gone is as good as deleted");
     }
 }
 
@@ -49,10 +53,10 @@ fn a_name_that_has_changed_hands() {
             .open(&name)
             .expect("a new object");
         let new = Object::open(kind, &name, Existence::UnlinkAndCreate).expect("a new object");
-        let refused = old.entry().unlink();
+        let refused = old.ownership().unlink();
         assert_refused(refused, &name, ErrorKind::Replaced, Some(libc::ENOENT));
-        assert!(old.entry().is_due());
-        old.entry().delete().expect("another's object is left alone");
+        assert!(old.ownership().is_due());
+        old.ownership().delete().expect("another's object is left alone");
         drop(old);
         let linked = Object::open(kind, &name, Existence::Link).expect("the new one is there");
         assert_eq!(linked.measure(), new.measure());
@@ -76,21 +80,21 @@ fn due_or_not() {
             }
             let object = options.open(&name).expect("an object");
             let due = asked.unwrap_or(created);
-            assert_eq!((object.entry().created(), object.entry().is_due()), (created, due));
+            assert_eq!((object.ownership().created(), object.ownership().is_due()), (created, due));
             drop(object);
             assert_eq!(files::exists(kind, &name), !due, "{kind} {created} {asked:?}");
             drop(first);
         }
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        object.entry().set_unlink_on_drop(false);
-        assert!(!object.entry().is_due());
-        object.entry().delete().expect("nothing is due");
+        object.ownership().set_unlink_on_drop(false);
+        assert!(!object.ownership().is_due());
+        object.ownership().delete().expect("nothing is due");
         drop(object);
         assert!(files::exists(kind, &name));
         let object = Object::open(kind, &name, Existence::Link).expect("it is there");
-        object.entry().set_unlink_on_drop(true);
-        assert!(object.entry().unlink_on_drop());
+        object.ownership().set_unlink_on_drop(true);
+        assert!(object.ownership().unlink_on_drop());
         drop(object);
         assert!(!files::exists(kind, &name));
     }
@@ -103,11 +107,11 @@ fn delete_is_idempotent() {
     for kind in KINDS {
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        object.entry().delete().expect("it is ours");
+        object.ownership().delete().expect("it is ours");
         assert!(!files::exists(kind, &name));
-        assert!(!object.entry().is_due());
+        assert!(!object.ownership().is_due());
         let next = Object::create(kind, &name);
-        object.entry().delete().expect("it is done already");
+        object.ownership().delete().expect("it is done already");
         drop(object);
         assert!(files::exists(kind, &name));
         next.use_it();
@@ -121,7 +125,7 @@ fn an_entry_can_outlive_its_handle() {
     for kind in KINDS {
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        let entry = Arc::clone(object.entry());
+        let entry = Arc::clone(object.ownership());
         drop(object);
         assert!(files::exists(kind, &name));
         thread::spawn(move || drop(entry)).join().expect("dropping does not panic");
@@ -238,7 +242,7 @@ fn thousand_rounds_role() {
             if let Object::Queue(queue) = &linked {
                 drop(queue.watch().expect("an answer"));
             }
-            created.entry().unlink().expect("it is ours");
+            created.ownership().unlink().expect("it is ours");
         }
     };
     let count = |path: &str| fs::read_dir(path).expect("/proc is mounted").count();

@@ -135,7 +135,7 @@ fn queue_memory_role() {
     process::set_limit(libc::RLIMIT_MSGQUEUE, exact);
     let first = queue(&names[0], 5, 200).expect("just within the limit");
     refused(queue(&names[1], 1, 1), &names[1], ErrorKind::LimitExceeded, libc::EMFILE);
-    first.entry().unlink().expect("it is ours");
+    first.ownership().unlink().expect("it is ours");
     refused(queue(&names[1], 1, 1), &names[1], ErrorKind::LimitExceeded, libc::EMFILE);
     drop(first);
     let again = queue(&names[1], 5, 200).expect("it ends with the last handle");

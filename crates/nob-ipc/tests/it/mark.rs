@@ -49,10 +49,10 @@ fn of_the_creator() {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         assert_eq!(mark(kind, &name), Some(own()), "{kind}");
-        object.entry().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false);
         assert_eq!(mark(kind, &name), None, "{kind}");
-        object.entry().set_unlink_on_drop(true);
-        object.entry().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true);
         assert_eq!(mark(kind, &name), Some(own()), "{kind}");
         drop(object);
         assert_eq!(mark(kind, &name), None, "{kind}");
@@ -84,7 +84,7 @@ fn of_who_takes_the_duty() {
         let _created = options.open(&name).expect("a new object");
         let linked = Object::options(kind).unlink_on_drop(true).open(&name).expect("it is there");
         assert_eq!(mark(kind, &name), Some(own()), "{kind}");
-        linked.entry().unlink().expect("it is ours");
+        linked.ownership().unlink().expect("it is ours");
         assert_eq!(mark(kind, &name), None, "{kind}");
     }
 }
@@ -99,16 +99,16 @@ fn of_another_process() {
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         let object = options.open(&name).expect("a new object");
         files::set_mark(kind, &name, others);
-        object.entry().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true);
         assert_eq!(mark(kind, &name).as_deref(), Some(others));
-        object.entry().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false);
         assert_eq!(mark(kind, &name).as_deref(), Some(others));
     }
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
     let [(path, _)] = files::records_of(&name).try_into().expect("one record");
     fs::write(&path, format!("{others}\n{}", &*name)).expect("it is ours");
-    queue.entry().set_unlink_on_drop(false);
+    queue.ownership().set_unlink_on_drop(false);
     assert_eq!(mark(Kind::MessageQueue, &name).as_deref(), Some(others));
     fs::remove_file(path).expect("it is ours");
 }
@@ -119,7 +119,7 @@ fn gone_with_the_name() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
-    unlink(queue.entry().name()).expect("it is ours");
+    unlink(queue.ownership().name()).expect("it is ours");
     assert_eq!(files::records_of(&name), []);
 
     let queue = Object::create(Kind::MessageQueue, &name);

@@ -198,7 +198,7 @@ fn messages_stay() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let queue = create(&name, 3, 1);
-    queue.entry().set_unlink_on_drop(false);
+    queue.ownership().set_unlink_on_drop(false);
     for (message, priority) in [(b"3", 0), (b"1", 2), (b"2", 2)] {
         queue.send(message, priority).expect("there is room");
     }
@@ -206,5 +206,5 @@ fn messages_stay() {
     let queue = link(&name, Direction::Receive);
     let order = [(); 3].map(|()| queue.receive().expect("a message").0[0]);
     assert_eq!(&order, b"123");
-    queue.entry().unlink().expect("it is ours");
+    queue.ownership().unlink().expect("it is ours");
 }

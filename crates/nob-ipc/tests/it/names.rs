@@ -19,7 +19,7 @@ fn the_longest_names() {
         let created = Object::create(kind, &longest);
         let linked = Object::open(kind, &longest, Existence::Link).expect("the same object");
         linked.use_it();
-        created.entry().unlink().expect("it is ours");
+        created.ownership().unlink().expect("it is ours");
         assert!(!files::exists(kind, &longest));
 
         let too_long = longest + "x";
@@ -40,8 +40,8 @@ fn bytes_that_are_no_text() {
             let name = Name::new(kind, OsStr::from_bytes(&name)).expect("no NUL, no slash");
             assert_eq!(name.as_bytes(), [unique.as_bytes(), odd].concat());
             let created = open_named(&name, Existence::Create);
-            assert!(created.entry().created());
-            assert!(!open_named(&name, Existence::Link).entry().created());
+            assert!(created.ownership().created());
+            assert!(!open_named(&name, Existence::Link).ownership().created());
             let shown = name.to_string();
             assert!(shown.chars().all(|character| !character.is_control()), "{shown}");
         }

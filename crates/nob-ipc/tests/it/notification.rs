@@ -152,8 +152,8 @@ fn closing_another_handle() {
     }
     let stays = link(&name);
     // Looking whose the name is opens the queue, and closes it again.
-    queue.entry().unlink().expect("it is ours");
-    stays.entry().unlink().expect_err("it is gone");
+    queue.ownership().unlink().expect("it is ours");
+    stays.ownership().unlink().expect_err("it is gone");
     queue.send(b"x", 0).expect("there is room");
     assert!(watch.wait().expect("a notification"));
     // After it has fired, nothing is renewed.

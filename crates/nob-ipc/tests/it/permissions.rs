@@ -91,7 +91,7 @@ fn reader(arguments: &Arguments) {
     assert_eq!(queue.receive().expect("one message").0, b"for everybody");
     let sent = queue.try_send(b"x", 0);
     assert_refused(sent, name, ErrorKind::WrongDirection, None);
-    assert_denied(queue.entry().unlink(), name);
+    assert_denied(queue.ownership().unlink(), name);
 }
 
 /// C19, C20.
@@ -147,7 +147,7 @@ fn creator() {
             segment.resize(10_000).expect("the creator's handle writes");
         }
         assert_denied(Object::open(kind, &name, Existence::Link), &name);
-        object.entry().unlink().expect("the directory is ours to change");
+        object.ownership().unlink().expect("the directory is ours to change");
         assert!(!files::exists(kind, &name));
     }
     let name = Unique::new();

@@ -91,7 +91,7 @@ fn create(arguments: &Arguments) {
     for name in arguments.rest(1) {
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         match options.open(name) {
-            Ok(object) => wins += u32::from(object.entry().created()),
+            Ok(object) => wins += u32::from(object.ownership().created()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}"),
         }
     }
@@ -145,7 +145,7 @@ fn unlink_and_create(arguments: &Arguments) {
     let options = Object::options(kind).existence(Existence::UnlinkAndCreate).measure(own);
     for_the_race(|| {
         let object = options.open(name).expect("an object");
-        assert!(object.entry().created());
+        assert!(object.ownership().created());
         assert_eq!(object.measure(), own);
     });
 }
@@ -254,7 +254,7 @@ fn giving_up_beside_another() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut patience = 1;
-            let given_up = segment.resize_attended(2 * LARGE, &mut || {
+            let given_up = segment.resize_with(2 * LARGE, &mut || {
                 patience -= 1;
                 if patience < 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });

@@ -140,7 +140,7 @@ fn read_only_role() {
     let objects = kinds.map(|kind| Object::create(kind, &old));
     // Mappings for writing would hold it up.
     for object in &objects {
-        object.entry().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false);
     }
     drop(objects);
     process::remount_shm(libc::MS_RDONLY);

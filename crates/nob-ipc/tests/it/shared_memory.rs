@@ -137,7 +137,7 @@ fn creating_for_reading() {
     assert_refused(refused, &name, ErrorKind::InvalidArgument, None);
     let empty = read_only.size(0).open(&*name).expect("an empty segment is fine");
     assert_eq!(empty.access(), Access::ReadOnly);
-    assert!(empty.entry().created());
+    assert!(empty.ownership().created());
 }
 
 /// H8.
@@ -253,22 +253,22 @@ fn giving_up() {
     let checked = Name::new(Kind::SharedMemory, &*name).expect("a legal name");
     for patience in 0..3 {
         let mut calls = 0;
-        let mut attend = || {
+        let mut on_step = || {
             calls += 1;
             if calls > patience { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let opened = options(LARGE, Existence::Create).open_attended(&checked, &mut attend);
+        let opened = options(LARGE, Existence::Create).open_with(&checked, &mut on_step);
         assert_refused(opened, &name, ErrorKind::Interrupted, Some(libc::EINTR));
         assert_eq!(calls, patience + 1);
         assert!(!files::exists(Kind::SharedMemory, &name));
     }
     let segment = create(&name, 5000);
     let before = allocated(&segment);
-    let grown = segment.resize_attended(LARGE, &mut || ControlFlow::Break(()));
+    let grown = segment.resize_with(LARGE, &mut || ControlFlow::Break(()));
     assert_refused(grown, &name, ErrorKind::Interrupted, Some(libc::EINTR));
     assert_eq!((size(&segment), allocated(&segment)), (5000, before));
     let linking = options(LARGE, Existence::Link);
-    let linked = linking.open_attended(&checked, &mut || ControlFlow::Break(()));
+    let linked = linking.open_with(&checked, &mut || ControlFlow::Break(()));
     assert_refused(linked, &name, ErrorKind::Interrupted, Some(libc::EINTR));
     assert_eq!((size(&segment), allocated(&segment)), (5000, before));
 }
@@ -283,7 +283,7 @@ fn mappings_are_shared() {
     let theirs = link(&name).map().expect("it is not empty");
     let trace = Trace::of(Kind::SharedMemory, &name);
     assert_eq!((trace.descriptors(), trace.mappings()), (1, 2));
-    segment.entry().unlink().expect("it is ours");
+    segment.ownership().unlink().expect("it is ours");
     drop(segment);
     mine.write(50, b"still here").expect("it is writable");
     let mut bytes = [0; 10];

@@ -249,7 +249,7 @@ fn reserving_in_a_storm() {
             let segment = SharedMemory::options()
                 .size(SIZE)
                 .existence(Existence::Create)
-                .open_attended(&checked, &mut || {
+                .open_with(&checked, &mut || {
                     calls += 1;
                     std::ops::ControlFlow::Continue(())
                 })

@@ -261,9 +261,9 @@ fn unlink_with_a_waiter() {
         thread::scope(|scope| {
             let waiter = Waiter::start_in(scope, wait.untimed, || (wait.call)(Deadline::NEVER));
             let entry = match kind {
-                Kind::Semaphore => waits.semaphore.entry(),
-                _ if wait.untimed == libc::SYS_mq_timedsend => waits.full.entry(),
-                _ => waits.empty.entry(),
+                Kind::Semaphore => waits.semaphore.ownership(),
+                _ if wait.untimed == libc::SYS_mq_timedsend => waits.full.ownership(),
+                _ => waits.empty.ownership(),
             };
             entry.unlink().expect("it is ours");
             assert!(!waiter.has_ended(), "unlinking wakes nobody");
@@ -282,6 +282,6 @@ fn handles_are_for_all_threads() {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         assert_shared(&object);
-        assert_shared(object.entry());
+        assert_shared(object.ownership());
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nob_ipc::{
-    Entry, Existence, Kind, MessageQueue, MessageQueueOptions, Result, Semaphore, SemaphoreOptions,
-    SharedMemory, SharedMemoryOptions,
+    Existence, Kind, MessageQueue, MessageQueueOptions, Ownership, Result, Semaphore,
+    SemaphoreOptions, SharedMemory, SharedMemoryOptions,
 };
 
 pub const KINDS: [Kind; 3] = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
@@ -112,11 +112,11 @@ impl Object {
         Object::open(kind, name, Existence::Create).expect("a new object")
     }
 
-    pub fn entry(&self) -> &Arc<Entry> {
+    pub fn ownership(&self) -> &Arc<Ownership> {
         match self {
-            Object::Semaphore(semaphore) => semaphore.entry(),
-            Object::Segment(segment) => segment.entry(),
-            Object::Queue(queue) => queue.entry(),
+            Object::Semaphore(semaphore) => semaphore.ownership(),
+            Object::Segment(segment) => segment.ownership(),
+            Object::Queue(queue) => queue.ownership(),
         }
     }
 

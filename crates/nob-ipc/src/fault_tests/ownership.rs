@@ -29,10 +29,10 @@ fn remove<T: Subject>(remove: &dyn Fn(&T) -> Result<()>, may_leave: bool) {
         ground: &str::to_string,
         run: &|name: &String| {
             let object = T::open(name, crate::Existence::LinkOrCreate, OLD)?;
-            object.entry().set_unlink_on_drop(true);
+            object.ownership().set_unlink_on_drop(true);
             let removed = remove(&object);
             // What failed is for the test to see.
-            object.entry().set_unlink_on_drop(false);
+            object.ownership().set_unlink_on_drop(false);
             removed
         },
         done: &|name, ()| {
@@ -44,10 +44,10 @@ fn remove<T: Subject>(remove: &dyn Fn(&T) -> Result<()>, may_leave: bool) {
 }
 
 fn each<T: Subject>() {
-    remove::<T>(&|object| object.entry().unlink(), false);
+    remove::<T>(&|object| object.ownership().unlink(), false);
     // Without the right to look, deletion leaves the name alone.
-    remove::<T>(&|object| object.entry().delete(), true);
-    remove::<T>(&|object| crate::unlink(object.entry().name()), false);
+    remove::<T>(&|object| object.ownership().delete(), true);
+    remove::<T>(&|object| crate::unlink(object.ownership().name()), false);
     duty::<T>();
 }
 
@@ -56,12 +56,12 @@ fn duty<T: Subject>() {
     sweep(&Case {
         ground: &Ground::<T>::new,
         run: &|ground: &Ground<T>| {
-            ground.object.entry().set_unlink_on_drop(false);
-            ground.object.entry().set_unlink_on_drop(true);
+            ground.object.ownership().set_unlink_on_drop(false);
+            ground.object.ownership().set_unlink_on_drop(true);
             Ok(())
         },
         done: &|ground, ()| {
-            assert!(ground.object.entry().is_due());
+            assert!(ground.object.ownership().is_due());
             assert!(ground.is_there());
         },
         undone: &|_, failure| panic!("{}", failure.error),
@@ -89,12 +89,12 @@ fn delete_again<T: Subject>() {
     for drops in [false, true] {
         let name = unique();
         let object = T::create(&name, OLD);
-        let (deleted, failed) = inject(1, false, Errno(libc::EIO), || object.entry().delete());
+        let (deleted, failed) = inject(1, false, Errno(libc::EIO), || object.ownership().delete());
         assert_eq!(deleted.expect_err("a call failed").raw_os_error(), Some(libc::EIO));
-        assert!(failed == 1 && object.entry().is_due());
+        assert!(failed == 1 && object.ownership().is_due());
         if !drops {
-            object.entry().delete().expect("it is ours");
-            assert!(!object.entry().is_due());
+            object.ownership().delete().expect("it is ours");
+            assert!(!object.ownership().is_due());
         }
         drop(object);
         assert_eq!(left_under(&name), [""; 0]);
@@ -116,7 +116,7 @@ fn a_deletion_without_the_right_to_look() {
     alone(|| {
         let name = unique();
         let queue = MessageQueue::create(&name, OLD);
-        let (deleted, failed) = inject(1, true, Errno::ACCES, || queue.entry().delete());
+        let (deleted, failed) = inject(1, true, Errno::ACCES, || queue.ownership().delete());
         deleted.expect("it is left alone");
         assert!(failed > 0);
         assert_eq!(left_under(&name).len(), 2, "the queue and its record");

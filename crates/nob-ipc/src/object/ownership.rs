@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::record;
 use crate::message_queue::notification::QueueFd;
 use crate::name::{Kind, Name};
-use crate::object::owner;
+use crate::object::mark;
 use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::{self, Errno, Identity, OpenMode};
 
@@ -72,12 +72,12 @@ pub fn fork_generation() -> u64 {
 /// The name and identity of an opened object, and who is due to unlink it.
 ///
 /// Each handle shares one with whoever asks for it. When the last of them is dropped, the name is
-/// removed if this process is [due](Entry::is_due) to: by default if the handle created the object.
+/// removed if this process is [due](Ownership::is_due) to: by default if the handle created the object.
 /// Only the object that was opened is removed: its device and inode are compared immediately
 /// before. (Linux cannot compare and unlink at once, so a name that changes hands in the
 /// microseconds between is lost.) A forked child never removes what its parent's handles are due to.
 #[derive(Debug)]
-pub struct Entry {
+pub struct Ownership {
     name: Name,
     identity: Identity,
     created: bool,
@@ -86,7 +86,7 @@ pub struct Entry {
     deleted: AtomicBool,
 }
 
-impl Entry {
+impl Ownership {
     /// `marked`: the creator's mark is there already, from before the object was visible.
     pub(crate) fn new(
         name: &Name,
@@ -94,8 +94,8 @@ impl Entry {
         created: bool,
         due: bool,
         marked: bool,
-    ) -> Entry {
-        let entry = Entry {
+    ) -> Ownership {
+        let ownership = Ownership {
             name: name.clone(),
             identity,
             created,
@@ -104,9 +104,9 @@ impl Entry {
             deleted: AtomicBool::new(false),
         };
         if due && !marked {
-            owner::put(name, identity);
+            mark::put(name, identity);
         }
-        entry
+        ownership
     }
 
     /// The name that the object was opened by.
@@ -139,9 +139,9 @@ impl Entry {
             return;
         }
         if due {
-            owner::put(&self.name, self.identity);
+            mark::put(&self.name, self.identity);
         } else {
-            owner::take_back(&self.name, self.identity);
+            mark::take_back(&self.name, self.identity);
         }
     }
 
@@ -185,7 +185,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Does what dropping does, once: removes the name if [due](Entry::is_due). That it is gone,
+    /// Does what dropping does, once: removes the name if [due](Ownership::is_due). That it is gone,
     /// or another's, is no error here.
     ///
     /// # Errors
@@ -205,7 +205,7 @@ impl Entry {
         };
         match removed {
             Ok(()) | Err(Errno::NOENT) => {
-                owner::forget(self.name.kind(), self.identity);
+                mark::forget(self.name.kind(), self.identity);
                 Ok(())
             }
             Err(errno) => {
@@ -237,7 +237,7 @@ impl Entry {
 
     fn remove(&self) -> sys::Result<()> {
         remove_name(&self.name)?;
-        owner::forget(self.name.kind(), self.identity);
+        mark::forget(self.name.kind(), self.identity);
         Ok(())
     }
 }
@@ -253,7 +253,7 @@ pub(crate) fn open_to_look(name: &Name) -> sys::Result<QueueFd> {
     QueueFd::new(queue)
 }
 
-impl Drop for Entry {
+impl Drop for Ownership {
     fn drop(&mut self) {
         // Whoever wants to know calls `delete` before; a destructor has nobody to tell.
         let _ = self.delete();
