@@ -28,9 +28,9 @@ fuzz_target!(|time: (u64, u32)| {
     let deadline = Deadline::after(timeout);
     assert_eq!(deadline == Deadline::NOW, timeout.is_zero());
     if seconds >= AN_HOUR {
-        assert!(!deadline.has_passed() && !deadline.attentive().has_passed());
+        assert!(!deadline.has_passed() && !deadline.checked_every(Deadline::CHECK_INTERVAL).has_passed());
     }
-    for deadline in [deadline, deadline.attentive()] {
+    for deadline in [deadline, deadline.checked_every(Deadline::CHECK_INTERVAL)] {
         assert!(SEMAPHORE.acquire_until(deadline).expect("the permit is there"));
         SEMAPHORE.release().expect("far from the maximum");
     }

@@ -19,7 +19,7 @@ pub fn wait<T>(
     mut call: impl FnMut(Deadline) -> nob_ipc::Result<T>,
     mut look: impl FnMut() -> Result<()>,
 ) -> Result<T> {
-    let deadline = deadline.attentive();
+    let deadline = deadline.checked_every(Deadline::CHECK_INTERVAL);
     loop {
         match call(deadline) {
             Err(error) if error.is_interrupted() => {

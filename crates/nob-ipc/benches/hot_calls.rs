@@ -45,7 +45,11 @@ fn semaphore_try() -> Call {
 fn semaphore_wait() -> Call {
     let semaphore = semaphore(1);
     Box::new(move || {
-        assert!(semaphore.acquire_until(Deadline::NEVER.attentive()).expect("a permit"));
+        assert!(
+            semaphore
+                .acquire_until(Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL))
+                .expect("a permit")
+        );
         semaphore.release().expect("the value was 1");
     })
 }
@@ -74,7 +78,7 @@ fn queue_try() -> Call {
 
 fn queue_wait() -> Call {
     let queue = queue();
-    let deadline = Deadline::NEVER.attentive();
+    let deadline = Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL);
     Box::new(move || {
         assert!(queue.send_until(black_box(&MESSAGE), PRIORITY, deadline).expect("room"));
         let received = queue.receive_until(&mut [0; MESSAGE.len()], deadline).expect("a message");

@@ -35,8 +35,8 @@ struct Inner {
     kind: ErrorKind,
     errno: Option<Errno>,
     why: Cow<'static, str>,
-    /// It was interrupted by nothing but the time to look up.
-    attention: bool,
+    /// A periodic check was due, and no signal had arrived.
+    periodic_check: bool,
 }
 
 #[derive(Clone)]
@@ -62,7 +62,7 @@ pub enum ErrorKind {
     Replaced,
     /// The system does not permit it to this user.
     PermissionDenied,
-    /// A signal arrived, or an attentive deadline's time to look up; nothing was taken.
+    /// A signal arrived, or the deadline's periodic check is due; nothing was taken.
     Interrupted,
     /// A limit of the system, of the user or of the process forbids it.
     LimitExceeded,
@@ -154,7 +154,14 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let object = Object::Named(name.clone());
-        Error(Box::new(Inner { operation, object, kind, errno, why: why.into(), attention: false }))
+        Error(Box::new(Inner {
+            operation,
+            object,
+            kind,
+            errno,
+            why: why.into(),
+            periodic_check: false,
+        }))
     }
 
     /// The name itself is at fault, or could not be made.
@@ -164,7 +171,14 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let (object, operation) = (Object::Unnamed, Operation::Link);
-        Error(Box::new(Inner { operation, object, kind, errno, why: why.into(), attention: false }))
+        Error(Box::new(Inner {
+            operation,
+            object,
+            kind,
+            errno,
+            why: why.into(),
+            periodic_check: false,
+        }))
     }
 
     /// An error that the errno alone explains.
@@ -227,11 +241,11 @@ impl Error {
         Error::new(operation, name, kind, Some(errno), why)
     }
 
-    /// An attentive deadline's time to look up.
-    pub(crate) fn attention(operation: Operation, name: &Name) -> Error {
+    /// The deadline's periodic check is due.
+    pub(crate) fn periodic_check(operation: Operation, name: &Name) -> Error {
         let mut error = Error::from_errno(operation, name, Errno::INTR);
-        error.0.why = "it is time to look up, and nothing was taken; call again to go on".into();
-        error.0.attention = true;
+        error.0.why = "a periodic check is due, and nothing was taken; call again to go on".into();
+        error.0.periodic_check = true;
         error
     }
 
@@ -289,11 +303,11 @@ impl Error {
         self.0.kind == ErrorKind::Interrupted
     }
 
-    /// Whether a signal interrupted the call, and not an [attentive](crate::Deadline::attentive)
-    /// deadline's time to look up.
+    /// Whether a signal interrupted the call, and not a
+    /// [periodic check](crate::Deadline::checked_every).
     #[must_use]
     pub fn is_signal(&self) -> bool {
-        self.is_interrupted() && !self.0.attention
+        self.is_interrupted() && !self.0.periodic_check
     }
 }
 

@@ -51,7 +51,7 @@ mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
-pub use object::{Existence, Ownership, fork_generation, unlink};
+pub use object::{Existence, Messages, Ownership, Permits, Received, fork_generation, unlink};
 
 mod wait;
 pub use wait::{Deadline, retry_on_interrupt};
@@ -65,7 +65,7 @@ pub use shared_memory::{
 };
 
 mod message_queue;
-pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Received, Watch};
+pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Watch};
 
 pub mod registry;
 

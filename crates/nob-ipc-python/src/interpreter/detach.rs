@@ -67,7 +67,7 @@ fn wait<T: Sync, R: Send>(
     after_signal: AfterSignal,
     mut attempt: impl FnMut(&T, Deadline) -> nob_ipc::Result<R> + Send,
 ) -> Result<R, Ended> {
-    let deadline = deadline.attentive();
+    let deadline = deadline.checked_every(Deadline::CHECK_INTERVAL);
     loop {
         let object = call.object(py).map_err(Ended::Closed)?;
         match without_lock(py, || attempt(object, deadline)) {

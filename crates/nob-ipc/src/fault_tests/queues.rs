@@ -70,28 +70,32 @@ fn soon() -> Deadline {
 #[test]
 fn sending() {
     alone(|| {
-        for deadline in [Deadline::NEVER, Deadline::NEVER.attentive()] {
+        for deadline in [Deadline::NEVER, Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL)] {
             operate(1, 2, &|queue| queue.send_until(b"x", 9, deadline));
         }
         for before in [1, 2] {
             operate_with(NO_SIGNAL, before, 2, &|queue| queue.try_send(b"x", 9));
         }
         operate_with(WAITING, 2, 2, &|queue| queue.send_until(b"x", 9, soon()));
-        operate_with(WAITING, 2, 2, &|queue| queue.send_until(b"x", 9, soon().attentive()));
+        operate_with(WAITING, 2, 2, &|queue| {
+            queue.send_until(b"x", 9, soon().checked_every(Deadline::CHECK_INTERVAL))
+        });
     });
 }
 
 #[test]
 fn receiving() {
     alone(|| {
-        for deadline in [Deadline::NEVER, Deadline::NEVER.attentive()] {
+        for deadline in [Deadline::NEVER, Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL)] {
             operate(1, 0, &|queue| queue.receive_until(&mut [0; 8], deadline));
         }
         for before in [1, 0] {
             operate_with(NO_SIGNAL, before, 0, &|queue| queue.try_receive(&mut [0; 8]));
         }
         operate_with(WAITING, 0, 0, &|queue| queue.receive_until(&mut [0; 8], soon()));
-        operate_with(WAITING, 0, 0, &|queue| queue.receive_until(&mut [0; 8], soon().attentive()));
+        operate_with(WAITING, 0, 0, &|queue| {
+            queue.receive_until(&mut [0; 8], soon().checked_every(Deadline::CHECK_INTERVAL))
+        });
     });
 }
 

@@ -45,7 +45,9 @@ fn taking() {
         operate(0, 0, false, &|semaphore| semaphore.acquire_until(Deadline::NOW));
         let short = || Deadline::after(Duration::from_micros(300));
         operate(0, 0, false, &|semaphore| semaphore.acquire_until(short()));
-        operate(0, 0, false, &|semaphore| semaphore.acquire_until(short().attentive()));
+        operate(0, 0, false, &|semaphore| {
+            semaphore.acquire_until(short().checked_every(Deadline::CHECK_INTERVAL))
+        });
     });
 }
 
@@ -83,7 +85,9 @@ fn signals_without_end() {
         assert!(!taken.expect("time is up") && failed > 0);
         let deadline = Deadline::after(timeout);
         let (taken, failed) = inject(1, true, Errno::INTR, || {
-            retry_on_interrupt(|| semaphore.acquire_until(deadline.attentive()))
+            retry_on_interrupt(|| {
+                semaphore.acquire_until(deadline.checked_every(Deadline::CHECK_INTERVAL))
+            })
         });
         assert!(!taken.expect("time is up") && failed > 0);
     });

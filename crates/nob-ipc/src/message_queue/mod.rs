@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::notification::QueueFd;
+use self::wait::Side;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::ownership::Ownership;
+use crate::object::{Messages, Received};
 use crate::retry_on_interrupt;
 use crate::sys::mqueue::Until;
-use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState, Readiness};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState};
 use crate::wait::Deadline;
 use crate::wait::spin::Waiters;
 
 mod limits;
 pub(crate) mod notification;
 mod options;
+mod wait;
 pub use notification::Watch;
 pub use options::MessageQueueOptions;
 
@@ -60,10 +63,10 @@ pub enum Direction {
 ///
 /// # Waiting
 ///
-/// Without a timeout, a call waits in the kernel, in the line of those that wait there: a message
-/// is handed over directly. With a timeout it waits for readiness on the monotonic clock, since the
-/// kernel's own timeouts follow the wall clock. Such a waiter has no place in the kernel's line: it
-/// can be overtaken, and it does not hold back a notification.
+/// Without a timeout, a call waits in the kernel's wait queue: a message is handed over directly. With
+/// a timeout it waits for readiness on the monotonic clock, since the kernel's own timeouts follow the
+/// wall clock. Such a waiter is not in the kernel's wait queue: it can be overtaken, and it does not
+/// hold back a notification.
 ///
 /// A handle has two descriptors: [`as_fd`](std::os::fd::AsFd::as_fd), and one on which nothing waits, for
 /// what can be had at once; where the second is not to be had, it does without.
@@ -85,22 +88,6 @@ impl From<Direction> for OpenMode {
             Direction::Receive => OpenMode::ReadOnly,
             Direction::Send => OpenMode::WriteOnly,
         }
-    }
-}
-
-/// What [`MessageQueue::receive_until`] put into the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
-    /// How many bytes the message has.
-    pub length: usize,
-    /// Its priority, 0 to [`MessageQueue::MAX_PRIORITY`].
-    pub priority: u32,
-}
-
-impl Received {
-    #[inline]
-    fn new((length, priority): (usize, u32)) -> Received {
-        Received { length, priority }
     }
 }
 
@@ -219,9 +206,8 @@ impl MessageQueue {
     #[expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
     pub fn try_send(&self, message: &[u8], priority: u32) -> Result<bool> {
         self.check(message, priority)?;
-        let sent =
-            self.call(Until::Now, |fd, until| sys::mqueue::send(fd, message, priority, until));
-        Ok(self.tried(Operation::Send, sent)?.is_some())
+        let sent = self.attempt(Side::Send, Until::Now, sending(message, priority))?;
+        Ok(sent.done().is_some())
     }
 
     /// Sends a message; `false` when the queue stayed full until the deadline. What there is room for
@@ -229,17 +215,26 @@ impl MessageQueue {
     ///
     /// # Errors
     ///
-    /// As [`check`](MessageQueue::check), and [`ErrorKind::Interrupted`] after a signal or when an
-    /// [attentive](Deadline::attentive) caller should look up. Nothing was sent then.
+    /// As [`check`](MessageQueue::check), and [`ErrorKind::Interrupted`] after a signal or for a
+    /// [periodic check](Deadline::checked_every). Nothing was sent then.
     #[doc(alias = "mq_timedsend")]
     #[inline]
     pub fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
         self.check(message, priority)?;
-        let attempt = |until: Until| {
-            self.call(until, |fd, until| sys::mqueue::send(fd, message, priority, until))
-        };
-        let wait = Wait { operation: Operation::Send, deadline };
-        Ok(self.transfer(wait, attempt(Until::Now), attempt)?.is_some())
+        let sent = self.try_or_wait(Side::Send, deadline, sending(message, priority))?;
+        Ok(sent.is_some())
+    }
+
+    /// Waits until a message could be sent, after [`try_send`](MessageQueue::try_send) has found no
+    /// room: as [`send_until`](MessageQueue::send_until), without its first try.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_until`](MessageQueue::send_until).
+    pub fn wait_send(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+        self.check(message, priority)?;
+        let sent = self.wait(Side::Send, deadline, sending(message, priority))?;
+        Ok(sent.is_some())
     }
 
     /// Receives a message if there is one.
@@ -251,8 +246,7 @@ impl MessageQueue {
     #[expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
     pub fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
         self.check_buffer(buffer)?;
-        let received = self.call(Until::Now, |fd, until| sys::mqueue::receive(fd, buffer, until));
-        Ok(self.tried(Operation::Receive, received)?.map(Received::new))
+        Ok(self.attempt(Side::Receive, Until::Now, receiving(buffer))?.done())
     }
 
     /// Receives a message into `buffer`; `None` when the queue stayed empty until the deadline. What is
@@ -262,16 +256,24 @@ impl MessageQueue {
     ///
     /// [`ErrorKind::InvalidArgument`] for a buffer of less than
     /// [`max_message_size`](MessageQueue::max_message_size) bytes, [`ErrorKind::WrongDirection`],
-    /// [`ErrorKind::Interrupted`] after a signal or when an [attentive](Deadline::attentive) caller
-    /// should look up. Nothing was taken then.
+    /// [`ErrorKind::Interrupted`] after a signal or for a
+    /// [periodic check](Deadline::checked_every). Nothing was taken then.
     #[doc(alias = "mq_timedreceive")]
     #[inline]
     pub fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
         self.check_buffer(buffer)?;
-        let mut attempt =
-            |until: Until| self.call(until, |fd, until| sys::mqueue::receive(fd, buffer, until));
-        let wait = Wait { operation: Operation::Receive, deadline };
-        Ok(self.transfer(wait, attempt(Until::Now), attempt)?.map(Received::new))
+        self.try_or_wait(Side::Receive, deadline, receiving(buffer))
+    }
+
+    /// Waits for a message, after [`try_receive`](MessageQueue::try_receive) has found none: as
+    /// [`receive_until`](MessageQueue::receive_until), without its first try.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive_until`](MessageQueue::receive_until).
+    pub fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+        self.check_buffer(buffer)?;
+        self.wait(Side::Receive, deadline, receiving(buffer))
     }
 
     /// Whether a message could be received through this handle into `buffer`, if there was one.
@@ -284,125 +286,6 @@ impl MessageQueue {
             return Err(self.short_buffer(buffer.len()));
         }
         Ok(())
-    }
-
-    /// One call of the kernel, on the descriptor that suits it.
-    #[inline]
-    fn call<T>(
-        &self,
-        until: Until,
-        call: impl FnOnce(BorrowedFd<'_>, Until) -> sys::Result<T>,
-    ) -> sys::Result<T> {
-        let (fd, until, never_waits) = match (until, self.queue.eager()) {
-            (Until::Now, Some(eager)) => (eager, Until::Forever, true),
-            _ => (self.queue.as_fd(), until, false),
-        };
-        call(fd, until).map_err(|errno| match errno {
-            Errno::AGAIN if never_waits => Errno::TIMEDOUT,
-            errno => errno,
-        })
-    }
-
-    /// What an attempt has brought that was not to wait.
-    #[inline]
-    fn tried<T>(&self, operation: Operation, end: sys::Result<T>) -> Result<Option<T>> {
-        match end {
-            Ok(done) => Ok(Some(done)),
-            Err(errno) => self.not_at_once(operation, errno),
-        }
-    }
-
-    /// The failure of an attempt that was not to wait; none if there is only something to wait for.
-    /// (The kernel looks at signals only when it would wait.)
-    #[cold]
-    fn not_at_once<T>(&self, operation: Operation, errno: Errno) -> Result<Option<T>> {
-        match errno {
-            Errno::TIMEDOUT | Errno::AGAIN | Errno::INTR => Ok(None),
-            errno => Err(self.fail(operation, errno)),
-        }
-    }
-
-    /// Ends as the first attempt did, and goes on to wait only if it must.
-    #[inline]
-    fn transfer<T>(
-        &self,
-        wait: Wait,
-        first: sys::Result<T>,
-        attempt: impl FnMut(Until) -> sys::Result<T>,
-    ) -> Result<Option<T>> {
-        match first {
-            Ok(done) => Ok(Some(done)),
-            Err(errno) if wait.deadline.is_now() => self.not_at_once(wait.operation, errno),
-            Err(Errno::INTR) if wait.deadline.has_passed() => Ok(None),
-            Err(Errno::TIMEDOUT) => self.wait(wait, attempt),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(errno) => Err(self.fail(wait.operation, errno)),
-        }
-    }
-
-    #[cold]
-    fn wait<T>(
-        &self,
-        wait: Wait,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
-    ) -> Result<Option<T>> {
-        if self.queue.eager().is_some() && !self.is_blocking()? {
-            return Ok(None);
-        }
-        let (waiters, readiness) = match wait.operation {
-            Operation::Send => (&self.senders, Readiness::Writable),
-            _ => (&self.receivers, Readiness::Readable),
-        };
-        let waiting = waiters.enter();
-        let mut spin = || match attempt(Until::Now) {
-            Err(Errno::TIMEDOUT) => None,
-            end => Some(end),
-        };
-        let end = match waiting.spin(SPIN, SPIN_STRIDE, wait.deadline, &mut spin) {
-            Some(end) => end,
-            None => self.sleep(readiness, wait.deadline, attempt),
-        };
-        match end {
-            Ok(done) => Ok(Some(done)),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::TIMEDOUT | Errno::INTR) if wait.deadline.has_passed() => Ok(None),
-            Err(Errno::TIMEDOUT) => Err(Error::attention(wait.operation, self.ownership.name())),
-            Err(errno) => Err(self.fail(wait.operation, errno)),
-        }
-    }
-
-    /// In the kernel's line, if there is no end to wait for; otherwise on the monotonic clock.
-    fn sleep<T>(
-        &self,
-        readiness: Readiness,
-        deadline: Deadline,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
-    ) -> sys::Result<T> {
-        if !deadline.is_never() {
-            return self.wait_for_readiness(readiness, deadline, attempt);
-        }
-        match deadline.attention() {
-            None => attempt(Until::Forever),
-            Some(time) => attempt(Until::WallClock(sys::time::realtime().saturating_add(time))),
-        }
-    }
-
-    /// The monotonic wait: until the queue is ready for this call, and nobody was quicker.
-    fn wait_for_readiness<T>(
-        &self,
-        readiness: Readiness,
-        deadline: Deadline,
-        mut attempt: impl FnMut(Until) -> sys::Result<T>,
-    ) -> sys::Result<T> {
-        let end = deadline.sleep_until();
-        loop {
-            let now = sys::time::monotonic();
-            sys::poll::wait(self.queue.as_fd(), readiness, end.saturating_sub(now))?;
-            match attempt(Until::Now) {
-                Err(Errno::TIMEDOUT) if sys::time::monotonic() < end => {}
-                done => return done,
-            }
-        }
     }
 
     /// Sends a message, waiting for room as long as it takes, signals or not.
@@ -563,15 +446,52 @@ impl MessageQueue {
     }
 }
 
-/// What a call does, and until when it waits.
-#[derive(Clone, Copy)]
-struct Wait {
-    operation: Operation,
-    deadline: Deadline,
+/// The kernel's call that sends.
+#[inline]
+fn sending(message: &[u8], priority: u32) -> impl FnMut(BorrowedFd<'_>, Until) -> sys::Result<()> {
+    move |fd, until| sys::mqueue::send(fd, message, priority, until)
+}
+
+/// The kernel's call that receives.
+#[inline]
+fn receiving(buffer: &mut [u8]) -> impl FnMut(BorrowedFd<'_>, Until) -> sys::Result<Received> {
+    |fd, until| {
+        sys::mqueue::receive(fd, buffer, until)
+            .map(|(length, priority)| Received { length, priority })
+    }
 }
 
 impl AsFd for MessageQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.queue.as_fd()
+    }
+}
+
+impl Messages for MessageQueue {
+    #[inline]
+    fn try_send(&self, message: &[u8], priority: u32) -> Result<bool> {
+        self.try_send(message, priority)
+    }
+
+    fn wait_send(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+        self.wait_send(message, priority, deadline)
+    }
+
+    #[inline]
+    fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
+        self.try_receive(buffer)
+    }
+
+    fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+        self.wait_receive(buffer, deadline)
+    }
+
+    #[inline]
+    fn max_message_size(&self) -> usize {
+        self.max_message_size()
+    }
+
+    fn is_blocking(&self) -> Result<bool> {
+        self.is_blocking()
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod existence;
 pub(crate) mod mark;
 pub(crate) mod open;
 pub(crate) mod ownership;
+mod traits;
 
 pub use existence::Existence;
 pub use ownership::{Ownership, fork_generation, unlink};
+pub use traits::{Messages, Permits, Received};

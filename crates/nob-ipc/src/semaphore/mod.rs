@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::object::Permits;
 use crate::object::ownership::Ownership;
 use crate::retry_on_interrupt;
 use crate::sys::semaphore::MappedSemaphore;
 use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
 use crate::wait::Deadline;
-use crate::wait::spin::{Waiters, Waiting};
+use crate::wait::spin::Waiters;
 
 mod options;
 pub use options::SemaphoreOptions;
@@ -19,9 +20,9 @@ pub use options::SemaphoreOptions;
 const SPIN: Duration = Duration::from_micros(10);
 const SPIN_STRIDE: u32 = 8;
 
-/// How long a wait sleeps before it looks by itself. A release wakes one waiter; if that one is killed
+/// How long a wait sleeps before it tries by itself. A release wakes one waiter; if that one is killed
 /// before it takes the permit, nobody wakes the others.
-const UNWOKEN: Duration = Duration::from_millis(400);
+const RETRY: Duration = Deadline::CHECK_INTERVAL;
 
 /// A semaphore that processes share by name.
 ///
@@ -83,30 +84,38 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Interrupted`] after a signal, or when an
-    /// [attentive](Deadline::attentive) caller should look up: nothing was taken.
+    /// [`ErrorKind::Interrupted`] after a signal or for a
+    /// [periodic check](Deadline::checked_every): nothing was taken.
     #[doc(alias = "sem_clockwait")]
     pub fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
-        if self.try_acquire() {
-            return Ok(true);
-        }
+        if self.try_acquire() { Ok(true) } else { self.wait_acquire(deadline) }
+    }
+
+    /// Waits for a permit, after [`try_acquire`](Semaphore::try_acquire) has found none: as
+    /// [`acquire_until`](Semaphore::acquire_until), without its first try.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_until`](Semaphore::acquire_until).
+    pub fn wait_acquire(&self, deadline: Deadline) -> Result<bool> {
         if deadline.is_now() {
             return Ok(false);
         }
         let waiting = self.waiters.enter();
-        if self.spin(&waiting, deadline) {
+        let attempt = || self.try_acquire().then_some(());
+        if waiting.spin(SPIN, SPIN_STRIDE, deadline, attempt).is_some() {
             return Ok(true);
         }
-        let sleep_until = deadline.sleep_until();
+        let end = deadline.sleep_until();
         loop {
-            let look = monotonic().saturating_add(UNWOKEN);
-            match self.mapped.wait_until(sleep_until.min(look)) {
+            let retry = monotonic().saturating_add(RETRY);
+            match self.mapped.wait_until(end.min(retry)) {
                 Ok(()) => return Ok(true),
                 Err(Errno::TIMEDOUT) if self.try_acquire() => return Ok(true),
-                Err(Errno::TIMEDOUT) if look < sleep_until => {}
+                Err(Errno::TIMEDOUT) if retry < end => {}
                 Err(Errno::TIMEDOUT | Errno::INTR) if deadline.has_passed() => return Ok(false),
                 Err(Errno::TIMEDOUT) => {
-                    return Err(Error::attention(Operation::Acquire, self.ownership.name()));
+                    return Err(Error::periodic_check(Operation::Acquire, self.ownership.name()));
                 }
                 Err(errno) => {
                     return Err(Error::from_errno(
@@ -117,11 +126,6 @@ impl Semaphore {
                 }
             }
         }
-    }
-
-    fn spin(&self, waiting: &Waiting<'_>, deadline: Deadline) -> bool {
-        let attempt = || self.try_acquire().then_some(());
-        waiting.spin(SPIN, SPIN_STRIDE, deadline, attempt).is_some()
     }
 
     /// Takes a permit, waiting as long as it takes, signals or not.
@@ -226,6 +230,25 @@ impl Semaphore {
     #[must_use]
     pub fn value(&self) -> u32 {
         self.mapped.value()
+    }
+}
+
+impl Permits for Semaphore {
+    #[inline]
+    fn try_acquire(&self) -> Result<bool> {
+        Ok(self.try_acquire())
+    }
+
+    fn wait_acquire(&self, deadline: Deadline) -> Result<bool> {
+        self.wait_acquire(deadline)
+    }
+
+    fn release_many(&self, count: u32) -> Result<()> {
+        self.release_many(count)
+    }
+
+    fn value(&self) -> Result<u32> {
+        Ok(self.value())
     }
 }
 

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use crate::sys::time::monotonic;
 
-/// How long an attentive wait goes on before it lets its caller look up.
-const ATTENTION: Duration = Duration::from_millis(400);
-
 /// The moment at which a wait ends, on the monotonic clock: a step of the wall clock changes
 /// nothing.
 ///
@@ -22,7 +19,7 @@ const ATTENTION: Duration = Duration::from_millis(400);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     end: End,
-    attentive: bool,
+    check_every: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +31,13 @@ enum End {
 
 impl Deadline {
     /// The wait takes what is there and does not wait.
-    pub const NOW: Deadline = Deadline { end: End::Now, attentive: false };
+    pub const NOW: Deadline = Deadline { end: End::Now, check_every: None };
 
     /// The wait goes on for ever.
-    pub const NEVER: Deadline = Deadline { end: End::Never, attentive: false };
+    pub const NEVER: Deadline = Deadline { end: End::Never, check_every: None };
+
+    /// How often a caller should check who has promised to react within half a second.
+    pub const CHECK_INTERVAL: Duration = Duration::from_millis(400);
 
     /// `timeout` from now; [`NEVER`](Deadline::NEVER) where the clock cannot count so far.
     #[must_use]
@@ -49,15 +49,15 @@ impl Deadline {
             Some(end) if end < LAST => End::At(end),
             _ => End::Never,
         };
-        Deadline { end, attentive: false }
+        Deadline { end, check_every: None }
     }
 
-    /// The same moment, but the wait reports [`Interrupted`](crate::ErrorKind::Interrupted) at
-    /// least every 0.4 s, so that its caller can look at what no signal tells, for example at a
+    /// The same moment, but the wait reports [`Interrupted`](crate::ErrorKind::Interrupted) after
+    /// this interval at the latest. The caller can then check what no signal tells, for example a
     /// flag that another thread has set, and call again.
     #[must_use]
-    pub fn attentive(self) -> Deadline {
-        Deadline { attentive: true, ..self }
+    pub fn checked_every(self, interval: Duration) -> Deadline {
+        Deadline { check_every: Some(interval), ..self }
     }
 
     /// Whether the moment is over.
@@ -89,20 +89,20 @@ impl Deadline {
         self.end == End::Now
     }
 
-    /// When the caller is due to look up, seen from now.
-    pub(crate) fn attention(self) -> Option<Duration> {
-        self.attentive.then_some(ATTENTION)
+    /// How long the wait may sleep before its caller checks.
+    pub(crate) fn check_interval(self) -> Option<Duration> {
+        self.check_every
     }
 
-    /// The moment at which to stop sleeping: the end, or earlier where attention is due.
+    /// The moment at which to stop sleeping: the end, or the next check if that is earlier.
     pub(crate) fn sleep_until(self) -> Duration {
         let end = match self.end {
             End::Now => Duration::ZERO,
             End::At(end) => end,
             End::Never => Duration::MAX,
         };
-        match self.attention() {
-            Some(attention) => end.min(monotonic().saturating_add(attention)),
+        match self.check_every {
+            Some(interval) => end.min(monotonic().saturating_add(interval)),
             None => end,
         }
     }
@@ -135,13 +135,14 @@ mod tests {
         assert!(deadline.is_within(Duration::from_secs(60)));
         assert!(!deadline.is_within(Duration::from_secs(1)));
         assert!(Deadline::NOW.is_within(Duration::from_nanos(1)));
-        assert!(!Deadline::NEVER.attentive().is_within(Duration::MAX));
+        assert!(!Deadline::NEVER.checked_every(Duration::ZERO).is_within(Duration::MAX));
     }
 
     #[test]
-    fn attention_shortens_the_sleep_and_keeps_the_end() {
-        let deadline = Deadline::NEVER.attentive();
-        assert!(deadline.sleep_until() <= monotonic() + ATTENTION);
+    fn a_check_shortens_the_sleep_and_keeps_the_end() {
+        let interval = Duration::from_millis(400);
+        let deadline = Deadline::NEVER.checked_every(interval);
+        assert!(deadline.sleep_until() <= monotonic() + interval);
         assert!(!deadline.has_passed());
         assert!(Deadline::NEVER.sleep_until() > Duration::from_secs(1 << 40));
     }

@@ -1,6 +1,5 @@
 //! When a wait ends, and what it does until then.
 
-mod courtesy;
 mod deadline;
 mod retry;
 pub(crate) mod spin;

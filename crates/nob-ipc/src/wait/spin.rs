@@ -1,22 +1,34 @@
 //! Spinning before sleeping: the hand-over between two running processes then costs no context
 //! switch.
+//!
+//! What a handle remembers of its waits pays for itself. With a busy loop on each of two processors, a
+//! round trip over two semaphores takes 0.4 µs in the mean, and 11 to 15 µs if every wait yields anew
+//! to the busy loop; over two queues 7 µs against 96 to 128.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::sys;
 use crate::sys::time::monotonic;
 use crate::wait::Deadline;
-use crate::wait::courtesy::Courtesy;
 
-/// After so many waits in which spinning brought nothing, it is cut short in all but every
-/// `RETRY`th one.
+/// After so many waits in which spinning did not pay, it is cut short in all but every `RETRY`th one.
 const MISSES: u32 = 16;
 const RETRY: u32 = 8;
 const CUT: u32 = 16;
 
-/// Whoever gives way may be back this late.
+/// From here on a spinning wait yields. Linux likes to put processes that wake each other on one
+/// processor, also when another is idle. There the waker cannot run while this process spins.
+const YIELD_AFTER: Duration = Duration::from_micros(1);
+
+/// A yield that takes longer has let an unrelated task run, for a slice of its time, and not the waker.
+const UNRELATED: Duration = Duration::from_micros(50);
+
+/// For so many waits that are long enough to yield no wait yields, after an unrelated task has run.
+const SUSPENDED: u32 = 1024;
+
+/// A yield can take as long as a slice, so a wait that ends sooner does not yield.
 const SLICE: Duration = Duration::from_millis(10);
 
 /// Who waits on one handle in this process, and whether spinning has paid lately.
@@ -27,7 +39,10 @@ pub(crate) struct Waiters {
     waiting: AtomicU64,
     /// Waits since spinning last paid.
     misses: AtomicU32,
-    courtesy: Courtesy,
+    /// Waits that do not yield.
+    suspended: AtomicU32,
+    /// Whether the last wait that slept could run on one processor alone.
+    one_processor: AtomicBool,
 }
 
 /// One wait of a thread.
@@ -43,7 +58,12 @@ const COUNT: u64 = u32::MAX as u64;
 impl Waiters {
     /// Nobody waits, and spinning has yet to show that it pays.
     pub(crate) const fn new() -> Waiters {
-        Waiters { waiting: AtomicU64::new(0), misses: AtomicU32::new(1), courtesy: Courtesy::new() }
+        Waiters {
+            waiting: AtomicU64::new(0),
+            misses: AtomicU32::new(0),
+            suspended: AtomicU32::new(0),
+            one_processor: AtomicBool::new(false),
+        }
     }
 
     /// Counts a wait.
@@ -72,52 +92,74 @@ impl Drop for Waiting<'_> {
 }
 
 impl Waiting<'_> {
-    /// Tries again and again for up to `limit`, unless that is known to be in vain: on one
-    /// processor, or when another thread of this process waits already. Looks at the clock after
-    /// every `stride` attempts. It gives way to others unless the wait is due to end soon.
+    /// Tries again and again for up to `limit`, unless that cannot pay: on one processor, or when
+    /// another thread of this process waits already. Looks at the clock after every `stride` attempts.
     pub(crate) fn spin<T>(
         &self,
         limit: Duration,
         stride: u32,
         deadline: Deadline,
-        mut attempt: impl FnMut() -> Option<T>,
+        attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let misses = self.waiters.misses.load(Ordering::Relaxed);
-        if !self.alone || !several_processors(misses) {
+        let Waiters { misses, suspended, one_processor, .. } = self.waiters;
+        if !quota_is_several() {
             return None;
         }
-        let cut = misses > MISSES && !misses.is_multiple_of(RETRY);
-        let limit = if cut { limit / CUT } else { limit };
-        let gives_way = self.waiters.courtesy.begins().filter(|_| !deadline.is_within(SLICE));
-        let mut away = Duration::ZERO;
-        let start = monotonic();
-        let mut spun = Duration::ZERO;
-        let end = loop {
-            if gives_way.is_some_and(|begins| spun >= begins) {
-                let left = monotonic();
-                give_way();
-                away = away.max(monotonic().saturating_sub(left));
-            }
-            let end = several(stride, &mut attempt);
+        if self.alone && !one_processor.load(Ordering::Relaxed) {
+            let missed = misses.load(Ordering::Relaxed);
+            let cut = missed > MISSES && !missed.is_multiple_of(RETRY);
+            let limit = if cut { limit / CUT } else { limit };
+            let end = spin(limit, stride, deadline, suspended, attempt);
+            misses.store(if end.is_some() { 0 } else { missed.wrapping_add(1) }, Ordering::Relaxed);
             if end.is_some() {
-                break end;
+                return end;
             }
-            spun = monotonic().saturating_sub(start);
-            if spun >= limit {
-                break None;
-            }
-        };
-        let misses = if end.is_some() { 0 } else { misses.wrapping_add(1) };
-        self.waiters.misses.store(misses, Ordering::Relaxed);
-        self.waiters.courtesy.learn(spun, away, end.is_some());
-        end
+        }
+        // It is about to sleep, so there is time to ask: the affinity may change at any moment.
+        one_processor.store(sys::sched::processors() < 2, Ordering::Relaxed);
+        None
     }
 }
 
-fn give_way() {
+fn spin<T>(
+    limit: Duration,
+    stride: u32,
+    deadline: Deadline,
+    suspended: &AtomicU32,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let start = monotonic();
+    let mut yields = None;
+    loop {
+        if let Some(value) = several(stride, &mut attempt) {
+            return Some(value);
+        }
+        let now = monotonic();
+        let spun = now.saturating_sub(start);
+        if spun >= limit {
+            return None;
+        }
+        if spun >= YIELD_AFTER && *yields.get_or_insert_with(|| may_yield(deadline, suspended)) {
+            yield_now();
+            if monotonic().saturating_sub(now) > UNRELATED {
+                suspended.store(SUSPENDED, Ordering::Relaxed);
+                yields = Some(false);
+            }
+        }
+    }
+}
+
+/// Whether a wait that is long enough to yield does so.
+fn may_yield(deadline: Deadline, suspended: &AtomicU32) -> bool {
+    let waits = suspended.load(Ordering::Relaxed);
+    suspended.store(waits.saturating_sub(1), Ordering::Relaxed);
+    waits == 0 && !deadline.is_within(SLICE)
+}
+
+fn yield_now() {
     thread::yield_now();
     #[cfg(test)]
-    tests::GAVE_WAY.set(tests::GAVE_WAY.get() + 1);
+    tests::YIELDED.set(tests::YIELDED.get() + 1);
 }
 
 /// Up to so many attempts.
@@ -132,9 +174,9 @@ fn several<T>(attempts: u32, mut attempt: impl FnMut() -> Option<T>) -> Option<T
     None
 }
 
-/// Whether another process can run while this one spins: affinity and cgroup quota counted. The
-/// affinity may change at any time, so it is asked for whenever spinning did not pay the last time.
-fn several_processors(misses: u32) -> bool {
+/// Whether the cgroup's quota, and the affinity at the first call, let another process run while this
+/// one spins.
+fn quota_is_several() -> bool {
     const UNKNOWN: u8 = 0;
     const ONE: u8 = 1;
     const SEVERAL: u8 = 2;
@@ -146,7 +188,7 @@ fn several_processors(misses: u32) -> bool {
         quota = if several { SEVERAL } else { ONE };
         QUOTA.store(quota, Ordering::Relaxed);
     }
-    quota == SEVERAL && (misses == 0 || sys::sched::processors() > 1)
+    quota == SEVERAL
 }
 
 #[cfg(test)]
@@ -156,7 +198,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        pub(super) static GAVE_WAY: Cell<u32> = const { Cell::new(0) };
+        pub(super) static YIELDED: Cell<u32> = const { Cell::new(0) };
     }
 
     #[test]
@@ -194,27 +236,46 @@ mod tests {
             assert_eq!(waiting.spin(Duration::ZERO, 1, Deadline::NEVER, || None::<()>), None);
         }
         if sys::sched::processors() > 1 {
-            assert_eq!(waiters.misses.load(Ordering::Relaxed), 41);
+            assert_eq!(waiters.misses.load(Ordering::Relaxed), 40);
             assert_eq!(waiting.spin(Duration::ZERO, 1, Deadline::NEVER, || Some(7)), Some(7));
             assert_eq!(waiters.misses.load(Ordering::Relaxed), 0);
         }
     }
 
     #[test]
-    fn a_long_spin_gives_way_unless_the_wait_ends_soon() {
-        if !several_processors(1) {
-            return;
-        }
-        let spin = |deadline| {
-            GAVE_WAY.set(0);
-            let end = Waiters::new().enter().spin(10 * SLICE, 1, deadline, || {
-                (GAVE_WAY.get() > 0 || deadline.has_passed()).then_some(())
-            });
-            assert!(end.is_some());
-            GAVE_WAY.get()
+    fn one_processor_is_noticed_before_the_next_spin() {
+        let waiters = Waiters::new();
+        let waiting = waiters.enter();
+        waiters.one_processor.store(true, Ordering::Relaxed);
+        let mut attempts = 0;
+        let mut attempt = || {
+            attempts += 1;
+            None::<()>
         };
-        assert_eq!(spin(Deadline::NEVER), 1);
-        assert_eq!(spin(Deadline::after(1000 * SLICE)), 1);
-        assert_eq!(spin(Deadline::after(SLICE / 2)), 0);
+        assert_eq!(waiting.spin(Duration::ZERO, 1, Deadline::NEVER, &mut attempt), None);
+        let several = sys::sched::processors() > 1;
+        assert_eq!(waiters.one_processor.load(Ordering::Relaxed), !several);
+        assert_eq!(attempts, 0);
+    }
+
+    #[test]
+    fn a_long_spin_yields_unless_the_wait_ends_soon() {
+        let yields = |deadline| {
+            YIELDED.set(0);
+            let limit = Duration::from_micros(200);
+            spin(limit, 1, deadline, &AtomicU32::new(0), || None::<()>);
+            YIELDED.get()
+        };
+        assert!(yields(Deadline::NEVER) > 0);
+        assert!(yields(Deadline::after(1000 * SLICE)) > 0);
+        assert_eq!(yields(Deadline::after(SLICE / 2)), 0);
+    }
+    #[test]
+    fn yielding_is_suspended_for_so_many_waits() {
+        let suspended = AtomicU32::new(SUSPENDED);
+        for _ in 0..SUSPENDED {
+            assert!(!may_yield(Deadline::NEVER, &suspended));
+        }
+        assert!(may_yield(Deadline::NEVER, &suspended));
     }
 }

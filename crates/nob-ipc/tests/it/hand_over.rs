@@ -68,7 +68,7 @@ fn direct_hand_over() {
     let name = Unique::new();
     let queue = queue(&name, 1);
     let watch = queue.watch().expect("an answer").expect("nobody else is registered");
-    for deadline in [Deadline::NEVER, Deadline::NEVER.attentive()] {
+    for deadline in [Deadline::NEVER, Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL)] {
         thread::scope(|scope| {
             let receiver = Waiter::start_in(scope, libc::SYS_mq_timedreceive, || {
                 nob_ipc::retry_on_interrupt(|| queue.receive_until(&mut [0; 8], deadline))

@@ -157,7 +157,11 @@ fn taking_turns() {
     let other = Child::start("traffic::answer", &[&ours, &theirs, &ROUNDS]);
     for round in 0..ROUNDS {
         their_turn.release().expect("far from the maximum");
-        let deadline = if round % 2 == 0 { Deadline::NEVER } else { Deadline::NEVER.attentive() };
+        let deadline = if round % 2 == 0 {
+            Deadline::NEVER
+        } else {
+            Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL)
+        };
         let done = nob_ipc::retry_on_interrupt(|| our_turn.acquire_until(deadline));
         assert!(done.expect("a permit"));
     }

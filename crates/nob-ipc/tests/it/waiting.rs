@@ -99,8 +99,12 @@ fn nothing_there_and_no_time() {
     let waits = Waits::new();
     let passed = Deadline::after(Duration::from_nanos(1));
     for wait in waits.each() {
-        for deadline in [Deadline::NOW, Deadline::after(Duration::ZERO), passed, passed.attentive()]
-        {
+        for deadline in [
+            Deadline::NOW,
+            Deadline::after(Duration::ZERO),
+            passed,
+            passed.checked_every(Deadline::CHECK_INTERVAL),
+        ] {
             assert!(!(wait.call)(deadline).expect("no signal comes"));
         }
     }
@@ -116,11 +120,11 @@ fn what_is_there_is_taken() {
     assert!(passed.has_passed());
     let deadlines = [
         Deadline::NOW,
-        Deadline::NOW.attentive(),
+        Deadline::NOW.checked_every(Deadline::CHECK_INTERVAL),
         passed,
-        passed.attentive(),
+        passed.checked_every(Deadline::CHECK_INTERVAL),
         Deadline::NEVER,
-        Deadline::NEVER.attentive(),
+        Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL),
         Deadline::after(Duration::MAX),
     ];
     for wait in waits.each() {
@@ -139,7 +143,7 @@ fn a_wait_is_served() {
     for wait in waits.each() {
         for (deadline, system_call) in [
             (Deadline::NEVER, wait.untimed),
-            (Deadline::NEVER.attentive(), wait.untimed),
+            (Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL), wait.untimed),
             (Deadline::after(Duration::from_secs(3600)), wait.timed),
         ] {
             // An attentive wait may be due to look up just now.
@@ -225,7 +229,7 @@ fn attention() {
             scope.spawn(move || {
                 let timeout = Duration::from_secs(1);
                 let before = Instant::now();
-                let deadline = Deadline::after(timeout).attentive();
+                let deadline = Deadline::after(timeout).checked_every(Deadline::CHECK_INTERVAL);
                 let mut looked_up = 0;
                 let served = loop {
                     match (wait.call)(deadline) {
@@ -241,9 +245,10 @@ fn attention() {
                 // 0.4 s and 0.8 s after the beginning, unless the machine was very busy.
                 assert!(looked_up >= 1, "{looked_up}");
 
-                let forever = (wait.call)(Deadline::NEVER.attentive());
+                let forever = (wait.call)(Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL));
                 assert!(forever.expect_err("nobody serves it").is_interrupted());
-                let short = Deadline::after(Duration::from_millis(20)).attentive();
+                let short = Deadline::after(Duration::from_millis(20))
+                    .checked_every(Deadline::CHECK_INTERVAL);
                 assert!(!(wait.call)(short).expect("it ends before it is time to look up"));
             });
         }

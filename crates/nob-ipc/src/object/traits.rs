@@ -1,0 +1,141 @@
+//! What an object does, wherever it lives: the traits that code over several kinds or places is
+//! generic over.
+//!
+//! The methods of the kinds themselves come without a trait to import, and some of them cannot fail
+//! on this machine; the traits forward to them.
+
+use crate::error::Result;
+use crate::wait::Deadline;
+
+/// Gives out permits: a [`Semaphore`](crate::Semaphore).
+///
+/// ```
+/// use nob_ipc::{Deadline, Existence, Permits, Result, Semaphore};
+///
+/// fn drain(permits: &dyn Permits) -> Result<u32> {
+///     let mut taken = 0;
+///     while permits.try_acquire()? {
+///         taken += 1;
+///     }
+///     Ok(taken)
+/// }
+///
+/// let semaphore = Semaphore::options()
+///     .initial_value(3)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-permits")?;
+/// assert_eq!(drain(&semaphore)?, 3);
+/// assert!(!semaphore.wait_acquire(Deadline::NOW)?);
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+pub trait Permits: Send + Sync {
+    /// Takes a permit if there is one.
+    ///
+    /// # Errors
+    ///
+    /// What the place of the object says when it cannot tell.
+    fn try_acquire(&self) -> Result<bool>;
+
+    /// Waits for a permit, after a try that found none; `false` when the deadline passed first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal or for a
+    /// [periodic check](Deadline::checked_every): nothing was taken.
+    fn wait_acquire(&self, deadline: Deadline) -> Result<bool>;
+
+    /// Gives `count` permits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow) if the value would pass its maximum,
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for 0.
+    fn release_many(&self, count: u32) -> Result<()>;
+
+    /// The number of permits at this moment.
+    ///
+    /// # Errors
+    ///
+    /// What the place of the object says when it cannot tell.
+    fn value(&self) -> Result<u32>;
+}
+
+/// What receiving put into the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes the message has.
+    pub length: usize,
+    /// Its priority.
+    pub priority: u32,
+}
+
+/// Sends and receives messages: a [`MessageQueue`](crate::MessageQueue).
+///
+/// ```
+/// use nob_ipc::{Existence, MessageQueue, Messages, Result};
+///
+/// fn first(messages: &dyn Messages) -> Result<Option<Vec<u8>>> {
+///     let mut buffer = vec![0; messages.max_message_size()];
+///     let received = messages.try_receive(&mut buffer)?;
+///     Ok(received.map(|received| buffer[..received.length].to_vec()))
+/// }
+///
+/// let queue = MessageQueue::options()
+///     .max_messages(2)
+///     .max_message_size(16)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-messages")?;
+/// queue.send(b"hello", 0)?;
+/// assert_eq!(first(&queue)?, Some(b"hello".to_vec()));
+/// assert_eq!(first(&queue)?, None);
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+pub trait Messages: Send + Sync {
+    /// Sends a message if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLong`](crate::ErrorKind::TooLong),
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a priority out of range,
+    /// [`ErrorKind::WrongDirection`](crate::ErrorKind::WrongDirection).
+    fn try_send(&self, message: &[u8], priority: u32) -> Result<bool>;
+
+    /// Waits until the message could be sent, after a try that found no room; `false` when the
+    /// deadline passed first, or where the handle does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Messages::try_send), and
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal or for a
+    /// [periodic check](Deadline::checked_every): nothing was sent.
+    fn wait_send(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool>;
+
+    /// Receives a message into `buffer` if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a buffer of less than
+    /// [`max_message_size`](Messages::max_message_size) bytes,
+    /// [`ErrorKind::WrongDirection`](crate::ErrorKind::WrongDirection).
+    fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>>;
+
+    /// Waits for a message, after a try that found none; `None` when the deadline passed first, or
+    /// where the handle does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_receive`](Messages::try_receive), and
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal or for a
+    /// [periodic check](Deadline::checked_every): nothing was taken.
+    fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>>;
+
+    /// How many bytes a message may have.
+    fn max_message_size(&self) -> usize;
+
+    /// Whether calls wait at all.
+    ///
+    /// # Errors
+    ///
+    /// What the place of the object says when it cannot tell.
+    fn is_blocking(&self) -> Result<bool>;
+}
