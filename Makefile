@@ -117,10 +117,12 @@ $(VENV)/stamp-packages: pyproject.toml | $(VENV)/stamp-tools
 
 .PHONY: packages
 packages: export CARGO_TARGET_DIR := $(CURDIR)/target/packages
-packages: $(VENV)/stamp-packages ## wheel, sdist and crates into dist, checked, nothing uploaded
+packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked, nothing uploaded
 	@rm -rf dist
 	@echo '== the sdist, and the wheel of it'
 	@$(VENV)/bin/maturin build --quiet --release --locked --sdist --compatibility manylinux_2_34 --out dist
+	@echo '== the wheel for other systems'
+	@$(PYTHON) packaging/pure.py dist
 	@$(PYTHON) packaging/check.py dist
 	@echo '== the crates, as they would be published'
 	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-cli

@@ -36,6 +36,18 @@ print(importlib.metadata.version("nob.py"))
 """
 
 
+REFUSED = """
+import nob.ipc
+for cls in (nob.ipc.NamedSemaphore, nob.ipc.NamedSharedMemory, nob.ipc.NamedMessageQueue):
+    try:
+        cls("/name")
+    except NotImplementedError as error:
+        assert str(error).startswith("The current OS does not provide a named "), error
+    else:
+        raise AssertionError(cls)
+"""
+
+
 def version() -> str:
     """The one place where it stands."""
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))
@@ -68,6 +80,18 @@ def check_wheel(wheel: Path, tag: str) -> None:
     print(f"{wheel.name}: {size / 1e6:.1f} MB, stripped, needs {', '.join(needed)}", flush=True)
 
 
+def check_pure_wheel(wheel: Path) -> None:
+    """The wheel for other systems: it can be imported, and every constructor refuses."""
+    assert wheel.name.endswith("-py3-none-any.whl"), wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        run([*pip, str(wheel)])
+        run([sys.executable, "-c", REFUSED], cwd=folder)
+    print(f"{wheel.name}: imports, and refuses", flush=True)
+
+
 def check_installation(how: str, arguments: list[str], expected: str) -> None:
     """Installs into an environment of its own, and uses what is there."""
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +114,11 @@ def run(command: list[str | Path], cwd: str | Path = ROOT) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1]).absolute()
-    [wheel], [source] = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    [wheel], [source] = folder.glob("*-cp311-abi3-*.whl"), folder.glob("*.tar.gz")
+    [pure] = folder.glob("*-none-any.whl")
     expected = version()
     check_wheel(wheel, f"manylinux_2_34_{platform.machine()}")
+    check_pure_wheel(pure)
     check_installation("of the wheel", [str(wheel)], expected)
     check_installation("of the sdist", [str(source)], expected)
     check_installation("'.[ipc]'", [f"{ROOT}[ipc]"], expected)
