@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use nob_ipc::{Kind, Name};
 
 use crate::values;
@@ -41,8 +41,8 @@ pub enum Command {
     #[command(after_help = "Example: all queues, for a program\n  nob-ipc ls mq --json")]
     Ls {
         /// Only these kinds
-        #[arg(value_name = "KIND")]
-        kinds: Vec<KindWord>,
+        #[arg(value_name = "KIND", value_parser = values::kind())]
+        kinds: Vec<Kind>,
         /// Print one array of JSON objects
         #[arg(long)]
         json: bool,
@@ -136,26 +136,6 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KindWord {
-    /// Semaphores
-    Sem,
-    /// Segments of shared memory
-    Shm,
-    /// Message queues
-    Mq,
-}
-
-impl From<KindWord> for Kind {
-    fn from(word: KindWord) -> Kind {
-        match word {
-            KindWord::Sem => Kind::Semaphore,
-            KindWord::Shm => Kind::SharedMemory,
-            KindWord::Mq => Kind::MessageQueue,
-        }
-    }
 }
 
 /// How an object is created.

@@ -92,8 +92,10 @@ impl From<nob_ipc::Error> for Failure {
             None => String::from("object"),
         };
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::Replaced if error.operation() != Operation::Create => {
-                let kind = error.name().map_or("", |name| text::kind_word(name.kind()));
+            ErrorKind::NotFound | ErrorKind::Replaced
+                if error.operation() != Some(Operation::Create) =>
+            {
+                let kind = error.name().map_or("", |name| name.kind().short_word());
                 Failure::Missing(format!(
                     "there is no {}; `nob-ipc ls {kind}` lists what there is",
                     object()

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::text::{is_unprintable, kind_word};
+use crate::text::is_unprintable;
 
 /// One object.
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ impl ObjectJson {
             |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let name = object.name().as_bytes();
         ObjectJson {
-            kind: kind_word(object.kind()),
+            kind: object.kind().short_word(),
             name: String::from_utf8_lossy(name).into_owned(),
             name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
             measure: MeasureJson::new(object.measure()),

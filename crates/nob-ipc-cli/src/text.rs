@@ -3,17 +3,6 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use nob_ipc::Kind;
-
-/// The short word for a kind.
-pub fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Semaphore => "sem",
-        Kind::SharedMemory => "shm",
-        Kind::MessageQueue => "mq",
-    }
-}
-
 /// Whether a terminal could take a character for an order, or show something else than it is: control
 /// characters, and those that change the direction of text or have no width.
 pub fn is_unprintable(character: char) -> bool {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use nob_ipc::{Kind, Name};
 
 type Refusal = Box<dyn std::error::Error + Send + Sync>;
@@ -21,14 +21,26 @@ pub fn address() -> impl TypedValueParser<Value = Name> {
 fn parse_address(address: &OsStr) -> Result<Name, Refusal> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = address.as_bytes();
-    for (prefix, kind) in
-        [("sem:", Kind::Semaphore), ("shm:", Kind::SharedMemory), ("mq:", Kind::MessageQueue)]
-    {
-        if let Some(name) = bytes.strip_prefix(prefix.as_bytes()) {
-            return Ok(Name::new(kind, OsStr::from_bytes(name))?);
-        }
-    }
-    Err("an address begins with sem:, shm: or mq:, for example mq:/jobs".into())
+    let split = bytes.iter().position(|&byte| byte == b':').map(|colon| bytes.split_at(colon));
+    let kind = split.and_then(|(word, rest)| {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.short_word().as_bytes() == word)?;
+        Some((kind, rest.get(1..)?))
+    });
+    let (kind, name) = kind.ok_or_else(|| {
+        let words = Kind::ALL.map(|kind| format!("{}:", kind.short_word()));
+        format!("an address begins with one of {}, for example mq:/jobs", words.join(" "))
+    })?;
+    Ok(Name::new(kind, OsStr::from_bytes(name))?)
+}
+
+/// The short word for a kind.
+pub fn kind() -> impl TypedValueParser<Value = Kind> {
+    let words = Kind::ALL.map(|kind| {
+        PossibleValue::new(kind.short_word()).help(format!("Only objects of the kind {kind}"))
+    });
+    PossibleValuesParser::new(words).try_map(|word: String| {
+        Kind::ALL.into_iter().find(|kind| kind.short_word() == word).ok_or("it is no kind")
+    })
 }
 
 /// A number of bytes.

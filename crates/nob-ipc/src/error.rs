@@ -30,8 +30,7 @@ pub struct Error(Box<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    operation: Operation,
-    object: Object,
+    subject: Option<Subject>,
     kind: ErrorKind,
     errno: Option<Errno>,
     why: Cow<'static, str>,
@@ -39,11 +38,12 @@ struct Inner {
     periodic_check: bool,
 }
 
+/// What was attempted on which object. There is none where the name itself is at fault, or where all
+/// objects are concerned.
 #[derive(Clone)]
-enum Object {
-    Named(Name),
-    /// The name itself is at fault, or there is none yet.
-    Unnamed,
+struct Subject {
+    operation: Operation,
+    name: Name,
 }
 
 /// The sort of failure, for programs to decide on.
@@ -153,32 +153,25 @@ impl Error {
         errno: Option<Errno>,
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
-        let object = Object::Named(name.clone());
-        Error(Box::new(Inner {
-            operation,
-            object,
-            kind,
-            errno,
-            why: why.into(),
-            periodic_check: false,
-        }))
+        let subject = Some(Subject { operation, name: name.clone() });
+        Error(Box::new(Inner { subject, kind, errno, why: why.into(), periodic_check: false }))
     }
 
-    /// The name itself is at fault, or could not be made.
-    pub(crate) fn of_name(
+    /// An error of no object: the name itself is at fault, or all objects are concerned.
+    pub(crate) fn unnamed(
         kind: ErrorKind,
         errno: Option<Errno>,
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
-        let (object, operation) = (Object::Unnamed, Operation::Link);
-        Error(Box::new(Inner {
-            operation,
-            object,
-            kind,
-            errno,
-            why: why.into(),
-            periodic_check: false,
-        }))
+        let why = why.into();
+        Error(Box::new(Inner { subject: None, kind, errno, why, periodic_check: false }))
+    }
+
+    /// The name of an object that was to be unlinked has been given to another.
+    pub(crate) fn replaced(name: &Name) -> Error {
+        let why = "the name belongs to another object now, which is left alone";
+        let errno = Some(Errno::NOENT);
+        Error::new(Operation::Unlink, name, ErrorKind::Replaced, errno, why)
     }
 
     /// An error that the errno alone explains.
@@ -265,19 +258,16 @@ impl Error {
         self.0.kind
     }
 
-    /// What was attempted.
+    /// What was attempted; `None` where no object was concerned yet.
     #[must_use]
-    pub fn operation(&self) -> Operation {
-        self.0.operation
+    pub fn operation(&self) -> Option<Operation> {
+        self.0.subject.as_ref().map(|subject| subject.operation)
     }
 
     /// The object's name; `None` when the name itself was refused.
     #[must_use]
     pub fn name(&self) -> Option<&Name> {
-        match &self.0.object {
-            Object::Named(name) => Some(name),
-            Object::Unnamed => None,
-        }
+        self.0.subject.as_ref().map(|subject| &subject.name)
     }
 
     /// The errno of the system, where the system refused.
@@ -289,11 +279,11 @@ impl Error {
     /// The sentence without the object's name: what was attempted, why it failed, what to do.
     #[must_use]
     pub fn message(&self) -> String {
-        match &self.0.object {
-            Object::Named(name) => {
-                format!("cannot {} the {}: {}", self.0.operation.words(), name.kind(), self.0.why)
+        match &self.0.subject {
+            Some(Subject { operation, name }) => {
+                format!("cannot {} the {}: {}", operation.words(), name.kind(), self.0.why)
             }
-            Object::Unnamed => self.0.why.to_string(),
+            None => self.0.why.to_string(),
         }
     }
 
@@ -328,12 +318,12 @@ fn permission_denied(operation: Operation) -> &'static str {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { operation, object, why, .. } = &*self.0;
-        match object {
-            Object::Named(name) => {
+        let Inner { subject, why, .. } = &*self.0;
+        match subject {
+            Some(Subject { operation, name }) => {
                 write!(f, "cannot {} the {} \"{name}\": {why}", operation.words(), name.kind())
             }
-            Object::Unnamed => f.write_str(why),
+            None => f.write_str(why),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 
-/// The three kinds of named objects.
+/// The kinds of named objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// A semaphore; its file is `/dev/shm/sem.NAME`.
@@ -17,28 +17,109 @@ pub enum Kind {
     MessageQueue,
 }
 
+/// Where objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Files in `/dev/shm`.
+    Shm,
+    /// The kernel's `mqueue` file system.
+    Mqueue,
+}
+
+impl Place {
+    pub(crate) const ALL: [Place; 2] = [Place::Shm, Place::Mqueue];
+}
+
+/// What tells one kind from another: all that is needed to list, to name and to find its objects.
+struct Row {
+    kind: Kind,
+    word: &'static str,
+    short: &'static str,
+    place: Place,
+    /// What stands before the name in the name of the file.
+    prefix: &'static str,
+}
+
+/// One row a kind, in the order of [`Kind`].
+const TABLE: [Row; 3] = [
+    Row {
+        kind: Kind::Semaphore,
+        word: "semaphore",
+        short: "sem",
+        place: Place::Shm,
+        prefix: "sem.",
+    },
+    Row {
+        kind: Kind::SharedMemory,
+        word: "shared memory",
+        short: "shm",
+        place: Place::Shm,
+        prefix: "",
+    },
+    Row {
+        kind: Kind::MessageQueue,
+        word: "message queue",
+        short: "mq",
+        place: Place::Mqueue,
+        prefix: "",
+    },
+];
+
+/// How many bytes the name of a file may have.
+const FILE_NAME: usize = 255;
+
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; TABLE.len()] = {
+        let mut all = [Kind::Semaphore; TABLE.len()];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = TABLE[index].kind;
+            assert!(all[index] as usize == index, "the rows are in the order of the kinds");
+            index += 1;
+        }
+        all
+    };
+
+    const fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// A short word for the kind, as the command `nob-ipc` takes it: `sem`, `shm`, `mq`.
+    #[must_use]
+    pub const fn short_word(self) -> &'static str {
+        self.row().short
+    }
+
     /// How many bytes a name may have after its slash
     /// ([sem_overview(7)](https://man7.org/linux/man-pages/man7/sem_overview.7.html),
     /// [shm_overview(7)](https://man7.org/linux/man-pages/man7/shm_overview.7.html),
     /// [mq_overview(7)](https://man7.org/linux/man-pages/man7/mq_overview.7.html)).
     #[must_use]
     pub const fn max_name_length(self) -> usize {
-        match self {
-            // A file name has 255 bytes, four of which are "sem.".
-            Kind::Semaphore => 251,
-            Kind::SharedMemory | Kind::MessageQueue => 255,
-        }
+        FILE_NAME - self.row().prefix.len()
+    }
+
+    pub(crate) const fn place(self) -> Place {
+        self.row().place
+    }
+
+    /// The kind of object that a file of this name is, and the object's name without its slash.
+    pub(crate) fn of_file(place: Place, file: &[u8]) -> Option<(Kind, &[u8])> {
+        let rows = TABLE.iter().filter(|row| row.place == place);
+        let matching = rows.filter_map(|row| {
+            let bare = file.strip_prefix(row.prefix.as_bytes())?;
+            Some((row, bare))
+        });
+        // The longest prefix decides: every name begins with the empty one.
+        let (row, bare) = matching.max_by_key(|(row, _)| row.prefix.len())?;
+        Some((row.kind, bare))
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Semaphore => "semaphore",
-            Kind::SharedMemory => "shared memory",
-            Kind::MessageQueue => "message queue",
-        })
+        f.write_str(self.row().word)
     }
 }
 
@@ -95,8 +176,8 @@ impl Name {
     }
 
     /// Takes what is safe to type, to print and to carry to other systems: letters and digits
-    /// ([`char::is_alphanumeric`]), `-`, `_` and `.`; and no segment called `sem.*`, which would be
-    /// a semaphore's file.
+    /// ([`char::is_alphanumeric`]), `-`, `_` and `.`; and nothing whose file would be of another kind,
+    /// such as a segment called `sem.x`.
     ///
     /// # Errors
     ///
@@ -111,9 +192,13 @@ impl Name {
             );
             return Err(invalid(kind, name.as_bytes(), &why));
         }
-        if kind == Kind::SharedMemory && bare.starts_with("sem.") {
-            let why = "files that begin with \"sem.\" are semaphores";
-            return Err(invalid(kind, name.as_bytes(), why));
+        let file = [kind.row().prefix, bare].concat();
+        if let Some((other, _)) = Kind::of_file(kind.place(), file.as_bytes())
+            && other != kind
+        {
+            let prefix = other.row().prefix;
+            let why = format!("files that begin with {prefix:?} are of the kind {other}");
+            return Err(invalid(kind, name.as_bytes(), &why));
         }
         Name::new(kind, name)
     }
@@ -126,7 +211,7 @@ impl Name {
     pub fn random(kind: Kind) -> Result<Name> {
         let bits = sys::random::bits().map_err(|errno| {
             let why = format!("cannot make a random name: {}; choose a name", errno.words());
-            Error::of_name(ErrorKind::Other, Some(errno), why)
+            Error::unnamed(ErrorKind::Other, Some(errno), why)
         })?;
         Name::new(kind, format!("/nob-{bits:032x}"))
     }
@@ -148,12 +233,9 @@ impl Name {
         &self.text
     }
 
-    /// The path of the file that holds a semaphore or segment of this name.
+    /// The path of the file in `/dev/shm` that holds an object of this name.
     pub(crate) fn path(&self) -> CString {
-        let prefix: &[u8] = match self.kind {
-            Kind::Semaphore => b"sem.",
-            Kind::SharedMemory | Kind::MessageQueue => b"",
-        };
+        let prefix = self.kind.row().prefix.as_bytes();
         let bare = &self.text.to_bytes_with_nul()[1..];
         let path = [sys::SHM_DIRECTORY.to_bytes(), prefix, bare].concat();
         // The NUL at the end is the only one: the directory has none and `text` ends at its first.
@@ -195,7 +277,7 @@ fn invalid(kind: Kind, given: &[u8], why: &str) -> Error {
     // Writing to a string cannot fail.
     let _ = write_escaped(&mut text, given);
     let why = format!("{text:?} is no name for a {kind}: {why}");
-    Error::of_name(ErrorKind::InvalidName, None, why)
+    Error::unnamed(ErrorKind::InvalidName, None, why)
 }
 
 #[cfg(test)]
@@ -204,7 +286,7 @@ mod tests {
 
     #[test]
     fn one_leading_slash_is_optional() {
-        for kind in [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue] {
+        for kind in Kind::ALL {
             assert_eq!(Name::new(kind, "a").unwrap(), Name::new(kind, "/a").unwrap());
             assert_eq!(Name::portable(kind, "a").unwrap().as_bytes(), b"/a");
         }
@@ -212,7 +294,7 @@ mod tests {
 
     #[test]
     fn illegal_names_are_refused() {
-        for kind in [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue] {
+        for kind in Kind::ALL {
             for name in ["", "/", "//", "//a", "/a/b", "a/", ".", "/..", "a\0b", "/../x"] {
                 assert!(Name::new(kind, name).is_err(), "{name:?}");
                 assert!(Name::portable(kind, name).is_err(), "{name:?}");
@@ -241,6 +323,14 @@ mod tests {
         }
         assert!(Name::portable(Kind::SharedMemory, "sem.x").is_err());
         assert!(Name::portable(Kind::Semaphore, "sem.x").is_ok());
+    }
+
+    #[test]
+    fn the_longest_prefix_tells_the_kind_of_a_file() {
+        let kind = |place, file: &'static str| Kind::of_file(place, file.as_bytes());
+        assert_eq!(kind(Place::Shm, "sem.x"), Some((Kind::Semaphore, &b"x"[..])));
+        assert_eq!(kind(Place::Shm, "x"), Some((Kind::SharedMemory, &b"x"[..])));
+        assert_eq!(kind(Place::Mqueue, "sem.x"), Some((Kind::MessageQueue, &b"sem.x"[..])));
     }
 
     #[test]

@@ -15,10 +15,11 @@ use crate::text;
 
 /// All checks, those of a kind together.
 pub fn all() -> Vec<Check> {
-    let listing = registry::list(&[Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue]);
+    let listing = registry::list(&Kind::ALL);
     let listing = listing.as_ref();
     let mut checks = shm();
     checks.extend(marks());
+    checks.extend(squatted_records());
     checks.extend(memory_limit());
     checks.extend(queue_limits(listing.ok()));
     checks.push(queue_memory(listing.ok()));
@@ -111,6 +112,19 @@ fn marks() -> Option<Check> {
 }
 
 /// Shared memory counts as memory of the control group that first touches it.
+/// The directory of records can be taken by anybody, since it is in `/tmp` where nothing else is there.
+fn squatted_records() -> Option<Check> {
+    let (path, owner) = registry::squatted_records()?;
+    let path = path.display();
+    let meaning = "what is there is not this user's alone, so no records of queues are kept: queues \
+                   that dead processes left cannot be told";
+    Some(
+        Check::fine("records of queues", format!("{path} belongs to user {owner}"), meaning)
+            .hurts_if(true)
+            .mended_by(format!("rm -r {path}")),
+    )
+}
+
 fn memory_limit() -> Option<Check> {
     let path = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = path.lines().find_map(|line| line.strip_prefix("0::"))?;

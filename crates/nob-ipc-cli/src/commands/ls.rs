@@ -15,8 +15,7 @@ pub const CANNOT_LIST_QUEUES: &str = "not all message queues can be listed, beca
      system is mounted; as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue";
 
 pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
-    let all = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
-    let listing = registry::list(if kinds.is_empty() { &all } else { kinds })?;
+    let listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
     let output = Output::new();
     if json {
         let objects: Vec<ObjectJson> = listing.objects.iter().map(ObjectJson::new).collect();
@@ -43,7 +42,7 @@ fn table(objects: &[Object]) -> Rows {
         Rows::new(&["KIND", "NAME", "CONTENT", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"]);
     for object in objects {
         rows.push(vec![
-            text::kind_word(object.kind()).into(),
+            object.kind().short_word().into(),
             object.name().as_bytes().to_vec(),
             measure_words(object.measure()).into(),
             users.name(object.owner()).into(),

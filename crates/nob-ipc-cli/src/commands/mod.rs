@@ -16,17 +16,13 @@ mod table;
 pub use ls::{CANNOT_LIST_QUEUES, holders_words, measure_words, state_word};
 pub use show::lines as fact_lines;
 
-use nob_ipc::Kind;
-
 use crate::args::Command;
 use crate::failure::Result;
 use crate::top;
 
 pub fn run(command: Command) -> Result<()> {
     match command {
-        Command::Ls { kinds, json } => {
-            ls::run(&kinds.into_iter().map(Kind::from).collect::<Vec<_>>(), json)
-        }
+        Command::Ls { kinds, json } => ls::run(&kinds, json),
         Command::Show { address, json } => show::run(&address, json),
         Command::Rm { addresses, force } => rm::run(&addresses, force),
         Command::Reap { yes, older_than, unused } => reap::run(yes, older_than, unused),

@@ -22,7 +22,7 @@ pub fn run(yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> 
     let output = Output::new();
     let mut lines = Vec::new();
     for finding in &findings {
-        lines.extend(line(finding, yes, &output));
+        lines.extend(line(finding, &output));
     }
     output.write(&lines)?;
     if coverage != Coverage::All {
@@ -37,15 +37,15 @@ pub fn run(yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> 
 }
 
 /// `removed sem:/x: its creator, process 12, is dead`.
-fn line(finding: &Finding, yes: bool, output: &Output) -> Vec<u8> {
+fn line(finding: &Finding, output: &Output) -> Vec<u8> {
     let object = &finding.object;
-    let removed = if yes { "removed" } else { "would remove" };
     let dead = match object.creator() {
         Creator::Process { pid, .. } => format!("its creator, process {pid}, is dead"),
         _ => format!("nobody holds it, and it has not changed for {}", text::age(object.idle())),
     };
     let (verb, why) = match &finding.outcome {
-        Outcome::Removed => (removed, dead.into_bytes()),
+        Outcome::Removed => ("removed", dead.into_bytes()),
+        Outcome::WouldRemove => ("would remove", dead.into_bytes()),
         Outcome::Held => ("left", [b"held by ", &*holders_words(object.holders())].concat()),
         Outcome::Unseen(count) => {
             let processes = text::count(*count, "process", "processes");
@@ -56,7 +56,7 @@ fn line(finding: &Finding, yes: bool, output: &Output) -> Vec<u8> {
         Outcome::Failed(error) => ("failed", error.message().into_bytes()),
         _ => ("left", b"whether its creator is dead cannot be told from here".to_vec()),
     };
-    let address = [text::kind_word(object.kind()).as_bytes(), b":", object.name().as_bytes()];
+    let address = [object.kind().short_word().as_bytes(), b":", object.name().as_bytes()];
     let mut line = format!("{verb} ").into_bytes();
     line.extend(output.foreign(&address.concat()));
     line.extend_from_slice(b": ");

@@ -102,7 +102,7 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
 }
 
 fn look(model: &mut Model) {
-    match registry::list(&[Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue]) {
+    match registry::list(&Kind::ALL) {
         Ok(listing) => model.update(listing),
         // The list stays as it was.
         Err(error) => model.say(error.to_string()),

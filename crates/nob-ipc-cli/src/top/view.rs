@@ -18,7 +18,7 @@ const CURVE: u16 = 16;
 
 /// `sem:/name`, safe to print.
 pub fn address(object: &Object) -> String {
-    format!("{}:{}", text::kind_word(object.kind()), text::escape(object.name().as_bytes()))
+    format!("{}:{}", object.kind().short_word(), text::escape(object.name().as_bytes()))
 }
 
 pub fn draw(frame: &mut Frame, model: &mut Model) {
@@ -81,7 +81,7 @@ fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
             let measures = history.of(object);
             let top = scale(object.measure(), &measures);
             Row::new([
-                Cell::from(text::kind_word(object.kind())),
+                Cell::from(object.kind().short_word()),
                 Cell::from(text::escape(object.name().as_bytes())),
                 Cell::from(measure_words(object.measure())),
                 Cell::from(curve(&measures, top, CURVE.into())).cyan(),

@@ -147,18 +147,22 @@ fn in_doubt(_: &str) {
     drop(killed);
     reap(&["--yes"]);
 
-    let namespace = fs::metadata("/proc/self/ns/pid").expect("it is there");
-    let namespace = std::os::unix::fs::MetadataExt::ino(&namespace);
+    let namespace = |kind| {
+        let link = fs::metadata(format!("/proc/self/ns/{kind}")).expect("it is there");
+        std::os::unix::fs::MetadataExt::ino(&link)
+    };
+    let (pids, times) = (namespace("pid"), namespace("time"));
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("it is there");
     let boot = boot.trim();
     let own = std::process::id();
     let marks = [
-        ("another-namespace", format!("1 {pid} 1 1 {boot}"), "left"),
-        ("another-boot", format!("1 {pid} 1 {namespace} x-{boot}"), "left"),
+        ("another-namespace", format!("2 {pid} 1 1 {times} {boot}"), "left"),
+        ("another-time-namespace", format!("2 {pid} 1 {pids} 1 {boot}"), "left"),
+        ("another-boot", format!("2 {pid} 1 {pids} {times} x-{boot}"), "left"),
         ("garbage", String::from("\u{1b}]0;2 what is this"), "left"),
         // The pid lives, but is another process: it started at another time.
-        ("pid-used-again", format!("1 {own} 1 {namespace} {boot}"), "removed"),
-        ("dead", format!("1 {pid} 1 {namespace} {boot}"), "removed"),
+        ("pid-used-again", format!("2 {own} 1 {pids} {times} {boot}"), "removed"),
+        ("dead", format!("2 {pid} 1 {pids} {times} {boot}"), "removed"),
     ];
     for (name, mark, _) in &marks {
         text(nob(&[&"shm", &"create", name, &"10"]));

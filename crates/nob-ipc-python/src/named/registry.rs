@@ -23,8 +23,8 @@ use crate::interpreter::detach::without_lock;
 /// Raises OSError.
 #[pyfunction]
 pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
-    let kinds = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
-    let listing = without_lock(py, || registry::list(&kinds)).map_err(|error| raise(py, &error))?;
+    let listing =
+        without_lock(py, || registry::list(&Kind::ALL)).map_err(|error| raise(py, &error))?;
     let objects = PyList::empty(py);
     for object in &listing.objects {
         objects.append(described(py, object)?)?;
@@ -35,7 +35,7 @@ pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 /// Remove what dead processes left behind; with dry_run, only say what would be removed.
 ///
 /// dry_run: bool. A list of dict as list_objects has, one for each object whose creator is dead, with
-/// outcome: "removed" (or to be), "held", "unseen", "unknown creator", "not permitted" or a sentence that
+/// outcome: "removed" ("would be removed" in a dry run), "held", "unseen", "unknown creator", "not permitted" or a sentence that
 /// says why it could not be removed. Only what is proven to be an orphan is ever removed.
 /// Raises OSError.
 #[pyfunction]
@@ -59,6 +59,7 @@ pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Given<'_, '_>) -> PyResult<Bou
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Removed => "removed".into(),
+        Outcome::WouldRemove => "would be removed".into(),
         Outcome::Held => "held".into(),
         Outcome::Unseen(_) => "unseen".into(),
         Outcome::UnknownCreator => "unknown creator".into(),
@@ -70,12 +71,7 @@ fn outcome(outcome: &Outcome) -> String {
 
 fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDict>> {
     let entry = PyDict::new(py);
-    let kind = match object.kind() {
-        Kind::Semaphore => "sem",
-        Kind::SharedMemory => "shm",
-        Kind::MessageQueue => "mq",
-    };
-    entry.set_item("kind", kind)?;
+    entry.set_item("kind", object.kind().short_word())?;
     entry.set_item("name", OsStr::from_bytes(object.name().as_bytes()))?;
     entry.set_item("mode", format!("{:04o}", object.mode()))?;
     entry.set_item("uid", object.owner())?;

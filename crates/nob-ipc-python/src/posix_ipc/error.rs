@@ -29,9 +29,13 @@ pub(super) fn refuse(py: Python<'_>, error: &Error) -> PyErr {
             "create",
             "the name is taken; choose another, or leave O_EXCL out to open what has it",
         )),
-        (ErrorKind::NotFound, _) if operation == Operation::Link => ExistentialError::new_err(
-            words(error, "open", "nothing has this name; create it first, or give O_CREAT"),
-        ),
+        (ErrorKind::NotFound, _) if operation == Some(Operation::Link) => {
+            ExistentialError::new_err(words(
+                error,
+                "open",
+                "nothing has this name; create it first, or give O_CREAT",
+            ))
+        }
         (ErrorKind::NotFound | ErrorKind::Replaced, _) => {
             ExistentialError::new_err(error.to_string())
         }

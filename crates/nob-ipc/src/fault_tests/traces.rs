@@ -54,6 +54,7 @@ impl CleanAtEnd {
     pub(super) fn new() -> CleanAtEnd {
         // Whatever there is before the test begins is another's.
         assert_eq!(left_under(&name(0)), [""; 0]);
+        assert_eq!(records_of(&name(0)), [""; 0]);
         CleanAtEnd
     }
 }
@@ -64,7 +65,8 @@ impl Drop for CleanAtEnd {
     }
 }
 
-/// What has the name, of whatever kind, and which records tell of it.
+/// What has the name, of whatever kind. A record that could not be removed names a queue that is gone,
+/// and does no harm.
 pub(super) fn left_under(name: &str) -> Vec<String> {
     let mut left = Vec::new();
     let entries = fs::read_dir("/dev/shm").expect("readable");
@@ -78,12 +80,11 @@ pub(super) fn left_under(name: &str) -> Vec<String> {
     if sys::mqueue::open(queue.as_c_str(), sys::OpenMode::ReadOnly).is_ok() {
         left.push(format!("{queue:?}"));
     }
-    left.extend(records_of(name));
     left
 }
 
 /// The records of a queue of this name.
-fn records_of(name: &str) -> Vec<String> {
+pub(super) fn records_of(name: &str) -> Vec<String> {
     // There may be thousands of earlier ones, and this is asked for thousands of times.
     static EARLIER: OnceLock<HashSet<OsString>> = OnceLock::new();
     let earlier = EARLIER.get_or_init(|| records().map(|record| record.file_name()).collect());
@@ -99,14 +100,14 @@ fn records_of(name: &str) -> Vec<String> {
 }
 
 fn records() -> impl Iterator<Item = DirEntry> {
-    let directory = sys::private::directory().expect("this user has one");
-    let entries = fs::read_dir(directory).expect("it is ours");
-    entries.map(|entry| entry.expect("readable"))
+    let (directory, _) = sys::records::own_place().expect("this user has one");
+    let entries = fs::read_dir(sys::records::os_str(directory.to_bytes()));
+    entries.into_iter().flatten().map(|entry| entry.expect("readable"))
 }
 
 /// Removes what has the name, of whatever kind.
 pub(super) fn clean(name: &str) {
-    for kind in [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue] {
+    for kind in Kind::ALL {
         let name = Name::new(kind, name).expect("a legal name");
         match crate::unlink(&name) {
             Ok(()) => {}

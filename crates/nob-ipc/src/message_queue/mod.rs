@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::notification::QueueFd;
 use self::wait::Side;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::mqueue::descriptor::QueueFd;
+use crate::home::mqueue::registrations;
 use crate::object::ownership::Ownership;
 use crate::object::{Messages, Received};
 use crate::retry_on_interrupt;
@@ -15,11 +16,11 @@ use crate::wait::Deadline;
 use crate::wait::spin::Waiters;
 
 mod limits;
-pub(crate) mod notification;
 mod options;
 mod wait;
-pub use notification::Watch;
+mod watch;
 pub use options::MessageQueueOptions;
+pub use watch::Watch;
 
 /// How long a wait spins before it sleeps; an attempt is a system call.
 const SPIN: Duration = Duration::from_micros(25);
@@ -365,7 +366,7 @@ impl MessageQueue {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Notify, self.ownership.name(), kind, None, why));
         }
-        notification::request_signal(&self.queue, signal)
+        registrations::request_signal(&self.queue, signal)
             .map_err(|errno| self.fail(Operation::Notify, errno))
     }
 
@@ -377,8 +378,10 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn watch(&self) -> Result<Option<Watch>> {
-        notification::request_watch(&self.queue, self.ownership.name())
-            .map_err(|errno| self.fail(Operation::Notify, errno))
+        let channel = registrations::request_channel(&self.queue)
+            .map_err(|errno| self.fail(Operation::Notify, errno))?;
+        let (identity, name) = (self.queue.identity(), self.ownership.name());
+        Ok(channel.map(|channel| Watch::new(channel, identity, name.clone())))
     }
 
     /// Withdraws this process's request; that there is none is no error.
@@ -387,7 +390,7 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn cancel_notification(&self) -> Result<()> {
-        notification::cancel(&self.queue).map_err(|errno| self.fail(Operation::Notify, errno))
+        registrations::cancel(&self.queue).map_err(|errno| self.fail(Operation::Notify, errno))
     }
 
     /// Gives the handle up, and leaves its descriptor, with a request for a notification, to the process

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Direction, MessageQueue};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::home::record;
+use crate::home::mqueue::descriptor::QueueFd;
+use crate::home::mqueue::record;
 use crate::message_queue::limits;
-use crate::message_queue::notification::QueueFd;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
 use crate::object::open::{self, Opening};
@@ -161,7 +161,7 @@ impl Opening for OpeningQueue<'_> {
     fn link(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
         let mode = self.options.direction.into();
         let opened = sys::mqueue::open(name.as_c_str(), mode);
-        match opened.and_then(|fd| QueueFd::with_eager(fd, mode)) {
+        match opened.and_then(|fd| QueueFd::with_non_blocking(fd, mode)) {
             Ok(queue) => self.handle(name, queue, false).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Error::from_errno(Operation::Link, name, errno)),
@@ -198,7 +198,7 @@ impl Opening for OpeningQueue<'_> {
                 return Err(limits::explain(name, errno, capacity));
             }
         };
-        let handle = QueueFd::with_eager(created, access)
+        let handle = QueueFd::with_non_blocking(created, access)
             .map_err(|errno| Error::from_errno(Operation::Create, name, errno))
             .and_then(|queue| self.handle(name, queue, true));
         match handle {

@@ -67,7 +67,7 @@ impl MessageQueue {
         until: Until,
         call: impl FnOnce(BorrowedFd<'_>, Until) -> sys::Result<T>,
     ) -> Result<Attempt<T>> {
-        let (fd, until, never_waits) = match (until, self.queue.eager()) {
+        let (fd, until, never_waits) = match (until, self.queue.non_blocking()) {
             (Until::Now, Some(non_blocking)) => (non_blocking, Until::Forever, true),
             _ => (self.queue.as_fd(), until, false),
         };
@@ -118,7 +118,7 @@ impl MessageQueue {
             return Ok(None);
         }
         // Where there is no second descriptor, the first try has told it.
-        if self.queue.eager().is_some() && !self.is_blocking()? {
+        if self.queue.non_blocking().is_some() && !self.is_blocking()? {
             return Ok(None);
         }
         let waiting = side.waiters(self).enter();

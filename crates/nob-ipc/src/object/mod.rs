@@ -1,7 +1,6 @@
 //! How any named object is opened, owned and removed, wherever it lives.
 
 pub(crate) mod existence;
-pub(crate) mod mark;
 pub(crate) mod open;
 pub(crate) mod ownership;
 mod traits;

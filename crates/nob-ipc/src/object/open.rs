@@ -1,17 +1,16 @@
-//! The one bounded create-or-link loop of all kinds, and the checks of what it opens.
+//! The one bounded create-or-link loop of all kinds.
 
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home;
 use crate::name::{Kind, Name};
 use crate::object::existence::{Existence, Next, Outcome, Step};
-use crate::object::ownership;
-use crate::shared_memory::reserve;
+use crate::sys::Errno;
 use crate::sys::time::monotonic;
-use crate::sys::{self, BorrowedFd, Errno, FileType, Stat};
 
 /// Contention ends in [`ErrorKind::Busy`] only after this long and this many attempts.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CONTENTION: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 1_000;
 
 /// An object in the making; each kind says how its steps are done.
@@ -63,7 +62,7 @@ pub(crate) fn open<O: Opening>(
                 prepared = true;
                 Outcome::Done
             }
-            Step::Unlink => match ownership::remove(name) {
+            Step::Unlink => match home::of(name).remove(name) {
                 Ok(()) => {
                     unlinked = true;
                     Outcome::Done
@@ -109,7 +108,7 @@ impl Contention {
         let now = monotonic();
         let since = *self.since.get_or_insert(now);
         self.attempts += 1;
-        if self.attempts < ATTEMPTS || now.saturating_sub(since) < PATIENCE {
+        if self.attempts < ATTEMPTS || now.saturating_sub(since) < CONTENTION {
             return Ok(());
         }
         let why = format!(
@@ -121,16 +120,8 @@ impl Contention {
     }
 }
 
-/// Whether a file has the name. (A queue's creation answers that by itself.) What cannot be looked
-/// at is left to the steps that follow.
 fn look(name: &Name) -> Outcome {
-    match name.kind() {
-        Kind::MessageQueue => Outcome::Missing,
-        Kind::Semaphore | Kind::SharedMemory => match sys::stat::lstat(&name.path()) {
-            Ok(_) => Outcome::Taken,
-            Err(_) => Outcome::Missing,
-        },
-    }
+    if home::of(name).is_taken(name) { Outcome::Taken } else { Outcome::Missing }
 }
 
 /// Refuses a name of another kind.
@@ -139,7 +130,7 @@ pub(crate) fn check_kind(name: &Name, kind: Kind) -> Result<()> {
         return Ok(());
     }
     let why = format!("{name:?} does not name a {kind}");
-    Err(Error::of_name(ErrorKind::InvalidArgument, None, why))
+    Err(Error::unnamed(ErrorKind::InvalidArgument, None, why))
 }
 
 /// Refuses permission bits that are none.
@@ -149,62 +140,4 @@ pub(crate) fn check_mode(name: &Name, mode: u32) -> Result<()> {
     }
     let why = format!("the mode {mode:#o} is out of range; give permission bits, 0 to 0o777");
     Err(Error::new(Operation::Create, name, ErrorKind::InvalidArgument, None, why))
-}
-
-/// Gives an unnamed file its name; `false` if it is taken.
-pub(crate) fn publish(file: BorrowedFd<'_>, name: &Name) -> Result<bool> {
-    match sys::unistd::link(file, &name.path()) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(errno) => Err(build_error(name, errno, 0)),
-    }
-}
-
-/// The failure to build a file of `size` bytes in `/dev/shm`, in words.
-pub(crate) fn build_error(name: &Name, errno: Errno, size: u64) -> Error {
-    match errno {
-        Errno::NOSPC => reserve::out_of_space(Operation::Create, name, size),
-        Errno::OPNOTSUPP | Errno::ISDIR => {
-            let why = "the file system at /dev/shm has no files without a name (O_TMPFILE); mount a \
-                       tmpfs there";
-            Error::new(Operation::Create, name, ErrorKind::Unsupported, Some(errno), why)
-        }
-        Errno::NOENT => {
-            let why = "there is no directory /dev/shm; mount a tmpfs there";
-            Error::new(Operation::Create, name, ErrorKind::NotFound, Some(errno), why)
-        }
-        _ => Error::from_errno(Operation::Create, name, errno),
-    }
-}
-
-/// Checks what was opened under an object's name in `/dev/shm`.
-pub(crate) fn check_file(name: &Name, stat: &Stat) -> Result<()> {
-    match stat.file_type {
-        FileType::Regular => Ok(()),
-        other => Err(wrong_type(name, Errno::INVAL, other)),
-    }
-}
-
-/// The failure to open a file in `/dev/shm`, in words.
-pub(crate) fn open_error(name: &Name, errno: Errno) -> Error {
-    match errno {
-        Errno::LOOP => wrong_type(name, errno, FileType::Symlink),
-        Errno::ISDIR => wrong_type(name, errno, FileType::Directory),
-        Errno::NXIO => wrong_type(name, errno, FileType::Other),
-        _ => Error::from_errno(Operation::Link, name, errno),
-    }
-}
-
-fn wrong_type(name: &Name, errno: Errno, found: FileType) -> Error {
-    let found = match found {
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a symbolic link, which is never followed,",
-        FileType::Fifo => "a FIFO",
-        FileType::Device => "a device",
-        FileType::Regular | FileType::Other => "no regular file",
-    };
-    let path = name.path();
-    let path = path.to_string_lossy().escape_debug().to_string();
-    let why = format!("{found} has its place at {path}; remove that, or choose another name");
-    Error::new(Operation::Link, name, ErrorKind::WrongType, Some(errno), why)
 }

@@ -2,40 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::home::record;
-use crate::message_queue::notification::QueueFd;
-use crate::name::{Kind, Name};
-use crate::object::mark;
-use crate::sys::mqueue_fs::QueueDirectory;
-use crate::sys::{self, Errno, Identity, OpenMode};
-
-/// Removes a name, whatever has it, and the record of a queue.
-pub(crate) fn remove(name: &Name) -> sys::Result<()> {
-    if name.kind() != Kind::MessageQueue {
-        return remove_name(name);
-    }
-    // Whose record it is can be told only as long as the queue has its name. Where it cannot be
-    // looked at, the record stays behind, for `registry::Reap`.
-    let identity = open_to_look(name).map(|queue| queue.identity());
-    remove_name(name)?;
-    if let Ok(identity) = identity {
-        record::forget(identity);
-    }
-    Ok(())
-}
-
-/// Removes a name and nothing else.
-pub(crate) fn remove_name(name: &Name) -> sys::Result<()> {
-    match name.kind() {
-        Kind::Semaphore | Kind::SharedMemory => {
-            // The errno of a sticky directory becomes the one that POSIX has, as in glibc.
-            let posix = |errno| if errno == Errno::PERM { Errno::ACCES } else { errno };
-            sys::unistd::unlink(&name.path()).map_err(posix)
-        }
-        Kind::MessageQueue => sys::mqueue::unlink(name.as_c_str()),
-    }
-}
+use crate::error::{Error, Operation, Result};
+use crate::home::{self, Home, Removal};
+use crate::name::Name;
+use crate::sys::{self, Errno, Identity};
 
 /// Removes a name without opening what has it: also what cannot be opened.
 ///
@@ -60,7 +30,7 @@ pub(crate) fn remove_name(name: &Name) -> sys::Result<()> {
 #[doc(alias = "shm_unlink")]
 #[doc(alias = "mq_unlink")]
 pub fn unlink(name: &Name) -> Result<()> {
-    remove(name).map_err(|errno| Error::from_errno(Operation::Unlink, name, errno))
+    home::of(name).remove(name).map_err(|errno| Error::from_errno(Operation::Unlink, name, errno))
 }
 
 /// A number that differs between a process and each child that it forks.
@@ -104,7 +74,7 @@ impl Ownership {
             deleted: AtomicBool::new(false),
         };
         if due && !marked {
-            mark::put(name, identity);
+            home::of(name).mark(name, identity);
         }
         ownership
     }
@@ -139,9 +109,9 @@ impl Ownership {
             return;
         }
         if due {
-            mark::put(&self.name, self.identity);
+            self.home().mark(&self.name, self.identity);
         } else {
-            mark::take_back(&self.name, self.identity);
+            self.home().unmark(&self.name, self.identity);
         }
     }
 
@@ -164,20 +134,17 @@ impl Ownership {
     /// object has it now (both with errno `ENOENT`), [`ErrorKind::PermissionDenied`] if it is not
     /// this user's to remove.
     pub fn unlink(&self) -> Result<()> {
-        match self.identity_of_name() {
-            Ok(identity) if identity == self.identity => {}
-            // Without the right to look, the right to unlink still decides; deletion does not go
-            // so far.
-            Err(Errno::ACCES) => {}
-            Ok(_) => {
-                let why = "the name belongs to another object now, which is left alone";
-                let errno = Some(Errno::NOENT);
-                let kind = ErrorKind::Replaced;
-                return Err(Error::new(Operation::Unlink, &self.name, kind, errno, why));
+        let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
+        match self.unlink_if().map_err(fail)? {
+            Removal::Removed => {}
+            Removal::Gone => return Err(fail(Errno::NOENT)),
+            Removal::Replaced => return Err(Error::replaced(&self.name)),
+            // Without the right to look, the right to unlink still decides; deletion does not go so far.
+            Removal::Unverifiable => {
+                self.home().unlink(&self.name).map_err(fail)?;
+                self.home().forget(self.identity, sys::unistd::effective_user());
             }
-            Err(errno) => return Err(Error::from_errno(Operation::Unlink, &self.name, errno)),
         }
-        self.remove().map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))?;
         // There is nothing left for deletion to do.
         if self.is_ours() {
             self.deleted.store(true, Ordering::Relaxed);
@@ -195,17 +162,11 @@ impl Ownership {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let removed = match self.identity_of_name() {
-            Ok(identity) if identity == self.identity => self.remove(),
-            // Not to be verified: left alone, and so is its mark.
-            Err(Errno::ACCES) => return Ok(()),
-            // Gone, or another's.
-            Ok(_) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno),
-        };
-        match removed {
-            Ok(()) | Err(Errno::NOENT) => {
-                mark::forget(self.name.kind(), self.identity);
+        match self.unlink_if() {
+            Ok(Removal::Removed | Removal::Unverifiable) => Ok(()),
+            // What is kept beside the object goes with it.
+            Ok(Removal::Gone | Removal::Replaced) => {
+                self.home().forget(self.identity, sys::unistd::effective_user());
                 Ok(())
             }
             Err(errno) => {
@@ -215,42 +176,13 @@ impl Ownership {
         }
     }
 
-    /// What has the name at this moment.
-    fn identity_of_name(&self) -> sys::Result<Identity> {
-        match self.name.kind() {
-            Kind::Semaphore | Kind::SharedMemory => {
-                sys::stat::lstat(&self.name.path()).map(|stat| stat.identity)
-            }
-            Kind::MessageQueue => match open_to_look(&self.name) {
-                Err(Errno::ACCES) => self.listed_identity().ok_or(Errno::ACCES),
-                queue => queue.map(|queue| queue.identity()),
-            },
-        }
+    fn unlink_if(&self) -> sys::Result<Removal> {
+        self.home().unlink_if(&self.name, self.identity, sys::unistd::effective_user())
     }
 
-    /// What has the name of a queue that may not be opened, where a file system shows that.
-    fn listed_identity(&self) -> Option<Identity> {
-        let details = QueueDirectory::open().ok()?.look(self.name.as_c_str()).ok()?;
-        // The file system may be that of another IPC namespace.
-        Some(details.identity).filter(|identity| identity.device == self.identity.device)
+    fn home(&self) -> &'static dyn Home {
+        home::of(&self.name)
     }
-
-    fn remove(&self) -> sys::Result<()> {
-        remove_name(&self.name)?;
-        mark::forget(self.name.kind(), self.identity);
-        Ok(())
-    }
-}
-
-/// A queue has no path that is always there, so it is opened to be looked at. Closing it again ends
-/// the kernel's registration for a notification in this process, which is renewed.
-pub(crate) fn open_to_look(name: &Name) -> sys::Result<QueueFd> {
-    let open = |mode| sys::mqueue::open(name.as_c_str(), mode);
-    let queue = match open(OpenMode::ReadOnly) {
-        Err(Errno::ACCES) => open(OpenMode::WriteOnly)?,
-        other => other?,
-    };
-    QueueFd::new(queue)
 }
 
 impl Drop for Ownership {

@@ -7,20 +7,20 @@ use crate::sys::{self, Credentials};
 
 /// Enters the holders of all objects; returns how many processes may not be looked at.
 pub(super) fn find(objects: &mut [Object]) -> usize {
-    let wanted: HashSet<_> = objects.iter().map(Object::system_identity).collect();
+    let wanted: HashSet<_> = objects.iter().map(|object| object.system_identity().file).collect();
     if wanted.is_empty() {
         return 0;
     }
     let processes = sys::process::scan(&wanted);
     let mut holders: HashMap<_, Vec<Holder>> = HashMap::new();
     for process in processes.holding {
-        for identity in process.held {
+        for file in process.held {
             let holder = Holder::new(process.pid, process.command.clone());
-            holders.entry(identity).or_default().push(holder);
+            holders.entry(file).or_default().push(holder);
         }
     }
     for object in objects {
-        object.holders = holders.remove(&object.system_identity()).unwrap_or_default();
+        object.holders = holders.remove(&object.system_identity().file).unwrap_or_default();
         object.holders.sort_by_key(|holder| holder.pid);
         object.unseen = processes.hidden.iter().filter(|hidden| could_hold(hidden, object)).count();
         // How many processes are hidden altogether cannot be told: at least one counts.
@@ -47,28 +47,28 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::home::{Content, Found, Marked};
     use crate::name::{Kind, Name};
-    use crate::registry::Measure;
-    use crate::registry::creator::Mark;
-    use crate::sys::{Details, FileType, Identity};
+    use crate::sys::{FileId, FileType, Identity, Stat};
 
     const OWNER: u32 = 1000;
     const GROUP: u32 = 2000;
 
     fn object(permissions: u32) -> Object {
-        let details = Details {
-            identity: Identity { device: 1, inode: 1 },
+        let file = FileId { device: 1, inode: 1 };
+        let stat = Stat {
+            identity: Identity { file, created: None },
             file_type: FileType::Regular,
             size: 0,
             allocated: 0,
             permissions,
             owner: OWNER,
             group: GROUP,
-            created: None,
+            modified: SystemTime::UNIX_EPOCH,
             changed: SystemTime::UNIX_EPOCH,
         };
         let name = Name::new(Kind::Semaphore, "/x").unwrap();
-        Object::new(name, details, Measure::Value(None), Mark::UNMARKED)
+        Object::new(Found { name, stat, content: Content::Value(None), mark: Marked::Unmarked })
     }
 
     fn process(users: [u32; 4], groups: &[u32]) -> Credentials {

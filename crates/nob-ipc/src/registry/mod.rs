@@ -32,21 +32,23 @@
 //! The creator is known from the mark that this crate puts on what its maker is due to unlink. Who may
 //! write to a semaphore or segment may also write its mark.
 
+use std::path::PathBuf;
+
 mod creator;
 mod holders;
 mod object;
-mod queues;
 mod reap;
-mod shm;
-
-pub use creator::Creator;
-pub use object::{Depth, Holder, Measure, Object, State};
-pub use queues::{Coverage, queues_are_mounted};
-pub use reap::{Finding, Outcome, Reap};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::name::{Kind, Name};
-use crate::sys::{self, Errno};
+pub use crate::home::Coverage;
+use crate::home::{self, shm};
+use crate::name::{Kind, Name, Place};
+use crate::sys::mqueue_fs;
+use crate::sys::records::{self, OwnPlace};
+use crate::sys::{self, Errno, Identity};
+pub use creator::Creator;
+pub use object::{Depth, Holder, Measure, Object, State};
+pub use reap::{Finding, Outcome, Reap};
 
 /// The objects that exist.
 #[derive(Debug)]
@@ -68,20 +70,22 @@ pub struct Listing {
 /// such objects.
 pub fn list(kinds: &[Kind]) -> Result<Listing> {
     let mut objects = Vec::new();
-    if kinds.contains(&Kind::Semaphore) || kinds.contains(&Kind::SharedMemory) {
-        objects = shm::list(kinds).map_err(|errno| cannot_list("/dev/shm", errno))?;
-    }
-    let mut coverage = Coverage::All;
-    if kinds.contains(&Kind::MessageQueue) {
-        let (queues, covered) =
-            queues::list().map_err(|errno| cannot_list("the message queues", errno))?;
-        objects.extend(queues);
-        coverage = covered;
+    let mut queues = Coverage::All;
+    for place in Place::ALL {
+        if !kinds.iter().any(|kind| kind.place() == place) {
+            continue;
+        }
+        let (found, covered) =
+            home::at(place).list(kinds).map_err(|errno| cannot_list(place, errno))?;
+        objects.extend(found.into_iter().map(Object::new));
+        if covered != Coverage::All {
+            queues = covered;
+        }
     }
     let key = |object: &Object| (object.kind(), object.name().as_bytes().to_vec());
     objects.sort_by_cached_key(key);
     let unseen_processes = holders::find(&mut objects);
-    Ok(Listing { objects, queues: coverage, unseen_processes })
+    Ok(Listing { objects, queues, unseen_processes })
 }
 
 /// Looks at one object.
@@ -91,10 +95,7 @@ pub fn list(kinds: &[Kind]) -> Result<Listing> {
 /// [`ErrorKind::NotFound`] if nothing has the name, [`ErrorKind::WrongType`] if a directory or the like
 /// has it, or what the system says when it refuses.
 pub fn find(name: &Name) -> Result<Object> {
-    let found = match name.kind() {
-        Kind::Semaphore | Kind::SharedMemory => shm::find(name),
-        Kind::MessageQueue => queues::find(name),
-    };
+    let found = home::of(name).find(name);
     let operation =
         |errno| if errno == Errno::NOENT { Operation::Link } else { Operation::Inspect };
     let object = found.map_err(|errno| Error::from_errno(operation(errno), name, errno))?;
@@ -103,7 +104,7 @@ pub fn find(name: &Name) -> Result<Object> {
         let errno = Some(Errno::INVAL);
         return Err(Error::new(Operation::Inspect, name, ErrorKind::WrongType, errno, why));
     };
-    let mut objects = [object];
+    let mut objects = [Object::new(object)];
     holders::find(&mut objects);
     let [object] = objects;
     Ok(object)
@@ -113,17 +114,57 @@ pub fn find(name: &Name) -> Result<Object> {
 /// Linux 6.6.
 #[must_use]
 pub fn marks_are_kept() -> bool {
-    use sys::AsFd;
-    sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, 0o600)
-        .is_ok_and(|file| sys::xattr::set_mark(file.as_fd(), b"1").is_ok())
+    shm::marks_are_kept()
 }
 
-fn cannot_list(what: &str, errno: Errno) -> Error {
+/// Whether an `mqueue` file system is mounted at `/dev/mqueue`, so that everybody can list queues.
+#[must_use]
+pub fn queues_are_mounted() -> bool {
+    mqueue_fs::is_mounted()
+}
+
+/// What keeps this user's processes from marking their queues: the path of what has the place of their
+/// records, and the user whom that belongs to. `None`: nothing does.
+#[must_use]
+pub fn squatted_records() -> Option<(PathBuf, u32)> {
+    match records::own_place()? {
+        (path, OwnPlace::Squatted { owner }) => {
+            Some((PathBuf::from(records::os_str(path.to_bytes())), owner))
+        }
+        (_, OwnPlace::Usable) => None,
+    }
+}
+
+/// Whether another process, or a mapping of this one, uses a segment; also where that cannot be told.
+/// A constructor that is asked to shrink it may ask, although that takes a look at all processes: it
+/// is the only way not to kill them.
+pub(crate) fn is_used_by_others(name: &Name, identity: Identity) -> bool {
+    if sys::process::has_mapped(identity.file) {
+        return true;
+    }
+    match find(name) {
+        Ok(object) => {
+            let another = |pid| pid != std::process::id();
+            object.system_identity() != identity
+                || object.owner() != sys::unistd::effective_user()
+                || object.unseen() > 0
+                || object.holders().iter().any(|holder| another(holder.pid))
+        }
+        // Its name is gone or another's: who has it cannot be told.
+        Err(_) => true,
+    }
+}
+
+fn cannot_list(place: Place, errno: Errno) -> Error {
+    let what = match place {
+        Place::Shm => "/dev/shm",
+        Place::Mqueue => "the message queues",
+    };
     let kind = match errno {
         Errno::NOSYS => ErrorKind::Unsupported,
         Errno::ACCES | Errno::PERM => ErrorKind::PermissionDenied,
         _ => ErrorKind::Other,
     };
     let why = format!("cannot list {what}: the system refused with {:?}", errno.words());
-    Error::of_name(kind, Some(errno), why)
+    Error::unnamed(kind, Some(errno), why)
 }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::creator::{Creator, Mark};
-use crate::error::{Error, ErrorKind, Operation, Result};
+use super::creator::Creator;
+use crate::error::{Error, Operation, Result};
+use crate::home::{self, Content, Found, Removal};
 use crate::name::{Kind, Name};
-use crate::object::ownership;
-use crate::sys::{Details, Errno, Identity};
+use crate::sys::{Errno, Identity, QueueState, Stat};
 
 /// A process that has an object open or mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Depth {
 }
 
 impl Depth {
-    pub(super) fn new(state: &crate::sys::QueueState) -> Depth {
+    fn new(state: &QueueState) -> Depth {
         Depth {
             messages: state.current_messages,
             max_messages: state.capacity.max_messages,
@@ -83,16 +83,23 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct Object {
     name: Name,
-    details: Details,
+    stat: Stat,
     measure: Measure,
-    pub(super) mark: Mark,
+    creator: Creator,
     pub(super) holders: Vec<Holder>,
     pub(super) unseen: usize,
 }
 
 impl Object {
-    pub(super) fn new(name: Name, details: Details, measure: Measure, mark: Mark) -> Object {
-        Object { name, details, measure, mark, holders: Vec::new(), unseen: 0 }
+    pub(super) fn new(found: Found) -> Object {
+        let Found { name, stat, content, mark } = found;
+        let measure = match content {
+            Content::Value(value) => Measure::Value(value),
+            Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
+            Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
+        };
+        let creator = Creator::from(&mark);
+        Object { name, stat, measure, creator, holders: Vec::new(), unseen: 0 }
     }
 
     /// Its name.
@@ -110,32 +117,32 @@ impl Object {
     /// The user whom it belongs to.
     #[must_use]
     pub fn owner(&self) -> u32 {
-        self.details.owner
+        self.stat.owner
     }
 
     /// The group that it belongs to.
     #[must_use]
     pub fn group(&self) -> u32 {
-        self.details.group
+        self.stat.group
     }
 
     /// Its permission bits.
     #[must_use]
     pub fn mode(&self) -> u32 {
-        self.details.permissions
+        self.stat.permissions
     }
 
     /// When it was created, where the system keeps that (not for queues).
     #[must_use]
     pub fn created(&self) -> Option<SystemTime> {
-        self.details.created
+        self.stat.identity.created
     }
 
     /// When it last changed: the content by a system call (which writing to mapped memory is not), or
     /// the attributes. Sending and receiving changes a queue.
     #[must_use]
     pub fn changed(&self) -> SystemTime {
-        self.details.changed
+        self.stat.changed
     }
 
     /// How long it has been there, or has not changed where that alone is known.
@@ -159,7 +166,7 @@ impl Object {
     /// Who made it, if that one is due to unlink it.
     #[must_use]
     pub fn creator(&self) -> Creator {
-        self.mark.creator
+        self.creator
     }
 
     /// The processes that are known to hold it, by pid.
@@ -178,11 +185,11 @@ impl Object {
     /// Device and inode number: what tells it from another object of the same name.
     #[must_use]
     pub fn identity(&self) -> (u64, u64) {
-        (self.details.identity.device, self.details.identity.inode)
+        (self.stat.identity.file.device, self.stat.identity.file.inode)
     }
 
     pub(crate) fn system_identity(&self) -> Identity {
-        self.details.identity
+        self.stat.identity
     }
 
     /// Whether its creator, who was due to unlink it, is dead; `None`: that cannot be told.
@@ -215,19 +222,14 @@ impl Object {
     /// [`ErrorKind::NotFound`] if nothing has the name any more, [`ErrorKind::Replaced`] if another
     /// object has it now, [`ErrorKind::PermissionDenied`] if it is not this user's to remove.
     pub fn unlink(&self) -> Result<()> {
-        let now = match self.kind() {
-            Kind::Semaphore | Kind::SharedMemory => super::shm::identity(&self.name),
-            Kind::MessageQueue => super::queues::identity(&self.name),
-        };
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
-        if now.map_err(fail)? != self.details.identity {
-            let why = "the name belongs to another object now, which is left alone";
-            let (kind, errno) = (ErrorKind::Replaced, Some(Errno::NOENT));
-            return Err(Error::new(Operation::Unlink, &self.name, kind, errno, why));
+        let home = home::of(&self.name);
+        match home.unlink_if(&self.name, self.stat.identity, self.stat.owner).map_err(fail)? {
+            Removal::Removed => Ok(()),
+            Removal::Gone => Err(fail(Errno::NOENT)),
+            Removal::Replaced => Err(Error::replaced(&self.name)),
+            Removal::Unverifiable => Err(fail(Errno::ACCES)),
         }
-        ownership::remove_name(&self.name).map_err(fail)?;
-        self.mark.forget();
-        Ok(())
     }
 }
 

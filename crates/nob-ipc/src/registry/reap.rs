@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use super::queues::{self, Coverage};
-use super::{Creator, Object, list};
+use super::{Coverage, Creator, Object, list};
 use crate::error::{Error, ErrorKind, Result};
-use crate::name::Kind;
+use crate::home;
+use crate::name::{Kind, Place};
 use crate::sys;
-
-const ALL: [Kind; 3] = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
 
 /// What to remove: by default every [orphan](Object::orphan) that nobody holds.
 ///
@@ -43,8 +41,10 @@ pub struct Finding {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It was removed, or would be.
+    /// It was removed.
     Removed,
+    /// It would be removed: the run was dry.
+    WouldRemove,
     /// Left alone: processes hold it.
     Held,
     /// Left alone: that many processes that may not be looked at could hold it.
@@ -85,7 +85,7 @@ impl Reap {
     ///
     /// As [`list`].
     pub fn dry_run(self) -> Result<(Vec<Finding>, Coverage)> {
-        let listing = list(&ALL)?;
+        let listing = list(&Kind::ALL)?;
         let coverage = listing.queues;
         Ok((self.judge(listing.objects), coverage))
     }
@@ -97,19 +97,26 @@ impl Reap {
     ///
     /// As [`list`]. What could not be removed is among the findings.
     pub fn run(self) -> Result<(Vec<Finding>, Coverage)> {
-        let listing = list(&ALL)?;
+        let listing = list(&Kind::ALL)?;
         let coverage = listing.queues;
         let mut findings = self.judge(listing.objects);
         for finding in &mut findings {
-            if matches!(finding.outcome, Outcome::Removed)
-                && let Err(error) = finding.object.unlink()
-                // Gone, or another object's name now: nothing is left behind.
-                && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Replaced)
-            {
-                finding.outcome = Outcome::Failed(error);
+            if matches!(finding.outcome, Outcome::WouldRemove) {
+                finding.outcome = match finding.object.unlink() {
+                    Ok(()) => Outcome::Removed,
+                    // Gone, or another object's name now: nothing is left behind.
+                    Err(error)
+                        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Replaced) =>
+                    {
+                        Outcome::Removed
+                    }
+                    Err(error) => Outcome::Failed(error),
+                };
             }
         }
-        queues::forget_gone();
+        for place in Place::ALL {
+            home::at(place).forget_gone();
+        }
         Ok((findings, coverage))
     }
 
@@ -138,7 +145,7 @@ impl Reap {
             _ if !object.holders().is_empty() => Outcome::Held,
             _ if !permitted => Outcome::NotPermitted,
             _ if object.unseen() > 0 => Outcome::Unseen(object.unseen()),
-            _ => Outcome::Removed,
+            _ => Outcome::WouldRemove,
         })
     }
 }

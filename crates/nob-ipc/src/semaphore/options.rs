@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Semaphore;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::shm;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
-use crate::object::mark;
 use crate::object::open::{self, Opening};
 use crate::object::ownership::Ownership;
 use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
@@ -105,8 +105,8 @@ impl OpeningSemaphore<'_> {
     fn handle(&self, name: &Name, file: BorrowedFd<'_>, created: bool) -> Result<Semaphore> {
         let operation = if created { Operation::Create } else { Operation::Link };
         let fail = |errno| Error::from_errno(operation, name, errno);
-        let stat = sys::stat::fstat(file).map_err(fail)?;
-        open::check_file(name, &stat)?;
+        let stat = sys::stat::of(file).map_err(fail)?;
+        shm::check(name, &stat)?;
         if stat.size < FILE_SIZE as u64 {
             let why = format!(
                 "its file has {} bytes and a semaphore {FILE_SIZE}, so it is none, or damaged; \
@@ -125,12 +125,12 @@ impl OpeningSemaphore<'_> {
     /// Writes a whole semaphore to a file without a name.
     fn build(&self) -> sys::Result<OwnedFd> {
         let image = sys::semaphore::image(self.options.initial_value)?;
-        let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, self.options.mode)?;
+        let file = shm::create(self.options.mode)?;
         if sys::unistd::write(file.as_fd(), &image)? != image.len() {
             return Err(Errno::NOSPC);
         }
         if self.options.unlink_on_drop.unwrap_or(true) {
-            mark::put_on_file(file.as_fd());
+            shm::put_mark(file.as_fd());
         }
         Ok(file)
     }
@@ -140,16 +140,12 @@ impl Opening for OpeningSemaphore<'_> {
     type Handle = Semaphore;
 
     fn link(&mut self, name: &Name) -> Result<Option<Semaphore>> {
-        match sys::fcntl::open(&name.path(), OpenMode::ReadWrite) {
-            Ok(file) => self.handle(name, file.as_fd(), false).map(Some),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(open::open_error(name, errno)),
-        }
+        let file = shm::open(name, OpenMode::ReadWrite)?;
+        file.map(|file| self.handle(name, file.as_fd(), false)).transpose()
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let file =
-            self.build().map_err(|errno| open::build_error(name, errno, FILE_SIZE as u64))?;
+        let file = self.build().map_err(|errno| shm::build_error(name, errno, FILE_SIZE as u64))?;
         let handle = self.handle(name, file.as_fd(), true)?;
         self.unnamed = Some((file, handle));
         Ok(())
@@ -157,7 +153,7 @@ impl Opening for OpeningSemaphore<'_> {
 
     fn publish(&mut self, name: &Name) -> Result<Option<Semaphore>> {
         match self.unnamed.take() {
-            Some((file, handle)) if open::publish(file.as_fd(), name)? => Ok(Some(handle)),
+            Some((file, handle)) if shm::publish(file.as_fd(), name)? => Ok(Some(handle)),
             unnamed => {
                 self.unnamed = unnamed;
                 Ok(None)

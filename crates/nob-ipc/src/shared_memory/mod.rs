@@ -121,7 +121,7 @@ impl SharedMemory {
     /// What the system says when it cannot tell
     /// ([fstat(2)](https://man7.org/linux/man-pages/man2/fstat.2.html)).
     pub fn size(&self) -> Result<u64> {
-        sys::stat::fstat(self.file.as_fd())
+        sys::stat::of(self.file.as_fd())
             .map(|stat| stat.size)
             .map_err(|errno| Error::from_errno(Operation::Inspect, self.ownership.name(), errno))
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::shm;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
-use crate::object::mark;
 use crate::object::open::{self, Opening};
 use crate::object::ownership::Ownership;
 use crate::shared_memory::reserve::{self, OnStep, Stop};
@@ -140,13 +140,13 @@ impl OpeningSegment<'_> {
     fn build(&mut self) -> std::result::Result<OwnedFd, Stop> {
         let SharedMemoryOptions { size, access, reservation, mode, unlink_on_drop, .. } =
             *self.options;
-        let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, mode)?;
+        let file = shm::create(mode)?;
         match reservation {
             Reservation::Reserved => reserve::fill(file.as_fd(), size, self.on_step)?,
             Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
         }
         if unlink_on_drop.unwrap_or(true) {
-            mark::put_on_file(file.as_fd());
+            shm::put_mark(file.as_fd());
         }
         match access {
             Access::ReadWrite => Ok(file),
@@ -161,9 +161,9 @@ impl OpeningSegment<'_> {
     fn handle(&self, name: &Name, file: OwnedFd, created: bool) -> Result<(SharedMemory, u64)> {
         let SharedMemoryOptions { access, reservation, unlink_on_drop, .. } = *self.options;
         let operation = if created { Operation::Create } else { Operation::Link };
-        let stat = sys::stat::fstat(file.as_fd())
+        let stat = sys::stat::of(file.as_fd())
             .map_err(|errno| Error::from_errno(operation, name, errno))?;
-        open::check_file(name, &stat)?;
+        shm::check(name, &stat)?;
         let due = unlink_on_drop.unwrap_or(created);
         let ownership = Arc::new(Ownership::new(name, stat.identity, created, due, created));
         Ok((SharedMemory { file, access, reservation, kept_larger: false, ownership }, stat.size))
@@ -205,19 +205,14 @@ impl Opening for OpeningSegment<'_> {
     type Handle = SharedMemory;
 
     fn link(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
-        match sys::fcntl::open(&name.path(), self.options.access.into()) {
-            Ok(file) => {
-                let (mut segment, size) = self.handle(name, file, false)?;
-                if let Err(error) = self.adjust_size(&mut segment, size) {
-                    // It was not this call's to keep, nor is it to remove.
-                    segment.ownership.set_unlink_on_drop(false);
-                    return Err(error);
-                }
-                Ok(Some(segment))
-            }
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(open::open_error(name, errno)),
+        let Some(file) = shm::open(name, self.options.access.into())? else { return Ok(None) };
+        let (mut segment, size) = self.handle(name, file, false)?;
+        if let Err(error) = self.adjust_size(&mut segment, size) {
+            // It was not this call's to keep, nor is it to remove.
+            segment.ownership.set_unlink_on_drop(false);
+            return Err(error);
         }
+        Ok(Some(segment))
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
@@ -231,7 +226,7 @@ impl Opening for OpeningSegment<'_> {
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
         let file = self.build().map_err(|stop| match stop {
-            Stop::Failed(errno) if errno != Errno::FBIG => open::build_error(name, errno, size),
+            Stop::Failed(errno) if errno != Errno::FBIG => shm::build_error(name, errno, size),
             stop => stop.into_error(Operation::Create, name, size),
         })?;
         let (segment, _) = self.handle(name, file, true)?;
@@ -245,7 +240,7 @@ impl Opening for OpeningSegment<'_> {
 
     fn publish(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
         match self.unnamed.take() {
-            Some(segment) if open::publish(segment.file.as_fd(), name)? => Ok(Some(segment)),
+            Some(segment) if shm::publish(segment.file.as_fd(), name)? => Ok(Some(segment)),
             unnamed => {
                 self.unnamed = unnamed;
                 Ok(None)

@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::{Error, ErrorKind, Operation};
+use crate::home::shm;
 use crate::name::Name;
 use crate::sys::fcntl::{self, AllocatedSize};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode};
@@ -39,7 +40,7 @@ impl Stop {
     pub(crate) fn into_error(self, operation: Operation, name: &Name, size: u64) -> Error {
         match self {
             Stop::Abandoned => Error::from_errno(operation, name, Errno::INTR),
-            Stop::Failed(Errno::NOSPC) => out_of_space(operation, name, size),
+            Stop::Failed(Errno::NOSPC) => shm::out_of_space(operation, name, size),
             Stop::Failed(Errno::FBIG) => {
                 let why = format!(
                     "{size} bytes are more than a file may have here; ask for less, or raise \
@@ -88,7 +89,7 @@ pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Resu
 }
 
 fn grow_locked(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
-    let old = sys::stat::fstat(file)?.size;
+    let old = sys::stat::of(file)?.size;
     if size <= old {
         return Ok(());
     }
@@ -143,7 +144,7 @@ fn in_steps(
 /// Gives back what was reserved behind the end of the file, up to `reached`.
 fn give_back(file: BorrowedFd<'_>, old: u64, reached: u64) {
     // Somebody without our lock may have grown it meanwhile: what they have is theirs.
-    let end = sys::stat::fstat(file).map_or(u64::MAX, |stat| stat.size.max(old));
+    let end = sys::stat::of(file).map_or(u64::MAX, |stat| stat.size.max(old));
     let start = end.saturating_add(PAGE - 1) / PAGE * PAGE;
     let reached = reached.saturating_add(PAGE - 1) / PAGE * PAGE;
     if let Some(length) = reached.checked_sub(start).filter(|&length| length > 0) {
@@ -163,21 +164,4 @@ fn check_room(from: u64, to: u64) -> Result<(), Stop> {
         Ok(room) if room.total != 0 && room.available < wanted => Err(Errno::NOSPC.into()),
         _ => Ok(()),
     }
-}
-
-/// The error for want of memory, with the room that there is.
-pub(crate) fn out_of_space(operation: Operation, name: &Name, size: u64) -> Error {
-    let room = sys::stat::room(sys::SHM_DIRECTORY).ok();
-    let room = match room.filter(|room| room.total != 0) {
-        Some(room) if room.files < 2 && size <= room.available => {
-            "it has as many files as it may: nr_inodes".to_string()
-        }
-        Some(room) => format!("{} of {} bytes are free", room.available, room.total),
-        None => "the memory of the machine is used up".to_string(),
-    };
-    let why = format!(
-        "/dev/shm has no room for {size} bytes ({room}); unlink what is not needed, or make it \
-         larger (mount -o remount,size=SIZE /dev/shm; for a container: docker run --shm-size=SIZE)"
-    );
-    Error::new(operation, name, ErrorKind::OutOfSpace, Some(Errno::NOSPC), why)
 }

@@ -26,29 +26,12 @@ pub enum SizePolicy {
 
 /// Shrinks a segment to `size` if that hurts nobody; `false`: it stays as it is.
 pub(super) fn shrink(segment: &SharedMemory, size: u64) -> Result<bool> {
-    if segment.access == Access::ReadOnly || is_anothers(segment) {
+    let used =
+        || registry::is_used_by_others(segment.ownership.name(), segment.ownership.identity());
+    if segment.access == Access::ReadOnly || used() {
         return Ok(false);
     }
     sys::unistd::truncate(segment.file.as_fd(), size)
         .map_err(|errno| Error::from_errno(Operation::Resize, segment.ownership.name(), errno))?;
     Ok(true)
-}
-
-/// Whether another process, or a mapping of this one, could suffer.
-fn is_anothers(segment: &SharedMemory) -> bool {
-    let identity = segment.ownership.identity();
-    if sys::process::has_mapped(identity) {
-        return true;
-    }
-    match registry::find(segment.ownership.name()) {
-        Ok(object) => {
-            let another = |pid| pid != std::process::id();
-            object.system_identity() != identity
-                || object.owner() != sys::unistd::effective_user()
-                || object.unseen() > 0
-                || object.holders().iter().any(|holder| another(holder.pid))
-        }
-        // Its name is gone or another's: who has it cannot be told.
-        Err(_) => true,
-    }
 }

@@ -1,12 +1,37 @@
-//! What the registry learns from the system, in plain types that every platform has.
+//! What the system tells of files and of processes, in plain types.
 
 use std::time::SystemTime;
 
-use super::{FileType, Identity};
+/// What identifies a file among those that exist: device and inode number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// What identifies an object for ever, whatever its name. Some file systems give the number of a
+/// removed file to the next one, which has another time of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub file: FileId,
+    /// Where the file system keeps it.
+    pub created: Option<SystemTime>,
+}
+
+/// The sort of file that was found under an object's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileType {
+    Regular,
+    Directory,
+    Symlink,
+    Fifo,
+    Device,
+    Other,
+}
 
 /// What can be told of a file without opening it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Details {
+pub(crate) struct Stat {
     pub identity: Identity,
     pub file_type: FileType,
     pub size: u64,
@@ -15,9 +40,9 @@ pub(crate) struct Details {
     pub permissions: u32,
     pub owner: u32,
     pub group: u32,
-    /// Where the file system keeps it.
-    pub created: Option<SystemTime>,
-    /// The latest of the times at which content or attributes changed.
+    /// When the content last changed.
+    pub modified: SystemTime,
+    /// When the content or the attributes last changed.
     pub changed: SystemTime,
 }
 
@@ -26,7 +51,7 @@ pub(crate) struct Details {
 pub(crate) struct HoldingProcess {
     pub pid: u32,
     pub command: Vec<u8>,
-    pub held: Vec<Identity>,
+    pub held: Vec<FileId>,
 }
 
 /// Who a process is that may not be looked at.

@@ -6,7 +6,7 @@
 //! - Segments are regular files in `/dev/shm`; the semaphore `/x` is the file `sem.x` there and
 //!   holds one `sem_t` in glibc's format. glibc's `shm_open` and `sem_open` use the same files.
 //! - Queues live in the kernel's `mqueue` file system and are reached through `mq_open` alone.
-//! - Each function makes one call and never retries: a signal comes back as [`Errno::INTR`].
+//! - No function retries: a signal comes back as [`Errno::INTR`].
 //! - Every descriptor is close-on-exec.
 //!
 //! Linux 5.10 or newer on a 64-bit processor with glibc 2.34 or newer has all of this. A second system
@@ -25,35 +25,9 @@ pub(crate) mod fault;
 #[path = "linux/mod.rs"]
 mod os;
 
-pub(crate) use details::{Credentials, Details, Processes};
+pub(crate) use details::{Credentials, FileId, FileType, Identity, Processes, Stat};
 pub(crate) use errno::{Errno, Result};
 pub(crate) use os::*;
-
-/// What identifies an object whatever its name: device and inode number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
-    pub device: u64,
-    pub inode: u64,
-}
-
-/// What `fstat` and `lstat` tell of a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stat {
-    pub identity: Identity,
-    pub size: u64,
-    pub file_type: FileType,
-}
-
-/// The sort of file that was found under an object's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileType {
-    Regular,
-    Directory,
-    Symlink,
-    Fifo,
-    Device,
-    Other,
-}
 
 /// How a descriptor is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

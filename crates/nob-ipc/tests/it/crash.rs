@@ -34,7 +34,7 @@ fn a_moment(round: u32) {
 
 /// Removes the records of a process that was killed, which only its death leaves.
 fn forget_records_of(pid: i32) {
-    let (marked, called) = (format!("1 {pid} "), format!("new-{pid}-"));
+    let (marked, called) = (format!("2 {pid} "), format!("new-{pid}-"));
     for (path, content) in files::records() {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         if content.starts_with(&marked) || file.starts_with(&called) {

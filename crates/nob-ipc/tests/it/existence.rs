@@ -222,12 +222,16 @@ fn descriptor_zero_role() {
         process::close_standard_input();
         let object = Object::create(kind, &name);
         match &object {
-            Object::Semaphore(_) => {}
             Object::Segment(segment) => assert_eq!(segment.as_fd().as_raw_fd(), 0),
-            Object::Queue(queue) => assert_eq!(queue.as_fd().as_raw_fd(), 0),
+            // A semaphore keeps none. The directory of a queue's record has it while the queue is
+            // created, and the next handle after it.
+            Object::Semaphore(_) | Object::Queue(_) => {}
         }
         object.use_it();
         let linked = Object::open(kind, &name, Existence::Link).expect("the same object");
+        if let Object::Queue(queue) = &linked {
+            assert_eq!(queue.as_fd().as_raw_fd(), 0);
+        }
         linked.use_it();
         drop((object, linked));
         assert!(!files::exists(kind, &name));

@@ -34,7 +34,7 @@ fn unlink_twice() {
             ErrorKind::NotFound,
             Some(libc::ENOENT),
         );
-        assert_eq!(error.operation(), Operation::Unlink);
+        assert_eq!(error.operation(), Some(Operation::Unlink));
         let by_name = nob_ipc::unlink(&Name::new(kind, &*name).expect("a legal name"));
         assert_refused(by_name, &name, ErrorKind::NotFound, Some(libc::ENOENT));
         object.ownership().delete().expect("gone is as good as deleted");

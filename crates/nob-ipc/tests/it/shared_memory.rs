@@ -168,7 +168,7 @@ fn ranges_are_checked() {
         let mut bytes = vec![0; length];
         let read = mapping.read(offset, &mut bytes);
         let error = assert_refused(read, &name, ErrorKind::InvalidArgument, None);
-        assert_eq!(error.operation(), Operation::Read);
+        assert_eq!(error.operation(), Some(Operation::Read));
         let written = mapping.write(offset, &bytes);
         assert_refused(written, &name, ErrorKind::InvalidArgument, None);
     }

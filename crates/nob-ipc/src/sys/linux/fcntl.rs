@@ -37,7 +37,7 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
 }
 
 /// Opens the file behind `fd` again, so that no call on it waits.
-pub(crate) fn reopen_eager(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
+pub(crate) fn reopen_non_blocking(fd: BorrowedFd<'_>, mode: OpenMode) -> Result<OwnedFd> {
     reopen_with(fd, access(mode) | libc::O_NONBLOCK)
 }
 

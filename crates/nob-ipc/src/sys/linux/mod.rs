@@ -1,6 +1,6 @@
 //! Linux with glibc: one file for each C header; `proc` and `process` for what only Linux tells;
-//! `files`, `mqueue_fs` and `records` for where objects and their records are; and `private` for the
-//! user's own files.
+//! `files`, `mqueue_fs` and `records` for where
+//! objects and their records are.
 
 mod conv;
 pub(crate) mod fcntl;
@@ -10,7 +10,6 @@ pub(crate) mod mman;
 pub(crate) mod mqueue;
 pub(crate) mod mqueue_fs;
 pub(crate) mod poll;
-pub(crate) mod private;
 pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod random;

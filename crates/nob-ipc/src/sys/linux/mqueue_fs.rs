@@ -8,9 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::conv::check;
-use super::files::{errno_of, look_in};
+use super::files::errno_of;
 use super::proc::descriptor_path;
-use crate::sys::{Details, Errno, Result};
+use super::stat;
+use crate::sys::{Errno, Result, Stat};
 
 /// Where the file system is mounted by custom
 /// ([mq_overview(7)](https://man7.org/linux/man-pages/man7/mq_overview.7.html)).
@@ -44,13 +45,13 @@ impl QueueDirectory {
 
     /// The device of all queues of this IPC namespace, which no other has.
     pub(crate) fn device(&self) -> Result<u64> {
-        super::stat::fstat(self.0.as_fd()).map(|stat| stat.identity.device)
+        stat::of(self.0.as_fd()).map(|stat| stat.identity.file.device)
     }
 
     /// Describes a queue, which takes no right to open it. Its name begins with its slash.
-    pub(crate) fn look(&self, name: &CStr) -> Result<Details> {
+    pub(crate) fn look(&self, name: &CStr) -> Result<Stat> {
         let bare = CStr::from_bytes_with_nul(name.to_bytes_with_nul().get(1..).unwrap_or_default());
-        look_in(self.0.as_fd(), bare.map_err(|_| Errno::INVAL)?)
+        stat::of_name(self.0.as_fd(), bare.map_err(|_| Errno::INVAL)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
@@ -41,17 +42,6 @@ pub(crate) fn may_exceed_queue_limits() -> bool {
     })
 }
 
-/// When the process started, in clock ticks since boot: with the pid it names one process of this
-/// boot ([proc_pid_stat(5)](https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html)).
-pub(crate) fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The command, field 2, may hold anything, also parentheses and spaces: fields count from the
-    // last parenthesis.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
-}
-
 /// Names this boot of the machine.
 pub(crate) fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_string())
@@ -59,5 +49,19 @@ pub(crate) fn boot_id() -> Option<String> {
 
 /// Names the pid namespace of this process.
 pub(crate) fn pid_namespace() -> Option<u64> {
-    fs::metadata("/proc/thread-self/ns/pid").ok().map(|metadata| metadata.ino())
+    namespace("pid")
+}
+
+/// Names the time namespace of this process, which shifts the times since boot
+/// ([time_namespaces(7)](https://man7.org/linux/man-pages/man7/time_namespaces.7.html)); 0 where the
+/// kernel has none.
+pub(crate) fn time_namespace() -> Option<u64> {
+    match fs::metadata("/proc/thread-self/ns/time") {
+        Err(error) if error.kind() == ErrorKind::NotFound => namespace("pid").map(|_| 0),
+        _ => namespace("time"),
+    }
+}
+
+fn namespace(kind: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/thread-self/ns/{kind}")).ok().map(|metadata| metadata.ino())
 }

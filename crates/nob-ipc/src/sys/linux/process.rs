@@ -9,9 +9,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 
 use super::conv::check;
-use super::files::identity_behind;
+use super::stat::file_behind;
 use crate::sys::details::HoldingProcess;
-use crate::sys::{Credentials, Errno, Identity, Processes};
+use crate::sys::{Credentials, Errno, FileId, Processes};
 
 /// The fields of `/proc/PID/stat` that tell what is behind a pid.
 struct Stat {
@@ -53,6 +53,12 @@ impl Stat {
     }
 }
 
+/// When the process started, in clock ticks since boot: with the pid it names one process of this
+/// boot ([proc_pid_stat(5)](https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html)).
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
+    stat(pid).map(|stat| stat.start_time)
+}
+
 /// Whether the process of this pid that started then lives; `None` where that cannot be told.
 pub(crate) fn is_alive(pid: u32, start_time: u64) -> Option<bool> {
     let number = i32::try_from(pid).ok().filter(|&number| number > 0)?;
@@ -73,7 +79,7 @@ fn shows_own_namespace() -> bool {
 }
 
 /// Looks at all processes once, for descriptors and mappings of the objects in `wanted`.
-pub(crate) fn scan(wanted: &HashSet<Identity>) -> Processes {
+pub(crate) fn scan(wanted: &HashSet<FileId>) -> Processes {
     let mut found = Processes { incomplete: !shows_own_namespace(), ..Processes::default() };
     // Where the mount option `hidepid` hides processes, it hides the first one, too.
     found.incomplete |= fs::metadata("/proc/1").is_err();
@@ -98,7 +104,7 @@ pub(crate) fn scan(wanted: &HashSet<Identity>) -> Processes {
 }
 
 /// Which objects a process has open or mapped, each once.
-fn held(pid: u32, wanted: &HashSet<Identity>) -> io::Result<Vec<Identity>> {
+fn held(pid: u32, wanted: &HashSet<FileId>) -> io::Result<Vec<FileId>> {
     let folder = folder(pid);
     let mut held = HashSet::new();
     for entry in fs::read_dir(format!("{folder}/fd"))? {
@@ -113,9 +119,9 @@ fn held(pid: u32, wanted: &HashSet<Identity>) -> io::Result<Vec<Identity>> {
             continue;
         }
         let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { continue };
-        match identity_behind(&path) {
-            Ok(identity) if wanted.contains(&identity) => {
-                held.insert(identity);
+        match file_behind(&path) {
+            Ok(file) if wanted.contains(&file) => {
+                held.insert(file);
             }
             Err(Errno::ACCES) => return Err(ErrorKind::PermissionDenied.into()),
             _ => {}
@@ -139,25 +145,25 @@ fn folder(pid: u32) -> String {
 }
 
 /// Whether this process has the object mapped; also where that cannot be told.
-pub(crate) fn has_mapped(identity: Identity) -> bool {
-    mappings("/proc/thread-self").map_or(true, |mapped| mapped.contains(&identity))
+pub(crate) fn has_mapped(file: FileId) -> bool {
+    mappings("/proc/thread-self").map_or(true, |mapped| mapped.contains(&file))
 }
 
 /// The files that a process has mapped, by its folder.
-fn mappings(folder: &str) -> io::Result<Vec<Identity>> {
+fn mappings(folder: &str) -> io::Result<Vec<FileId>> {
     let maps = fs::read(format!("{folder}/maps"))?;
     Ok(maps.split(|&byte| byte == b'\n').filter_map(mapped).collect())
 }
 
 /// The file of one line of `/proc/PID/maps`: `FROM-TO RIGHTS OFFSET MAJOR:MINOR INODE PATH`.
-fn mapped(line: &[u8]) -> Option<Identity> {
+fn mapped(line: &[u8]) -> Option<FileId> {
     let mut fields = line.split(|&byte| byte == b' ').skip(3);
     let device = std::str::from_utf8(fields.next()?).ok()?;
     let inode =
         std::str::from_utf8(fields.next()?).ok()?.parse().ok().filter(|&inode| inode != 0)?;
     let (major, minor) = device.split_once(':')?;
     let number = |text| u32::from_str_radix(text, 16).ok();
-    Some(Identity { device: libc::makedev(number(major)?, number(minor)?), inode })
+    Some(FileId { device: libc::makedev(number(major)?, number(minor)?), inode })
 }
 
 fn command(pid: u32) -> Vec<u8> {

@@ -1,35 +1,219 @@
-//! The directories in which users keep the records of their queues (`private` makes them).
+//! The directories in which users keep the records of their queues: `/run/user/UID/nob-ipc`, or
+//! `/tmp/nob-ipc-UID` where the system makes no directory for the user.
+//!
+//! Anybody may put anything into `/tmp` and into directories of his own. So a directory is opened once,
+//! checked on its descriptor, and used through it alone; and a record is a small regular file that
+//! belongs to the directory's owner, opened without following a link or waiting for a FIFO.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+
+use super::conv::check;
+use super::files::errno_of;
+use super::proc::descriptor_path;
+use super::{stat, unistd};
+use crate::sys::{Errno, FileType, Result, Stat};
+
+/// More bytes than a record has. What is longer is none.
+const LARGEST: u64 = 1024;
+
+/// More records than a user can have queues. What a directory has beyond is not looked at.
+const MOST: usize = 65_536;
+
+/// A directory that nobody but one user can write to or read.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+    /// Whom it belongs to: nobody else can have written what is in it.
+    pub user: u32,
+}
+
+/// What is in the place of this user's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnPlace {
+    /// The directory, or nothing yet.
+    Usable,
+    /// Something that is not this user's alone: no records can be kept.
+    Squatted {
+        /// Whom it belongs to.
+        owner: u32,
+    },
+}
 
 /// The bytes of a name as a name.
 pub(crate) fn os_str(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
 
-/// All directories of records that this user may read, each with the user whom it belongs to. One
-/// that others could write to is not believed.
-pub(crate) fn directories() -> Vec<(PathBuf, u32)> {
-    let entries = |path: &str| fs::read_dir(path).into_iter().flatten().flatten();
-    let number = |name: Option<&str>| name.and_then(|name| name.parse::<u32>().ok());
-    let of_run = entries("/run/user").filter_map(|entry| {
-        let user = number(entry.file_name().to_str())?;
-        Some((entry.path().join("nob-ipc"), user))
-    });
-    let of_tmp = entries("/tmp").filter_map(|entry| {
-        let user = number(entry.file_name().to_str()?.strip_prefix("nob-ipc-"))?;
-        Some((entry.path(), user))
-    });
-    of_run
-        .chain(of_tmp)
-        .filter(|(path, user)| {
-            fs::symlink_metadata(path).is_ok_and(|metadata| {
-                metadata.is_dir() && metadata.uid() == *user && metadata.mode() & 0o022 == 0
-            })
+fn runtime_path(user: u32) -> CString {
+    path(&format!("/run/user/{user}"))
+}
+
+fn temporary_path(user: u32) -> CString {
+    path(&format!("/tmp/nob-ipc-{user}"))
+}
+
+fn path(text: &str) -> CString {
+    // The text is made of words and a number, without a NUL byte.
+    CString::new(text).unwrap_or_default()
+}
+
+/// Where this user's directory is, or is to be: where the system has made one for the user, within it.
+fn own_path(user: u32) -> CString {
+    let runtime = runtime_path(user);
+    if stat::of_path(&runtime).is_ok_and(|stat| is_private(&stat, user)) {
+        path(&format!("{}/nob-ipc", runtime.to_string_lossy()))
+    } else {
+        temporary_path(user)
+    }
+}
+
+/// The permission bits of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// The one opinion of what is a user's own.
+fn is_private(stat: &Stat, user: u32) -> bool {
+    stat.file_type == FileType::Directory && stat.owner == user && stat.permissions & OTHERS == 0
+}
+
+/// What is in the place of this user's directory; `None` where that cannot be told.
+pub(crate) fn own_place() -> Option<(CString, OwnPlace)> {
+    let user = unistd::effective_user();
+    let path = own_path(user);
+    let place = match stat::of_path(&path) {
+        Ok(stat) if is_private(&stat, user) => OwnPlace::Usable,
+        Ok(stat) => OwnPlace::Squatted { owner: stat.owner },
+        Err(Errno::NOENT) => OwnPlace::Usable,
+        Err(_) => return None,
+    };
+    Some((path, place))
+}
+
+impl Directory {
+    /// This user's directory, made if it is missing.
+    pub(crate) fn own() -> Result<Directory> {
+        let user = unistd::effective_user();
+        let path = own_path(user);
+        match Directory::open(&path, user) {
+            Err(Errno::NOENT) => {
+                make(&path)?;
+                Directory::open(&path, user)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open(path: &CStr, user: u32) -> Result<Directory> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: `path` is a NUL-terminated string that outlives the call.
+        let fd = check(|| unsafe { libc::open(path.as_ptr(), flags) })?;
+        // SAFETY: `open` has just made this descriptor, and nobody else knows it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        if is_private(&stat::of(fd.as_fd())?, user) {
+            Ok(Directory { fd, user })
+        } else {
+            Err(Errno::ACCES)
+        }
+    }
+
+    /// All directories of records that this user may read.
+    pub(crate) fn all() -> Vec<Directory> {
+        let entries = |path: &str| fs::read_dir(path).into_iter().flatten().flatten();
+        let number = |name: Option<&str>| name.and_then(|name| name.parse::<u32>().ok());
+        let of_run = entries("/run/user").filter_map(|entry| {
+            let user = number(entry.file_name().to_str())?;
+            Some((path(&format!("/run/user/{user}/nob-ipc")), user))
+        });
+        let of_tmp = entries("/tmp").filter_map(|entry| {
+            let user = number(entry.file_name().to_str()?.strip_prefix("nob-ipc-"))?;
+            Some((temporary_path(user), user))
+        });
+        of_run.chain(of_tmp).filter_map(|(path, user)| Directory::open(&path, user).ok()).collect()
+    }
+
+    /// The names of its files that are text.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let path = descriptor_path(self.fd.as_fd());
+        let entries = fs::read_dir(os_str(path.to_bytes())).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MOST).collect()
+    }
+
+    /// Reads a record; `INVAL` for what cannot be one.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = self.open_file(name, flags)?;
+        let stat = stat::of(file.as_fd())?;
+        if stat.file_type != FileType::Regular || stat.owner != self.user || stat.size > LARGEST {
+            return Err(Errno::INVAL);
+        }
+        let mut text = Vec::new();
+        // It may have grown since.
+        let read = fs::File::from(file).take(LARGEST).read_to_end(&mut text);
+        read.map_err(|error| errno_of(&error))?;
+        Ok(text)
+    }
+
+    /// When a file was last written to.
+    pub(crate) fn modified(&self, name: &str) -> Result<std::time::SystemTime> {
+        stat::of_name(self.fd.as_fd(), &path(name)).map(|stat| stat.modified)
+    }
+
+    /// Writes a file that must not exist yet; what cannot be written does not stay behind.
+    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let file = self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
+        // Whatever the umask is.
+        let done = change_mode(file.as_fd(), 0o600)
+            .and_then(|()| fs::File::from(file).write_all(bytes).map_err(|error| errno_of(&error)));
+        done.inspect_err(|_| {
+            // There is nothing better to do about it than to say that the record was not written.
+            let _ = self.remove(name);
         })
-        .collect()
+    }
+
+    fn open_file(&self, name: &str, flags: i32) -> Result<OwnedFd> {
+        let name = path(name);
+        // SAFETY: `name` is NUL-terminated; the mode that O_CREAT makes the call read is there.
+        let fd = check(|| unsafe {
+            libc::openat(self.fd.as_raw_fd(), name.as_ptr(), flags | libc::O_CLOEXEC, 0o600)
+        })?;
+        // SAFETY: `openat` has just made this descriptor, and nobody else knows it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Gives a file another name, in place of what has that name.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to, fd) = (path(from), path(to), self.fd.as_raw_fd());
+        // SAFETY: both names are NUL-terminated strings that outlive the call.
+        check(|| unsafe { libc::renameat(fd, from.as_ptr(), fd, to.as_ptr()) })?;
+        Ok(())
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, name: &str) -> Result<()> {
+        let name = path(name);
+        // SAFETY: `name` is a NUL-terminated string that outlives the call.
+        check(|| unsafe { libc::unlinkat(self.fd.as_raw_fd(), name.as_ptr(), 0) })?;
+        Ok(())
+    }
+}
+
+/// Makes a directory that is this user's alone, whatever the umask is.
+fn make(path: &CStr) -> Result<()> {
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    match check(|| unsafe { libc::mkdir(path.as_ptr(), 0o700) }) {
+        // SAFETY: as above. In a sticky directory nobody else can have put another in its place.
+        Ok(_) => check(|| unsafe { libc::chmod(path.as_ptr(), 0o700) }).map(|_| ()),
+        // Another process was quicker.
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    // SAFETY: takes a descriptor, which `fd` keeps open, and a number.
+    check(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) })?;
+    Ok(())
 }

@@ -121,9 +121,13 @@ pub fn mark_of(pid: i32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     let (_, fields) = stat.rsplit_once(')').expect("the command is in parentheses");
     let start_time = fields.split_whitespace().nth(19).expect("field 22 of the file");
-    let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).expect("the process lives").ino();
+    let namespace = |kind| {
+        let link = fs::metadata(format!("/proc/{pid}/ns/{kind}"));
+        link.expect("the process lives").ino()
+    };
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux has one");
-    format!("1 {pid} {start_time} {namespace} {}", boot.trim())
+    let (pids, times) = (namespace("pid"), namespace("time"));
+    format!("2 {pid} {start_time} {pids} {times} {}", boot.trim())
 }
 
 /// Gives a file without a mark one.

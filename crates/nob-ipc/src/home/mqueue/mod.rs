@@ -1,0 +1,109 @@
+//! The kernel's message queues, and the records of their creators.
+
+pub(crate) mod descriptor;
+pub(crate) mod record;
+pub(crate) mod registrations;
+
+use super::{Content, Coverage, Found, Home, Marked};
+use crate::name::{Kind, Name};
+use crate::sys::mqueue_fs::QueueDirectory;
+use crate::sys::{self, Errno, Identity};
+use descriptor::open_to_look;
+use record::Records;
+
+pub(crate) struct Mqueue;
+
+impl Home for Mqueue {
+    fn identity(&self, name: &Name, expected: Identity) -> sys::Result<Identity> {
+        match open_to_look(name) {
+            Ok(queue) => Ok(queue.identity()),
+            // A file system can show what may not be opened, if it is not that of another namespace.
+            Err(Errno::ACCES) => {
+                let directory = QueueDirectory::open().map_err(|_| Errno::ACCES)?;
+                if directory.device()? != expected.file.device {
+                    return Err(Errno::ACCES);
+                }
+                directory.look(name.as_c_str()).map(|stat| stat.identity)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The creation of a queue answers that by itself.
+    fn is_taken(&self, _: &Name) -> bool {
+        false
+    }
+
+    fn unlink(&self, name: &Name) -> sys::Result<()> {
+        sys::mqueue::unlink(name.as_c_str())
+    }
+
+    fn remove(&self, name: &Name) -> sys::Result<()> {
+        // Whose record it is can be told only as long as the queue has its name. Where it cannot be
+        // looked at, the record stays behind, for `forget_gone`.
+        let stat = open_to_look(name).and_then(|queue| queue.stat());
+        self.unlink(name)?;
+        if let Ok(stat) = stat {
+            record::forget(stat.identity, stat.owner);
+        }
+        Ok(())
+    }
+
+    fn mark(&self, name: &Name, identity: Identity) {
+        record::put(name, identity);
+    }
+
+    fn unmark(&self, _: &Name, identity: Identity) {
+        record::revoke(identity);
+    }
+
+    fn forget(&self, identity: Identity, owner: u32) {
+        record::forget(identity, owner);
+    }
+
+    fn find(&self, name: &Name) -> sys::Result<Option<Found>> {
+        // Without a directory there is the queue itself to look at.
+        let directory = QueueDirectory::open().ok();
+        look(name, directory.as_ref(), &Records::read()).map(Some)
+    }
+
+    fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
+        if !kinds.contains(&Kind::MessageQueue) {
+            return Ok((Vec::new(), Coverage::All));
+        }
+        let records = Records::read();
+        let (directory, names, coverage) = match QueueDirectory::open() {
+            Ok(directory) => {
+                let names = directory.names()?;
+                let names =
+                    names.iter().filter_map(|name| Name::new(Kind::MessageQueue, name).ok());
+                let names = names.collect();
+                (Some(directory), names, Coverage::All)
+            }
+            Err(Errno::NOSYS) => return Err(Errno::NOSYS),
+            // Not permitted, or a kernel without queues.
+            Err(_) => (None, records.names(), Coverage::Recorded),
+        };
+        // What fails has been unlinked meanwhile, or is another user's without a directory to look at
+        // it.
+        let queues = names.iter().filter_map(|name| look(name, directory.as_ref(), &records).ok());
+        Ok((queues.collect(), coverage))
+    }
+
+    fn forget_gone(&self) {
+        record::forget_abandoned();
+        record::forget_gone();
+    }
+}
+
+fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> sys::Result<Found> {
+    let opened = open_to_look(name);
+    let stat = match (&opened, directory) {
+        (Ok(queue), _) => queue.stat()?,
+        (Err(_), Some(directory)) => directory.look(name.as_c_str())?,
+        (Err(errno), None) => return Err(*errno),
+    };
+    let state = opened.ok().and_then(|queue| sys::mqueue::state(queue.as_fd()).ok());
+    let mark = records.mark_of(name, &stat);
+    Ok(Found { name: name.clone(), stat, content: Content::Messages(state), mark })
+}

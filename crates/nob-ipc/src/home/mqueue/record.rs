@@ -1,0 +1,255 @@
+//! The creator's mark on a queue: a file in a private directory of the user.
+//!
+//! A record is called after the queue's device and inode and holds the mark and the name. Before
+//! the queue exists its identity is unknown, so the record begins under a name of its own and is
+//! renamed when the queue is there. A process that is killed between these two calls leaves a queue
+//! that counts as unmarked: that it was about to create the queue does not prove that it has, since
+//! another may have been quicker, and a queue has no other place for a mark.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Marked;
+use crate::home::mark::{self, Mark};
+use crate::name::{Kind, Name};
+use crate::sys::mqueue_fs::QueueDirectory;
+use crate::sys::records::{self, Directory};
+use crate::sys::{self, Errno, FileId, Identity, Stat};
+
+/// No creation of a queue takes so long.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// A record whose queue is being created; dropped without [`keep`](Pending::keep), it goes.
+pub(crate) struct Pending {
+    directory: Directory,
+    file: String,
+}
+
+impl Pending {
+    /// Writes the record of a queue that is about to be created.
+    pub(crate) fn write(name: &Name) -> Option<Pending> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = format!("new-{}-{count}", std::process::id());
+        let directory = Directory::own().ok()?;
+        // A record of this pid and count is one of a process that died: its queue never was, or it
+        // would have been renamed.
+        let _ = directory.remove(&file);
+        write_new(&directory, &file, name)?;
+        Some(Pending { directory, file })
+    }
+
+    /// The queue is there: gives the record its final name.
+    pub(crate) fn keep(self, identity: Identity) {
+        // Without the new name there is no mark, and no error; dropping removes the old name.
+        let _ = self.directory.rename(&self.file, &file_of(identity.file));
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // After `keep` there is nothing to remove, and a leftover does no harm.
+        let _ = self.directory.remove(&self.file);
+    }
+}
+
+/// Records that this process owns the queue's name, in place of a dead creator's record.
+pub(super) fn put(name: &Name, identity: Identity) {
+    let Ok(directory) = Directory::own() else { return };
+    let file = file_of(identity.file);
+    if mark_in(&directory, &file).is_some_and(|mark| mark.is_alive() == Some(false)) {
+        // If it cannot be removed, it stays, and the new one is not written.
+        let _ = directory.remove(&file);
+    }
+    write_new(&directory, &file, name);
+}
+
+/// Removes the record if it is this process's own, or a dead creator's.
+pub(super) fn revoke(identity: Identity) {
+    let Ok(directory) = Directory::own() else { return };
+    let file = file_of(identity.file);
+    let own = mark::own().and_then(|own| own.parse().ok());
+    let mark = mark_in(&directory, &file);
+    if mark.is_some_and(|mark| Some(&mark) == own.as_ref() || mark.is_alive() == Some(false)) {
+        // There is nothing better to do than to leave it.
+        let _ = directory.remove(&file);
+    }
+}
+
+/// Removes the record of a queue that is gone. `owner`: the user whom it belonged to.
+pub(super) fn forget(identity: Identity, owner: u32) {
+    let file = file_of(identity.file);
+    // There may be none, and a leftover does no harm: it names a queue that is gone.
+    if owner == sys::unistd::effective_user() {
+        let _ = Directory::own().and_then(|directory| directory.remove(&file));
+    } else {
+        for directory in Directory::all().iter().filter(|directory| directory.user == owner) {
+            let _ = directory.remove(&file);
+        }
+    }
+}
+
+/// Removes the records whose process was killed while it created a queue.
+pub(super) fn forget_abandoned() {
+    let Ok(directory) = Directory::own() else { return };
+    for file in directory.names().iter().filter(|name| name.starts_with("new-")) {
+        let age = directory.modified(file).ok().and_then(|modified| modified.elapsed().ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            // Somebody else may have been quicker. If its process is only slow, its queue has no
+            // mark, and no error.
+            let _ = directory.remove(file);
+        }
+    }
+}
+
+/// Removes the records of this user whose process is dead and whose queue is gone. Those of other IPC
+/// namespaces are left: their queues cannot be seen from here.
+pub(super) fn forget_gone() {
+    let (Ok(directory), Ok(queues)) = (Directory::own(), QueueDirectory::open()) else { return };
+    let Ok(device) = queues.device() else { return };
+    for file in directory.names() {
+        let Some(id) = identity_of(&file).filter(|id| id.device == device) else { continue };
+        let Some(record) = Record::read(&directory, &file) else { continue };
+        let dead = record.mark.is_alive() == Some(false);
+        let gone = || {
+            record.name().is_some_and(|name| match queues.look(name.as_c_str()) {
+                Ok(stat) => stat.identity.file != id,
+                Err(errno) => errno == Errno::NOENT,
+            })
+        };
+        if dead && gone() {
+            // Somebody else may have been quicker, and a leftover does no harm.
+            let _ = directory.remove(&file);
+        }
+    }
+}
+
+/// The records that this user may read.
+pub(super) struct Records(HashMap<FileId, Vec<Record>>);
+
+struct Record {
+    /// The user in whose directory it is: nobody else can have written it.
+    user: u32,
+    mark: Mark,
+    name: Vec<u8>,
+}
+
+impl Record {
+    fn read(directory: &Directory, file: &str) -> Option<Record> {
+        let text = directory.read(file).ok()?;
+        let (mark, name) = parse(&text)?;
+        Some(Record { user: directory.user, mark, name: name.to_vec() })
+    }
+
+    fn name(&self) -> Option<Name> {
+        Name::new(Kind::MessageQueue, records::os_str(&self.name)).ok()
+    }
+}
+
+impl Records {
+    pub(super) fn read() -> Records {
+        let mut records: HashMap<_, Vec<_>> = HashMap::new();
+        for directory in Directory::all() {
+            for file in directory.names() {
+                let Some(id) = identity_of(&file) else { continue };
+                records.entry(id).or_default().extend(Record::read(&directory, &file));
+            }
+        }
+        Records(records)
+    }
+
+    pub(super) fn names(&self) -> Vec<Name> {
+        let names = self.0.values().flatten().filter_map(Record::name);
+        let mut names: Vec<Name> = names.collect();
+        names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        names.dedup();
+        names
+    }
+
+    /// The mark on a queue. Only its owner's and root's records count. One of an earlier boot is
+    /// another queue's, since none outlives its boot.
+    pub(super) fn mark_of(&self, name: &Name, stat: &Stat) -> Marked {
+        let boot = sys::proc::boot_id();
+        let of_this = |record: &&Record| {
+            (record.user == stat.owner || record.user == 0)
+                && record.name == name.as_bytes()
+                && boot.as_ref().is_none_or(|boot| *boot == record.mark.boot_id)
+        };
+        let records = self.0.get(&stat.identity.file).map(Vec::as_slice).unwrap_or_default();
+        match records.iter().find(of_this) {
+            Some(record) => Marked::By(record.mark.clone()),
+            None if may_read_records_of(stat.owner) => Marked::Unmarked,
+            None => Marked::Unreadable,
+        }
+    }
+}
+
+fn may_read_records_of(owner: u32) -> bool {
+    let user = sys::unistd::effective_user();
+    user == 0 || user == owner
+}
+
+fn file_of(FileId { device, inode }: FileId) -> String {
+    format!("queue-{device:x}-{inode:x}")
+}
+
+/// The queue whose final record has this name.
+fn identity_of(file: &str) -> Option<FileId> {
+    let (device, inode) = file.strip_prefix("queue-")?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    Some(FileId { device: number(device)?, inode: number(inode)? })
+}
+
+/// The mark and the name in a record, with its slash; `None` for what is no record.
+fn parse(text: &[u8]) -> Option<(Mark, &[u8])> {
+    let end = text.iter().position(|&byte| byte == b'\n')?;
+    let (mark, name) = (text.get(..end)?, text.get(end + 1..)?);
+    Some((std::str::from_utf8(mark).ok()?.parse().ok()?, name))
+}
+
+fn mark_in(directory: &Directory, file: &str) -> Option<Mark> {
+    Record::read(directory, file).map(|record| record.mark)
+}
+
+/// The mark on the first line, the name on the second. Where it cannot be written there is none,
+/// and no error.
+fn write_new(directory: &Directory, file: &str, name: &Name) -> Option<()> {
+    let mut text = Vec::from(mark::own()?);
+    text.push(b'\n');
+    text.extend_from_slice(name.as_bytes());
+    directory.write_new(file, &text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    fn path(pending: &Pending) -> PathBuf {
+        let (directory, _) = records::own_place().expect("a place");
+        PathBuf::from(directory.into_string().expect("a path")).join(&pending.file)
+    }
+
+    #[test]
+    fn what_a_killed_process_has_begun_is_removed() {
+        let name = Name::random(Kind::MessageQueue).unwrap();
+        let pending = [(); 2].map(|()| Pending::write(&name).expect("a record"));
+        let long_ago = SystemTime::now() - 2 * ABANDONED;
+        let file = fs::File::options().write(true).open(path(&pending[0])).unwrap();
+        file.set_modified(long_ago).unwrap();
+        forget_abandoned();
+        assert_eq!(pending.each_ref().map(|pending| path(pending).exists()), [false, true]);
+    }
+
+    /// As when the file system is full: nothing is left behind.
+    #[test]
+    fn what_cannot_be_written_is_not_there() {
+        let name = Name::random(Kind::MessageQueue).unwrap();
+        let taken = Pending::write(&name).expect("a record");
+        assert!(write_new(&taken.directory, &taken.file, &name).is_none());
+        assert!(path(&taken).exists(), "another's is left alone");
+    }
+}

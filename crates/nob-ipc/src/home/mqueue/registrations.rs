@@ -1,0 +1,171 @@
+//! The registrations of this process for notifications of a first message.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::descriptor::QueueFd;
+use crate::sys::fork::PerProcess;
+use crate::sys::mqueue::{self, Fate, Notify};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OwnedFd};
+
+/// The registrations of this process, as far as they are known: one that has fired may still be
+/// listed.
+pub(crate) type Registrations = HashMap<Identity, Registration>;
+
+pub(crate) struct Registration {
+    /// The descriptor through which it was made.
+    queue: Weak<OwnedFd>,
+    target: Target,
+}
+
+pub(crate) enum Target {
+    Signal(i32),
+    Channel(Arc<Channel>),
+}
+
+/// How many registrations are listed: while it is 0, closing asks nobody. A forked child inherits the
+/// number but no registration, and finds an empty list.
+static LISTED: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn lock() -> MutexGuard<'static, Registrations> {
+    static REGISTRATIONS: PerProcess<Mutex<Registrations>> = PerProcess::new();
+    // Nothing that can panic leaves it half changed.
+    REGISTRATIONS.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registration {
+    /// The descriptor through which it was made, if that is still open.
+    pub(crate) fn queue(&self) -> Option<Arc<OwnedFd>> {
+        self.queue.upgrade()
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Registers again through `queue`, after the kernel has dropped the registration; `false` if it
+    /// is over. `was_empty`: the queue was empty just before.
+    pub(super) fn renew(&self, queue: BorrowedFd<'_>, was_empty: bool) -> bool {
+        // What is not read fills the socket, and then the kernel waits for a reader.
+        let fired = self.target.drain();
+        // If another process was quicker, the registration is lost as if it had been replaced.
+        if register(queue, &self.target).is_err() {
+            return false;
+        }
+        if fired || (was_empty && !is_empty(queue)) {
+            // The first message came while there was no registration.
+            self.target.notify();
+            // What was just registered is withdrawn, which wakes those who wait.
+            let _ = mqueue::notify(queue, None);
+            return false;
+        }
+        true
+    }
+}
+
+pub(super) fn is_empty(queue: BorrowedFd<'_>) -> bool {
+    mqueue::state(queue).is_ok_and(|state| state.current_messages == 0)
+}
+
+impl Target {
+    /// Reads what the kernel has said; `true` if the notification came.
+    fn drain(&self) -> bool {
+        let mut fired = false;
+        if let Target::Channel(channel) = self {
+            while let Ok(fate) = mqueue::known_fate(channel.socket.as_fd()) {
+                fired |= fate == Fate::Fired;
+            }
+        }
+        fired
+    }
+
+    /// Does what the kernel would have done.
+    fn notify(&self) {
+        match self {
+            Target::Signal(signal) => {
+                // The number was checked when it was registered, and one may signal oneself.
+                let _ = sys::signal::raise(*signal);
+            }
+            Target::Channel(channel) => channel.fired.store(true, Ordering::Release),
+        }
+    }
+}
+
+/// What connects a registration with those that wait for it.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    /// Where the kernel says what became of the registration.
+    pub socket: OwnedFd,
+    /// The notification came while the kernel had no registration to tell of it.
+    pub fired: AtomicBool,
+}
+
+/// Whether this process is registered still. Without the right to ask it counts as registered.
+pub(super) fn is_registered(closing: BorrowedFd<'_>, registered: BorrowedFd<'_>) -> bool {
+    mqueue::registered_process(closing)
+        .or_else(|_| mqueue::registered_process(registered))
+        .map_or(true, |pid| pid == std::process::id())
+}
+
+pub(crate) fn forget(registrations: &mut Registrations, identity: Identity) {
+    if registrations.remove(&identity).is_some() {
+        LISTED.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn register(queue: BorrowedFd<'_>, target: &Target) -> sys::Result<()> {
+    let how = match target {
+        Target::Signal(signal) => Notify::Signal(*signal),
+        Target::Channel(channel) => Notify::Socket(channel.socket.as_fd()),
+    };
+    mqueue::notify(queue, Some(how))
+}
+
+/// Registers this process in place of an earlier request of its own; `false`: another process is
+/// registered.
+fn request(queue: &QueueFd, target: Target) -> sys::Result<bool> {
+    let mut registrations = lock();
+    let mut done = register(queue.as_fd(), &target);
+    if done == Err(Errno::BUSY) {
+        // Withdraws a registration of this process alone; another's stays.
+        mqueue::notify(queue.as_fd(), None)?;
+        forget(&mut registrations, queue.identity());
+        done = register(queue.as_fd(), &target);
+    }
+    match done {
+        Ok(()) => {
+            let registration = Registration { queue: Arc::downgrade(queue.shared()), target };
+            if registrations.insert(queue.identity(), registration).is_none() {
+                LISTED.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(true)
+        }
+        Err(Errno::BUSY) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(crate) fn request_signal(queue: &QueueFd, signal: i32) -> sys::Result<bool> {
+    request(queue, Target::Signal(signal))
+}
+
+/// Registers this process for a notification that can be waited on; `None`: another is registered.
+pub(crate) fn request_channel(queue: &QueueFd) -> sys::Result<Option<Arc<Channel>>> {
+    let socket = mqueue::notification_socket()?;
+    let channel = Arc::new(Channel { socket, fired: AtomicBool::new(false) });
+    let registered = request(queue, Target::Channel(Arc::clone(&channel)))?;
+    Ok(registered.then_some(channel))
+}
+
+pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
+    let mut registrations = lock();
+    mqueue::notify(queue.as_fd(), None)?;
+    forget(&mut registrations, queue.identity());
+    Ok(())
+}
+
+/// Whether none is listed.
+pub(crate) fn are_none() -> bool {
+    LISTED.load(Ordering::Relaxed) == 0
+}

@@ -1,0 +1,85 @@
+//! Waiting for the notification of a first message.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, Operation, Result};
+use crate::home::mqueue::registrations::{self, Channel, Registrations, Target};
+use crate::name::Name;
+use crate::sys::mqueue::{self, Fate};
+use crate::sys::{AsFd, Errno, Identity};
+
+/// A request for a notification that can be waited on; made by
+/// [`MessageQueue::watch`](crate::MessageQueue::watch). Dropping it withdraws the request.
+///
+/// ```
+/// use nob_ipc::{Existence, MessageQueue};
+///
+/// let queue = MessageQueue::options()
+///     .max_messages(2)
+///     .max_message_size(16)
+///     .existence(Existence::UnlinkAndCreate)
+///     .open("/nob-ipc-doc-watch")?;
+/// let watch = queue.watch()?.expect("nobody else is registered");
+/// let waiter = std::thread::spawn(move || watch.wait());
+/// queue.send(b"first", 0)?;
+/// assert!(waiter.join().unwrap()?);
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    channel: Arc<Channel>,
+    identity: Identity,
+    name: Name,
+}
+
+impl Watch {
+    pub(super) fn new(channel: Arc<Channel>, identity: Identity, name: Name) -> Watch {
+        Watch { channel, identity, name }
+    }
+
+    /// Waits, signals or not, until the notification comes: `true`; or until it can come no more,
+    /// because it was replaced, withdrawn, or its handle was closed: `false`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot wait.
+    pub fn wait(&self) -> Result<bool> {
+        loop {
+            match mqueue::receive_fate(self.channel.socket.as_fd()) {
+                Ok(Fate::Fired) => return Ok(true),
+                // The registration that was removed may have been renewed: the list, which is
+                // locked meanwhile, knows.
+                Ok(Fate::Removed) if self.is_listed(&registrations::lock()) => {}
+                Ok(Fate::Removed) => return Ok(self.channel.fired.load(Ordering::Acquire)),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Error::from_errno(Operation::Notify, &self.name, errno)),
+            }
+        }
+    }
+
+    fn is_listed(&self, registrations: &Registrations) -> bool {
+        registrations.get(&self.identity).is_some_and(|registration| match registration.target() {
+            Target::Channel(channel) => Arc::ptr_eq(channel, &self.channel),
+            Target::Signal(_) => false,
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if registrations::are_none() {
+            return;
+        }
+        let mut registrations = registrations::lock();
+        if !self.is_listed(&registrations) {
+            return;
+        }
+        let queue = registrations.get(&self.identity).and_then(registrations::Registration::queue);
+        if let Some(queue) = queue {
+            // After it has fired there is nothing to withdraw, and a destructor has nobody to tell.
+            let _ = mqueue::notify(queue.as_fd(), None);
+        }
+        registrations::forget(&mut registrations, self.identity);
+    }
+}
