@@ -23,6 +23,10 @@ extern "C" fn receive(signal: i32) {
     }
 }
 
+/// What passes a limit of file sizes fails, and the error says so. A handler, since a program that is
+/// started would inherit that the signal is ignored.
+extern "C" fn leave_to_the_call(_: i32) {}
+
 /// The handlers, until they are dropped.
 pub struct Handlers(Vec<(Signal, SigAction)>);
 
@@ -32,15 +36,21 @@ impl Handlers {
         // No SA_RESTART: a wait is to notice.
         let action =
             SigAction::new(SigHandler::Handler(receive), SaFlags::empty(), SigSet::empty());
-        let install = |signal: Signal| {
-            // SAFETY: the handler loads and stores atomics and calls `_exit`, all of which may be done
-            // in a signal handler.
-            let previous = unsafe { sigaction(signal, &action) };
+        let install = |signal: Signal, action: &SigAction| {
+            // SAFETY: the handlers load and store atomics and call `_exit`, or do nothing, all of which
+            // may be done in a signal handler.
+            let previous = unsafe { sigaction(signal, action) };
             previous.ok().map(|previous| (signal, previous))
         };
         let ignored = ignored();
         let wanted = HANDLED.into_iter().filter(|&signal| !contains(ignored, signal));
-        Handlers(wanted.filter_map(install).collect())
+        let mut handlers: Vec<_> = wanted.filter_map(|signal| install(signal, &action)).collect();
+        if !contains(ignored, Signal::SIGXFSZ) {
+            let handler = SigHandler::Handler(leave_to_the_call);
+            let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+            handlers.extend(install(Signal::SIGXFSZ, &action));
+        }
+        Handlers(handlers)
     }
 }
 

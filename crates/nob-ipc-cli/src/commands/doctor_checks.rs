@@ -112,17 +112,17 @@ fn marks() -> Option<Check> {
 }
 
 /// Shared memory counts as memory of the control group that first touches it.
-/// The directory of records can be taken by anybody, since it is in `/tmp` where nothing else is there.
-fn squatted_records() -> Option<Check> {
-    let (path, owner) = registry::squatted_records()?;
-    let path = path.display();
-    let meaning = "what is there is not this user's alone, so no records of queues are kept: queues \
-                   that dead processes left cannot be told";
-    Some(
+/// In `/tmp` anybody can take the place of another user's records.
+fn squatted_records() -> Vec<Check> {
+    let check = |(path, owner): (PathBuf, u32)| {
+        let path = path.display();
+        let meaning = "it has the place of a user's records of queues and is not that user's alone, so \
+                       none are kept: what dead processes left cannot be told";
         Check::fine("records of queues", format!("{path} belongs to user {owner}"), meaning)
             .hurts_if(true)
-            .mended_by(format!("rm -r {path}")),
-    )
+            .mended_by(format!("rm -r {path}"))
+    };
+    registry::squatted_records().into_iter().map(check).collect()
 }
 
 fn memory_limit() -> Option<Check> {

@@ -5,6 +5,7 @@ mod help;
 mod hostile;
 mod mq;
 mod objects;
+mod planted;
 mod reap;
 mod recipes;
 mod run;
@@ -17,5 +18,5 @@ mod top;
 #[test]
 #[ignore = "other tests start it as their child process"]
 fn role() {
-    support::role::play(&[reap::ROLES, objects::ROLES, hostile::ROLES]);
+    support::role::play(&[reap::ROLES, objects::ROLES, hostile::ROLES, planted::ROLES]);
 }

@@ -62,6 +62,12 @@ impl CleanAtEnd {
 impl Drop for CleanAtEnd {
     fn drop(&mut self) {
         clean_all();
+        let unfinished = format!("new-{}-", std::process::id());
+        for record in records() {
+            if record.file_name().to_string_lossy().starts_with(&unfinished) {
+                fs::remove_file(record.path()).expect("it is ours");
+            }
+        }
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) fn records_of(name: &str) -> Vec<String> {
 }
 
 fn records() -> impl Iterator<Item = DirEntry> {
-    let (directory, _) = sys::records::own_place().expect("this user has one");
+    let directory = sys::records::own_directory();
     let entries = fs::read_dir(sys::records::os_str(directory.to_bytes()));
     entries.into_iter().flatten().map(|entry| entry.expect("readable"))
 }

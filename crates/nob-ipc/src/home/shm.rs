@@ -176,6 +176,12 @@ pub(crate) fn publish(file: BorrowedFd<'_>, name: &Name) -> Result<bool> {
     match sys::unistd::link(file, &name.path()) {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
+        // Before Linux 6.10 a file is named through /proc.
+        Err(Errno::NOENT) if sys::stat::of_path(sys::SHM_DIRECTORY).is_ok() => {
+            let why = "the file cannot be given its name without /proc; mount it";
+            let errno = Some(Errno::NOENT);
+            Err(Error::new(Operation::Create, name, ErrorKind::Other, errno, why))
+        }
         Err(errno) => Err(build_error(name, errno, 0)),
     }
 }
@@ -209,7 +215,7 @@ pub(crate) fn build_error(name: &Name, errno: Errno, size: u64) -> Error {
         Errno::OPNOTSUPP | Errno::ISDIR => {
             let why = "the file system at /dev/shm has no files without a name (O_TMPFILE); mount a \
                        tmpfs there";
-            Error::new(Operation::Create, name, ErrorKind::Unsupported, Some(errno), why)
+            Error::new(Operation::Create, name, ErrorKind::Other, Some(errno), why)
         }
         Errno::NOENT => {
             let why = "there is no directory /dev/shm; mount a tmpfs there";

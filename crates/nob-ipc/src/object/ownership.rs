@@ -105,7 +105,8 @@ impl Ownership {
     /// accordingly. A forked child changes neither the duty of its parent nor the mark.
     pub fn set_unlink_on_drop(&self, due: bool) {
         let changed = self.due.swap(due, Ordering::Relaxed) != due;
-        if !changed || !self.is_ours() {
+        // What is gone needs no mark.
+        if !changed || !self.is_ours() || self.deleted.load(Ordering::Relaxed) {
             return;
         }
         if due {

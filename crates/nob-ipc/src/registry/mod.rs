@@ -44,7 +44,7 @@ pub use crate::home::Coverage;
 use crate::home::{self, shm};
 use crate::name::{Kind, Name, Place};
 use crate::sys::mqueue_fs;
-use crate::sys::records::{self, OwnPlace};
+use crate::sys::records;
 use crate::sys::{self, Errno, Identity};
 pub use creator::Creator;
 pub use object::{Depth, Holder, Measure, Object, State};
@@ -123,16 +123,12 @@ pub fn queues_are_mounted() -> bool {
     mqueue_fs::is_mounted()
 }
 
-/// What keeps this user's processes from marking their queues: the path of what has the place of their
-/// records, and the user whom that belongs to. `None`: nothing does.
+/// What has the place of a user's records in `/tmp` and is not that user's alone, with its owner: queues
+/// of that user cannot be marked.
 #[must_use]
-pub fn squatted_records() -> Option<(PathBuf, u32)> {
-    match records::own_place()? {
-        (path, OwnPlace::Squatted { owner }) => {
-            Some((PathBuf::from(records::os_str(path.to_bytes())), owner))
-        }
-        (_, OwnPlace::Usable) => None,
-    }
+pub fn squatted_records() -> Vec<(PathBuf, u32)> {
+    let squatted = records::squatted().into_iter();
+    squatted.map(|(path, owner)| (records::os_str(path.to_bytes()).into(), owner)).collect()
 }
 
 /// Whether another process, or a mapping of this one, uses a segment; also where that cannot be told.

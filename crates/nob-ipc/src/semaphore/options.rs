@@ -10,6 +10,7 @@ use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
 use crate::object::open::{self, Opening};
 use crate::object::ownership::Ownership;
+use crate::sys::fcntl::AllocatedSize;
 use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 use crate::wait::spin::Waiters;
@@ -115,6 +116,14 @@ impl OpeningSemaphore<'_> {
             );
             let errno = Some(Errno::INVAL);
             return Err(Error::new(operation, name, ErrorKind::WrongType, errno, why));
+        }
+        // A hole in the file, and no memory to fill it, would be a bus error at the first use.
+        if stat.allocated == 0 {
+            let size = FILE_SIZE as u64;
+            let filled = sys::fcntl::allocate(file, 0, size, AllocatedSize::Keep);
+            if filled == Err(Errno::NOSPC) {
+                return Err(shm::out_of_space(operation, name, size));
+            }
         }
         let mapped = MappedSemaphore::new(file).map_err(fail)?;
         let due = self.options.unlink_on_drop.unwrap_or(created);

@@ -226,7 +226,9 @@ impl Opening for OpeningSegment<'_> {
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
         let file = self.build().map_err(|stop| match stop {
-            Stop::Failed(errno) if errno != Errno::FBIG => shm::build_error(name, errno, size),
+            Stop::Failed(errno) if !matches!(errno, Errno::FBIG | Errno::OPNOTSUPP) => {
+                shm::build_error(name, errno, size)
+            }
             stop => stop.into_error(Operation::Create, name, size),
         })?;
         let (segment, _) = self.handle(name, file, true)?;

@@ -48,6 +48,12 @@ impl Stop {
                 );
                 Error::new(operation, name, ErrorKind::LimitExceeded, Some(Errno::FBIG), why)
             }
+            Stop::Failed(Errno::OPNOTSUPP) => {
+                let why = "the file system at /dev/shm cannot reserve memory (fallocate); mount a tmpfs \
+                           there, or ask for a sparse segment (reserve=False)";
+                let errno = Some(Errno::OPNOTSUPP);
+                Error::new(operation, name, ErrorKind::Other, errno, why)
+            }
             Stop::Failed(errno) => Error::from_errno(operation, name, errno),
         }
     }

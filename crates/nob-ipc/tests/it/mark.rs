@@ -89,6 +89,38 @@ fn of_who_takes_the_duty() {
     }
 }
 
+/// What a dead creator left and somebody takes over is no orphan any more, nor is what somebody
+/// decides to keep.
+#[test]
+fn of_a_dead_creator_is_replaced() {
+    let _watchdog = watchdog();
+    for kind in FILES.into_iter().filter(|&kind| can_be_marked(kind)) {
+        for keeps in [false, true] {
+            let name = Unique::new();
+            let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(keeps);
+            let object = options.open(&name).expect("a new object");
+            files::set_mark(kind, &name, &files::mark_of_the_dead());
+            object.ownership().set_unlink_on_drop(!keeps);
+            assert_eq!(mark(kind, &name), (!keeps).then(own), "{kind}");
+            object.ownership().unlink().expect("it is ours");
+        }
+    }
+}
+
+/// A handle whose name is gone marks nothing.
+#[test]
+fn none_after_unlinking() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let object = Object::create(kind, &name);
+        object.ownership().unlink().expect("it is ours");
+        object.ownership().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(true);
+        assert_eq!(mark(kind, &name), None, "{kind}");
+    }
+}
+
 /// Another's mark is neither overwritten nor removed.
 #[test]
 fn of_another_process() {

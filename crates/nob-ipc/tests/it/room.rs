@@ -92,6 +92,13 @@ fn full_role() {
     assert!(!files::exists(Kind::Semaphore, &other));
     kept.release().expect("what is there works");
 
+    // The file of a semaphore that is a hole would be a bus error at its first use.
+    let hole = Unique::new();
+    let file = std::fs::File::create_new(files::path(Kind::Semaphore, &hole));
+    file.expect("a file without memory").set_len(32).expect("it stays without");
+    let linked = Object::open(Kind::Semaphore, &hole, Existence::Link);
+    refused(linked, &hole, ErrorKind::OutOfSpace, libc::ENOSPC);
+
     // Sparse memory is not asked for now.
     let mut options = SharedMemory::options();
     options.size(1 << 30).reservation(Reservation::Sparse).existence(Existence::Create);

@@ -229,8 +229,8 @@ mod tests {
     use std::time::SystemTime;
 
     fn path(pending: &Pending) -> PathBuf {
-        let (directory, _) = records::own_place().expect("a place");
-        PathBuf::from(directory.into_string().expect("a path")).join(&pending.file)
+        let directory = records::own_directory().into_string().expect("a path");
+        PathBuf::from(directory).join(&pending.file)
     }
 
     #[test]

@@ -31,18 +31,6 @@ pub(crate) struct Directory {
     pub user: u32,
 }
 
-/// What is in the place of this user's directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnPlace {
-    /// The directory, or nothing yet.
-    Usable,
-    /// Something that is not this user's alone: no records can be kept.
-    Squatted {
-        /// Whom it belongs to.
-        owner: u32,
-    },
-}
-
 /// The bytes of a name as a name.
 pub(crate) fn os_str(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
@@ -79,17 +67,27 @@ fn is_private(stat: &Stat, user: u32) -> bool {
     stat.file_type == FileType::Directory && stat.owner == user && stat.permissions & OTHERS == 0
 }
 
-/// What is in the place of this user's directory; `None` where that cannot be told.
-pub(crate) fn own_place() -> Option<(CString, OwnPlace)> {
-    let user = unistd::effective_user();
-    let path = own_path(user);
-    let place = match stat::of_path(&path) {
-        Ok(stat) if is_private(&stat, user) => OwnPlace::Usable,
-        Ok(stat) => OwnPlace::Squatted { owner: stat.owner },
-        Err(Errno::NOENT) => OwnPlace::Usable,
-        Err(_) => return None,
-    };
-    Some((path, place))
+/// Where this user's directory is.
+#[cfg(test)]
+pub(crate) fn own_directory() -> CString {
+    own_path(unistd::effective_user())
+}
+
+/// The numbers at the end of names in `/tmp` that begin as those of our directories do.
+fn users_in_tmp() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/tmp").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nob-ipc-")?.parse().ok())
+}
+
+/// What has the place of a user's directory in `/tmp` and is not that user's alone, with its owner: no
+/// records of that user can be kept.
+pub(crate) fn squatted() -> Vec<(CString, u32)> {
+    let squatted = users_in_tmp().filter_map(|user| {
+        let path = temporary_path(user);
+        let stat = stat::of_path(&path).ok()?;
+        (!is_private(&stat, user)).then_some((path, stat.owner))
+    });
+    squatted.collect()
 }
 
 impl Directory {
@@ -121,16 +119,12 @@ impl Directory {
 
     /// All directories of records that this user may read.
     pub(crate) fn all() -> Vec<Directory> {
-        let entries = |path: &str| fs::read_dir(path).into_iter().flatten().flatten();
-        let number = |name: Option<&str>| name.and_then(|name| name.parse::<u32>().ok());
-        let of_run = entries("/run/user").filter_map(|entry| {
-            let user = number(entry.file_name().to_str())?;
+        let entries = fs::read_dir("/run/user").into_iter().flatten().flatten();
+        let of_run = entries.filter_map(|entry| {
+            let user: u32 = entry.file_name().to_str()?.parse().ok()?;
             Some((path(&format!("/run/user/{user}/nob-ipc")), user))
         });
-        let of_tmp = entries("/tmp").filter_map(|entry| {
-            let user = number(entry.file_name().to_str()?.strip_prefix("nob-ipc-"))?;
-            Some((temporary_path(user), user))
-        });
+        let of_tmp = users_in_tmp().map(|user| (temporary_path(user), user));
         of_run.chain(of_tmp).filter_map(|(path, user)| Directory::open(&path, user).ok()).collect()
     }
 

@@ -1,0 +1,115 @@
+//! What other users put where everybody looks: records, leased files, another's directory.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use nix::sys::stat::Mode;
+use nix::unistd::{Uid, mkfifo};
+use nob_ipc::{Existence, MessageQueue};
+use serde_json::Value;
+
+use crate::support::role::Role;
+use crate::support::{namespace, nob, text, watchdog};
+
+pub const ROLES: &[Role] =
+    &[("planted::records", |_| records()), ("planted::leased", |_| leased())];
+
+/// Two users who are nobody here.
+const OTHER: u32 = 54_321;
+const VICTIM: u32 = 54_330;
+
+/// A `/tmp` of the test's own; `false` where other users' files cannot be made.
+fn own_tmp() -> bool {
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"]);
+    let mounted = mount.status().is_ok_and(|status| status.success());
+    let others = Uid::effective().is_root() && {
+        fs::write("/tmp/probe", "").expect("it is ours");
+        chown("/tmp/probe", Some(OTHER), None).is_ok()
+    };
+    if !(mounted && others) {
+        eprintln!("skipped: this user may not mount, or not give files away");
+    }
+    mounted && others
+}
+
+fn directory_of(user: u32, owner: u32) -> String {
+    let path = format!("/tmp/nob-ipc-{user}");
+    fs::create_dir(&path).expect("it is free");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    chown(&path, Some(owner), None).expect("this is root");
+    path
+}
+
+/// Neither waits for a FIFO nor reads without end, and believes nobody else's records.
+#[test]
+fn in_the_directory_of_records() {
+    let _watchdog = watchdog();
+    namespace::play("planted::records", "", "1m");
+}
+
+fn records() {
+    if !own_tmp() {
+        return;
+    }
+    let name = format!("/planted-{}", std::process::id());
+    let queue = MessageQueue::options().existence(Existence::Create).open(&name);
+    let _queue = queue.expect("a new queue");
+    let directory = directory_of(OTHER, OTHER);
+    let place = |file: &str| format!("{directory}/{file}");
+    mkfifo(place("queue-1-1").as_str(), Mode::from_bits_truncate(0o644)).expect("it is free");
+    chown(place("queue-1-1"), Some(OTHER), None).expect("this is root");
+    symlink("/dev/zero", place("queue-1-2")).expect("it is free");
+    fs::write(place("queue-1-3"), vec![b'2'; 1 << 20]).expect("it is free");
+    chown(place("queue-1-3"), Some(OTHER), None).expect("this is root");
+    // Somebody else's file in the directory.
+    fs::write(place("queue-1-4"), "2 1 1 1 1 boot\n/x").expect("it is free");
+    fs::create_dir(place("queue-1-5")).expect("it is free");
+    for command in ["ls", "reap", "doctor"] {
+        text(nob(&[&command]));
+    }
+    let listed: Value = serde_json::from_str(&text(nob(&[&"ls", &"mq", &"--json"]))).expect("JSON");
+    assert_eq!(listed[0]["name"], name.as_str());
+
+    directory_of(VICTIM, OTHER);
+    let checks: Vec<Value> =
+        serde_json::from_str(&text(nob(&[&"doctor", &"--json"]))).expect("it is JSON");
+    let squatted: Vec<_> =
+        checks.iter().filter(|check| check["check"] == "records of queues").collect();
+    let [check] = &squatted[..] else { panic!("{squatted:?}") };
+    assert_eq!(check["value"], format!("/tmp/nob-ipc-{VICTIM} belongs to user {OTHER}"));
+    assert_eq!(check["hurts"], true);
+}
+
+/// A file that cannot be opened is listed as unreadable, and the others are listed.
+#[test]
+fn a_lease_in_the_directory_of_segments() {
+    let _watchdog = watchdog();
+    namespace::play("planted::leased", "", "1m");
+}
+
+fn leased() {
+    text(nob(&[&"shm", &"create", &"readable", &"10"]));
+    let path = Path::new("/dev/shm/leased");
+    let file = fs::File::options().read(true).write(true).create_new(true).open(path);
+    let file = file.expect("it is free");
+    // Whoever opens the file would send SIGIO to this process.
+    // SAFETY: ignoring a signal takes numbers only.
+    unsafe { nix::libc::signal(nix::libc::SIGIO, nix::libc::SIG_IGN) };
+    // SAFETY: takes a descriptor, which `file` keeps open, and numbers.
+    let leased =
+        unsafe { nix::libc::fcntl(file.as_raw_fd(), nix::libc::F_SETLEASE, nix::libc::F_WRLCK) };
+    assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
+    let listed: Vec<Value> =
+        serde_json::from_str(&text(nob(&[&"ls", &"shm", &"--json"]))).expect("JSON");
+    let orphan = |name: &str| {
+        let object = listed.iter().find(|object| object["name"] == name);
+        object.unwrap_or_else(|| panic!("{name} is not in {listed:?}"))["orphan"].clone()
+    };
+    assert_eq!(orphan("/leased"), Value::Null);
+    assert_eq!(orphan("/readable"), false);
+    text(nob(&[&"reap"]));
+}
