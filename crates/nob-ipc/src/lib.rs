@@ -51,7 +51,10 @@ mod error;
 pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
-pub use object::{Existence, Messages, Ownership, Permits, Received, fork_generation, unlink};
+pub use object::{
+    Existence, Lifetime, Messages, Ownership, Permits, Received, fork_generation,
+    remove_left_names, unlink,
+};
 
 mod wait;
 pub use wait::{Deadline, retry_on_interrupt};

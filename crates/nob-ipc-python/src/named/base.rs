@@ -61,10 +61,14 @@ impl<T> Handle<T> {
         Ok(self.ownership()?.name().to_string())
     }
 
-    pub(crate) fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
+    pub(crate) fn set_unlink_on_delete(
+        &self,
+        py: Python<'_>,
+        value: Given<'_, '_>,
+    ) -> PyResult<()> {
         let ownership = self.ownership()?;
-        ownership.set_unlink_on_drop(convert::switch("unlink_on_delete", value, true)?);
-        Ok(())
+        let unlink = convert::switch("unlink_on_delete", value, true)?;
+        ownership.set_unlink_on_drop(unlink).map_err(|error| raise(py, &error))
     }
 
     pub(crate) fn closed(&self, py: Python<'_>) -> bool {

@@ -218,8 +218,8 @@ impl NamedSemaphore {
     }
 
     #[setter]
-    fn set_unlink_on_delete(&self, value: Given<'_, '_>) -> PyResult<()> {
-        self.handle.set_unlink_on_delete(value)
+    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+        self.handle.set_unlink_on_delete(py, value)
     }
 
     /// Whether the handle is closed (bool).

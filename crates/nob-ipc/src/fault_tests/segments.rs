@@ -119,7 +119,7 @@ fn growing_when_linking() {
                     options.size(50_001).reservation(reservation).unlink_on_drop(unlink);
                     let linked = options.open_with(name, &mut on_step());
                     // What it was to unlink has to be there for the next round.
-                    linked.map(|linked| linked.ownership().set_unlink_on_drop(false))
+                    linked.and_then(|linked| linked.ownership().set_unlink_on_drop(false))
                 });
             }
         }

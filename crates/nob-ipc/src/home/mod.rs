@@ -3,10 +3,12 @@
 pub(crate) mod mark;
 pub(crate) mod mqueue;
 pub(crate) mod shm;
+pub(crate) mod usage;
 
 use crate::name::{Kind, Name, Place};
 use crate::sys::{self, Errno, Identity, QueueState, Stat};
 use mark::Mark;
+use usage::{Fresh, Locked, Pauses};
 
 /// What became of a name that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub(crate) enum Removal {
     Replaced,
     /// What has the name may not be looked at; it is left alone.
     Unverifiable,
+    /// Somebody uses the object; it is left alone.
+    InUse,
+    /// Somebody keeps an exclusive lock on it; it is left alone.
+    Locked,
 }
 
 /// An object as its home shows it.
@@ -27,6 +33,8 @@ pub(crate) struct Found {
     pub stat: Stat,
     pub content: Content,
     pub mark: Marked,
+    /// Whether somebody has a lock on it; `None`: that could not be asked.
+    pub used: Option<bool>,
 }
 
 /// What an object holds; `None` inside: this user may not look, or could not.
@@ -62,8 +70,8 @@ pub enum Coverage {
 
 /// A place where named objects live.
 pub(crate) trait Home: Sync {
-    /// What has the name at this moment. `expected` is what it will be compared with: a place that has
-    /// several views of its objects takes the one that could show that object.
+    /// What has the name at this moment, where it may not be opened. `expected` is what it will be
+    /// compared with: a place that has several views of its objects takes the one that could show it.
     fn identity(&self, name: &Name, expected: Identity) -> sys::Result<Identity>;
 
     /// Whether the name is taken, where that can be told cheaply.
@@ -71,9 +79,6 @@ pub(crate) trait Home: Sync {
 
     /// Removes the name and nothing else.
     fn unlink(&self, name: &Name) -> sys::Result<()>;
-
-    /// Removes the name, whatever has it, and what is kept beside the object.
-    fn remove(&self, name: &Name) -> sys::Result<()>;
 
     /// Marks an object as owned by this process, in place of a dead creator's mark.
     fn mark(&self, name: &Name, identity: Identity);
@@ -93,17 +98,150 @@ pub(crate) trait Home: Sync {
     /// Removes what is kept beside objects that are gone.
     fn forget_gone(&self);
 
-    /// Removes the name if this very object has it. The one place where a name is compared and
-    /// unlinked. Linux cannot do both in one step: a name that changes hands in the microseconds
-    /// between is lost.
-    fn unlink_if(&self, name: &Name, is: Identity, owner: u32) -> sys::Result<Removal> {
-        match self.identity(name, is) {
-            Ok(found) if found == is => {}
-            Ok(_) => return Ok(Removal::Replaced),
-            Err(Errno::NOENT) => return Ok(Removal::Gone),
-            Err(Errno::ACCES) => return Ok(Removal::Unverifiable),
-            Err(errno) => return Err(errno),
+    /// Takes the sticky bit from an object, if it has it and still has the name.
+    fn end_sharing(&self, name: &Name, identity: Identity) -> sys::Result<()> {
+        let fresh = self.open(name)?;
+        let stat = fresh.stat()?;
+        if stat.identity != identity || !stat.is_shared() {
+            return Ok(());
         }
+        sys::stat::change_mode(fresh.as_fd(), stat.permissions & !Stat::SHARED)
+    }
+
+    /// What has the name at this moment.
+    fn current(&self, name: &Name, expected: Identity) -> sys::Result<Identity> {
+        match self.open(name).and_then(|fresh| fresh.stat()) {
+            Ok(stat) => Ok(stat.identity),
+            Err(Errno::NOENT) => Err(Errno::NOENT),
+            Err(_) => self.identity(name, expected),
+        }
+    }
+
+    /// Opens what has the name afresh.
+    fn open(&self, name: &Name) -> sys::Result<Fresh>;
+
+    /// The creator's mark on what was opened.
+    fn mark_of(&self, name: &Name, fresh: &Fresh) -> Marked;
+
+    /// Removes the name, whatever has it, and what is kept beside the object.
+    fn remove(&self, name: &Name) -> sys::Result<Removal> {
+        let mut pauses = Pauses::default();
+        loop {
+            let removal = match self.open(name).and_then(|fresh| fresh.stat()) {
+                Ok(stat) => self.unlink_if(name, stat.identity, stat.owner)?,
+                Err(Errno::NOENT) => return Ok(Removal::Gone),
+                Err(_) => Removal::Unverifiable,
+            };
+            match removal {
+                // Another object has the name now, and is removed as well.
+                Removal::Replaced if pauses.pause(usage::BORNE) => {}
+                Removal::Replaced => return Err(Errno::BUSY),
+                // What cannot be opened can be removed all the same.
+                Removal::Unverifiable => {
+                    return match self.unlink(name) {
+                        Ok(()) => Ok(Removal::Removed),
+                        Err(Errno::NOENT) => Ok(Removal::Gone),
+                        Err(errno) => Err(errno),
+                    };
+                }
+                end => return Ok(end),
+            }
+        }
+    }
+
+    /// Removes the name if this very object has it, whoever uses it. `owner`: the user whom the object
+    /// belongs to.
+    fn unlink_if(&self, name: &Name, is: Identity, owner: u32) -> sys::Result<Removal> {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.open(name) {
+                Ok(fresh) => {
+                    let locked = match Locked::exclusive(&fresh)? {
+                        None => Locked::shared(&fresh)?,
+                        locked => locked,
+                    };
+                    if let Some(locked) = locked {
+                        return self.compare_and_unlink(name, is, owner, &fresh, &locked);
+                    }
+                }
+                Err(Errno::NOENT) => return Ok(Removal::Gone),
+                // What cannot be opened cannot be locked: it is compared from outside.
+                Err(_) => return self.unlink_unopened(name, is, owner),
+            }
+            if !pauses.pause(usage::BORNE) {
+                return Ok(Removal::Locked);
+            }
+        }
+    }
+
+    /// Removes the name if this very object has it and nobody uses it any more, this process included.
+    /// `still`: a last look at what was opened, when nobody can link to it.
+    fn unlink_if_unused(
+        &self,
+        name: &Name,
+        is: Identity,
+        owner: u32,
+        still: &dyn Fn(&Fresh) -> bool,
+    ) -> sys::Result<Removal> {
+        /// As long as that a deletion waits for somebody else's look, or removal.
+        const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+        let mut pauses = Pauses::default();
+        loop {
+            let fresh = match self.open(name) {
+                Ok(fresh) => fresh,
+                Err(Errno::NOENT) => return Ok(Removal::Gone),
+                Err(Errno::ACCES) => return Ok(Removal::Unverifiable),
+                Err(errno) => return Err(errno),
+            };
+            if fresh.stat()?.identity != is {
+                return Ok(Removal::Replaced);
+            }
+            if let Some(locked) = Locked::shared(&fresh)? {
+                let Some(locked) = locked.upgrade()? else { return Ok(Removal::InUse) };
+                if !still(&fresh) {
+                    return Ok(Removal::InUse);
+                }
+                return self.compare_and_unlink(name, is, owner, &fresh, &locked);
+            }
+            drop(fresh);
+            if !pauses.pause(LOOK) {
+                return Ok(Removal::Locked);
+            }
+        }
+    }
+
+    /// The one place where a name is compared and unlinked. Under the lock of `fresh` nobody of ours can
+    /// give the name to another object in between; of others Linux has no way to exclude it.
+    fn compare_and_unlink(
+        &self,
+        name: &Name,
+        is: Identity,
+        owner: u32,
+        fresh: &Fresh,
+        _: &Locked<'_>,
+    ) -> sys::Result<Removal> {
+        let stat = fresh.stat()?;
+        if stat.identity != is {
+            return Ok(Removal::Replaced);
+        }
+        if stat.names == 0 {
+            return Ok(Removal::Gone);
+        }
+        self.unlink_and_forget(name, is, owner)
+    }
+
+    /// As `unlink_if`, for what cannot be opened.
+    fn unlink_unopened(&self, name: &Name, is: Identity, owner: u32) -> sys::Result<Removal> {
+        match self.identity(name, is) {
+            Ok(found) if found == is => self.unlink_and_forget(name, is, owner),
+            Ok(_) => Ok(Removal::Replaced),
+            Err(Errno::NOENT) => Ok(Removal::Gone),
+            Err(Errno::ACCES) => Ok(Removal::Unverifiable),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn unlink_and_forget(&self, name: &Name, is: Identity, owner: u32) -> sys::Result<Removal> {
         match self.unlink(name) {
             Ok(()) => {
                 self.forget(is, owner);

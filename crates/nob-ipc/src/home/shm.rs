@@ -1,10 +1,13 @@
 //! The files in `/dev/shm`: semaphores and segments.
 
 use super::mark::{self, Mark};
+use super::usage::{self, Fresh, Part};
 use super::{Content, Coverage, Found, Home, Marked};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::{Kind, Name, Place};
-use crate::sys::{self, AsFd, BorrowedFd, Errno, FileType, Identity, OpenMode, OwnedFd, Stat};
+use crate::sys::{
+    self, AsFd, BorrowedFd, Errno, FileType, Identity, OpenMode, OwnedFd, Stat, flock,
+};
 
 pub(crate) struct Shm;
 
@@ -22,10 +25,6 @@ impl Home for Shm {
         // The errno of a sticky directory becomes the one that POSIX has, as in glibc.
         let posix = |errno| if errno == Errno::PERM { Errno::ACCES } else { errno };
         sys::unistd::unlink(&name.path()).map_err(posix)
-    }
-
-    fn remove(&self, name: &Name) -> sys::Result<()> {
-        self.unlink(name)
     }
 
     fn mark(&self, name: &Name, identity: Identity) {
@@ -48,25 +47,43 @@ impl Home for Shm {
 
     fn forget(&self, _: Identity, _: u32) {}
 
+    fn open(&self, name: &Name) -> sys::Result<Fresh> {
+        let path = name.path();
+        let file = match sys::fcntl::open(&path, OpenMode::ReadOnly) {
+            Err(Errno::ACCES) => sys::fcntl::open(&path, OpenMode::WriteOnly)?,
+            file => file?,
+        };
+        Ok(Fresh::File(file))
+    }
+
+    fn mark_of(&self, _: &Name, fresh: &Fresh) -> Marked {
+        read_mark(fresh.as_fd())
+    }
+
     fn find(&self, name: &Name) -> sys::Result<Option<Found>> {
         let stat = sys::stat::of_path(&name.path())?;
         if stat.file_type != FileType::Regular {
             return Ok(None);
         }
-        let file = match sys::fcntl::open(&name.path(), OpenMode::ReadOnly) {
-            Ok(file) => file,
+        let fresh = match self.open(name) {
+            Ok(fresh) => fresh,
             Err(Errno::NOENT) => return Err(Errno::NOENT),
             // Something else has got the name since.
             Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
             Err(_) => return Ok(Some(unreadable(name, stat))),
         };
         // The name may have changed hands since: what is open counts.
-        let stat = sys::stat::of(file.as_fd())?;
+        let stat = fresh.stat()?;
         if stat.file_type != FileType::Regular {
             return Ok(None);
         }
-        let content = content(name.kind(), Some(file.as_fd()));
-        Ok(Some(Found { name: name.clone(), stat, content, mark: read_mark(file.as_fd()) }))
+        Ok(Some(Found {
+            name: name.clone(),
+            stat,
+            content: content(name.kind(), Some(fresh.as_fd())),
+            mark: read_mark(fresh.as_fd()),
+            used: usage::is_used(&fresh).ok(),
+        }))
     }
 
     fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
@@ -89,11 +106,13 @@ impl Home for Shm {
 
 /// A file that exists and cannot be opened: another user's, leased, or there is no descriptor left.
 fn unreadable(name: &Name, stat: Stat) -> Found {
+    let used = usage::is_listed(stat.identity.file).then_some(true);
     Found {
         name: name.clone(),
         stat,
         content: content(name.kind(), None),
         mark: Marked::Unreadable,
+        used,
     }
 }
 
@@ -154,6 +173,45 @@ fn with_file(name: &Name, identity: Identity, work: impl FnOnce(BorrowedFd<'_>))
     }
 }
 
+/// Takes part in the use of a file that was opened to link to it, or replaces what killed processes left.
+/// `replaces`: whether that is this call's to do.
+pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaces: bool) -> Result<Part> {
+    let fail = |errno| Error::from_errno(Operation::Link, name, errno);
+    if replaces {
+        let stat = sys::stat::of(file).map_err(fail)?;
+        check(name, &stat)?;
+        if stat.is_shared() && flock::try_exclusive(file).map_err(fail)? {
+            // Nobody uses it, and nobody can link to it now.
+            if is_left_behind(file) && stat_names(file).map_err(fail)? > 0 {
+                match Shm.unlink(name) {
+                    Ok(()) | Err(Errno::NOENT) => {
+                        flock::unlock(file);
+                        return Ok(Part::Again(None));
+                    }
+                    // Who may not unlink it links to it as it is.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+    // In place of the exclusive lock, if that is there.
+    let part = usage::take_part(file).map_err(fail)?;
+    if let Part::Taken(stat) = &part {
+        check(name, stat)?;
+    }
+    Ok(part)
+}
+
+fn stat_names(file: BorrowedFd<'_>) -> sys::Result<u32> {
+    sys::stat::of(file).map(|stat| stat.names)
+}
+
+/// Whether a shared object that nobody uses is what killed processes left: its creator does not live. A
+/// living creator that has closed its handle will remove the name when it deletes it.
+fn is_left_behind(file: BorrowedFd<'_>) -> bool {
+    !matches!(read_mark(file), Marked::By(mark) if mark.is_alive() == Some(true))
+}
+
 /// Opens the file of an object to link to it; `None` if nothing has the name.
 pub(crate) fn open(name: &Name, mode: OpenMode) -> Result<Option<OwnedFd>> {
     match sys::fcntl::open(&name.path(), mode) {
@@ -166,9 +224,12 @@ pub(crate) fn open(name: &Name, mode: OpenMode) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Makes a file without a name for a new object.
+/// Makes a file without a name for a new object, in whose use this process takes part already.
 pub(crate) fn create(mode: u32) -> sys::Result<OwnedFd> {
-    sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, mode)
+    let file = sys::fcntl::open_unnamed(sys::SHM_DIRECTORY, mode)?;
+    // Nobody else knows it.
+    flock::try_shared(file.as_fd())?;
+    Ok(file)
 }
 
 /// Gives an unnamed file its name; `false` if it is taken.

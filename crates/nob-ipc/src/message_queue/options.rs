@@ -7,12 +7,14 @@ use super::{Direction, MessageQueue};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::mqueue::descriptor::QueueFd;
 use crate::home::mqueue::record;
+use crate::home::usage::{self, Part, Pauses};
 use crate::message_queue::limits;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
-use crate::object::open::{self, Opening};
+use crate::object::open::{self, Linked, Opening};
+use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
-use crate::sys::{self, Capacity, Errno, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, Capacity, Errno, OwnedFd};
 use crate::wait::spin::Waiters;
 
 /// How a [`MessageQueue`] is opened; made by [`MessageQueue::options`].
@@ -21,9 +23,7 @@ pub struct MessageQueueOptions {
     max_messages: Option<u64>,
     max_message_size: Option<u64>,
     direction: Direction,
-    existence: Existence,
-    mode: u32,
-    unlink_on_drop: Option<bool>,
+    common: Common,
 }
 
 impl MessageQueueOptions {
@@ -32,9 +32,7 @@ impl MessageQueueOptions {
             max_messages: None,
             max_message_size: None,
             direction: Direction::default(),
-            existence: Existence::default(),
-            mode: 0o600,
-            unlink_on_drop: None,
+            common: Common::new(),
         }
     }
 
@@ -57,23 +55,7 @@ impl MessageQueueOptions {
         self
     }
 
-    /// What to do about a queue that exists, or does not; default [`Existence::Link`].
-    pub fn existence(&mut self, existence: Existence) -> &mut Self {
-        self.existence = existence;
-        self
-    }
-
-    /// The permission bits of a queue that is created, subject to the umask; default `0o600`.
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.mode = mode;
-        self
-    }
-
-    /// Whether dropping the handle removes the name; default: if this handle created it.
-    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
-        self.unlink_on_drop = Some(unlink);
-        self
-    }
+    common_setters!();
 
     /// Opens the queue called `name`; one leading slash is optional.
     ///
@@ -95,11 +77,10 @@ impl MessageQueueOptions {
     ///
     /// As [`open`](MessageQueueOptions::open).
     pub fn open_named(&self, name: &Name) -> Result<MessageQueue> {
-        open::check_kind(name, Kind::MessageQueue)?;
-        open::check_mode(name, self.mode)?;
+        self.common.check(name, Kind::MessageQueue)?;
         check_capacity(name, "max_messages", self.max_messages)?;
         check_capacity(name, "max_message_size", self.max_message_size)?;
-        open::open(&mut OpeningQueue { options: self, spare: None }, name, self.existence)
+        open::open(&mut OpeningQueue { options: self, spare: None }, name, self.common.existence)
     }
 
     /// What is asked for; nothing where the system's defaults are.
@@ -135,6 +116,7 @@ impl OpeningQueue<'_> {
         Ok(())
     }
 
+    /// The handle to a queue in whose use this process takes part by its descriptor.
     fn handle(&self, name: &Name, queue: QueueFd, created: bool) -> Result<MessageQueue> {
         let options = self.options;
         let operation = if created { Operation::Create } else { Operation::Link };
@@ -142,30 +124,55 @@ impl OpeningQueue<'_> {
         let size = |value| usize::try_from(value).map_err(|_| fail(Errno::OVERFLOW));
         let Capacity { max_messages, max_message_size } =
             sys::mqueue::state(queue.as_fd()).map_err(fail)?.capacity;
-        let due = options.unlink_on_drop.unwrap_or(created);
+        let (max_messages, max_message_size) = (size(max_messages)?, size(max_message_size)?);
+        let lifetime = options.common.lifetime(queue.stat(), created);
         Ok(MessageQueue {
             direction: options.direction,
-            max_messages: size(max_messages)?,
-            max_message_size: size(max_message_size)?,
+            max_messages,
+            max_message_size,
             senders: Waiters::new(),
             receivers: Waiters::new(),
-            ownership: Arc::new(Ownership::new(name, queue.identity(), created, due, created)),
+            ownership: Arc::new(Ownership::new(name, queue.stat(), created, lifetime)),
             queue,
         })
+    }
+
+    /// Takes part in the use of a queue that was just created, and is visible already.
+    fn take_part_in_new(name: &Name, queue: BorrowedFd<'_>) -> Result<Part> {
+        let fail = |errno| Error::from_errno(Operation::Create, name, errno);
+        let mut pauses = Pauses::default();
+        loop {
+            match usage::take_part(queue).map_err(fail)? {
+                Part::Again(Some(file)) if !pauses.pause(usage::BORNE) => {
+                    return Err(usage::locked(Operation::Create, name, file));
+                }
+                Part::Again(Some(_)) => {}
+                part => return Ok(part),
+            }
+        }
     }
 }
 
 impl Opening for OpeningQueue<'_> {
     type Handle = MessageQueue;
 
-    fn link(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
+    /// What killed processes left is linked to, with its messages: a death cannot have broken it.
+    fn link(&mut self, name: &Name, _: Existence) -> Result<Linked<MessageQueue>> {
+        let fail = |errno| Error::from_errno(Operation::Link, name, errno);
         let mode = self.options.direction.into();
-        let opened = sys::mqueue::open(name.as_c_str(), mode);
-        match opened.and_then(|fd| QueueFd::with_non_blocking(fd, mode)) {
-            Ok(queue) => self.handle(name, queue, false).map(Some),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(Error::from_errno(Operation::Link, name, errno)),
-        }
+        let opened = match sys::mqueue::open(name.as_c_str(), mode) {
+            Ok(opened) => opened,
+            Err(Errno::NOENT) => return Ok(Linked::Missing),
+            Err(errno) => return Err(fail(errno)),
+        };
+        let stat = match usage::take_part(opened.as_fd()).map_err(fail)? {
+            Part::Taken(stat) => stat,
+            Part::Again(refused) => return Ok(Linked::Contended(refused)),
+        };
+        let handle = QueueFd::with_non_blocking(opened, mode)
+            .map_err(fail)
+            .and_then(|queue| self.handle(name, queue, false));
+        handle.map(Linked::Handle).inspect_err(|_| self.options.common.give_up(name, &stat))
     }
 
     /// A queue cannot be built without a name; where an old one is to go first, at least what is
@@ -181,14 +188,14 @@ impl Opening for OpeningQueue<'_> {
         }
     }
 
-    fn publish(&mut self, name: &Name) -> Result<Option<MessageQueue>> {
-        let MessageQueueOptions { direction, mode, max_messages, max_message_size, .. } =
+    fn publish(&mut self, name: &Name, existence: Existence) -> Result<Option<MessageQueue>> {
+        let MessageQueueOptions { direction, max_messages, max_message_size, ref common, .. } =
             *self.options;
         let replaces = self.spare.take().is_some();
-        let due = self.options.unlink_on_drop.unwrap_or(true);
-        let record = if due { record::Pending::write(name) } else { None };
+        let record = if common.is_marked() { record::Pending::write(name) } else { None };
         let capacity = self.options.capacity();
         let access = direction.into();
+        let mode = common.mode_of_new();
         let created = match sys::mqueue::create(name.as_c_str(), access, mode, capacity) {
             Ok(created) => created,
             Err(Errno::EXIST) if replaces => return self.reserve(name).map(|()| None),
@@ -198,9 +205,14 @@ impl Opening for OpeningQueue<'_> {
                 return Err(limits::explain(name, errno, capacity));
             }
         };
-        let handle = QueueFd::with_non_blocking(created, access)
-            .map_err(|errno| Error::from_errno(Operation::Create, name, errno))
-            .and_then(|queue| self.handle(name, queue, true));
+        let handle = match Self::take_part_in_new(name, created.as_fd()) {
+            // Somebody has removed the name again. Who wants to share it with others begins anew.
+            Ok(Part::Again(_)) if existence == Existence::LinkOrCreate => return Ok(None),
+            Ok(_) => QueueFd::with_non_blocking(created, access)
+                .map_err(|errno| Error::from_errno(Operation::Create, name, errno))
+                .and_then(|queue| self.handle(name, queue, true)),
+            Err(error) => Err(error),
+        };
         match handle {
             Ok(handle) => {
                 if let Some(record) = record {

@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Taken,
     /// Nothing has the name.
     Missing,
+    /// Somebody removes what has the name, or has just removed it.
+    Contended,
 }
 
 /// What follows a step.
@@ -66,11 +68,12 @@ impl Existence {
 
     /// What follows `step`. `prepared`: whether the new object has been built before.
     pub(crate) fn next(self, step: Step, outcome: Outcome, prepared: bool) -> Next {
-        use Outcome::{Done, Missing, Taken};
+        use Outcome::{Contended, Done, Missing, Taken};
         match (step, outcome) {
             (Step::Link | Step::Publish, Done) => Next::Finish,
             (Step::Look, Taken) => Next::AlreadyExists,
             (Step::Look, _) => Next::Go(Step::Prepare),
+            (Step::Link, Contended) => Next::Again(Step::Link),
             (Step::Link, _) => match self {
                 Existence::LinkOrCreate if prepared => Next::Go(Step::Publish),
                 Existence::LinkOrCreate => Next::Go(Step::Prepare),
@@ -80,7 +83,7 @@ impl Existence {
                 Existence::UnlinkAndCreate => Next::Go(Step::Unlink),
                 _ => Next::Go(Step::Publish),
             },
-            (Step::Unlink, Done | Missing | Taken) => Next::Go(Step::Publish),
+            (Step::Unlink, Done | Missing | Taken | Contended) => Next::Go(Step::Publish),
             (Step::Publish, _) => match self {
                 Existence::UnlinkAndCreate => Next::Again(Step::Unlink),
                 Existence::LinkOrCreate => Next::Again(Step::Link),

@@ -1,10 +1,13 @@
 //! How any named object is opened, owned and removed, wherever it lives.
 
 pub(crate) mod existence;
+mod left;
 pub(crate) mod open;
+pub(crate) mod options;
 pub(crate) mod ownership;
 mod traits;
 
 pub use existence::Existence;
-pub use ownership::{Ownership, fork_generation, unlink};
+pub use left::remove_left_names;
+pub use ownership::{Lifetime, Ownership, fork_generation, unlink};
 pub use traits::{Messages, Permits, Received};

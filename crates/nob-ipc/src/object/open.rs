@@ -1,24 +1,23 @@
 //! The one bounded create-or-link loop of all kinds.
 
-use std::time::Duration;
-
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::home;
+use crate::home::usage::{self, Pauses};
+use crate::home::{self, Removal};
 use crate::name::{Kind, Name};
 use crate::object::existence::{Existence, Next, Outcome, Step};
-use crate::sys::Errno;
-use crate::sys::time::monotonic;
+use crate::object::ownership;
+use crate::sys::{Errno, FileId};
 
-/// Contention ends in [`ErrorKind::Busy`] only after this long and this many attempts.
-const CONTENTION: Duration = Duration::from_secs(1);
+/// Contention ends in [`ErrorKind::Busy`] only after a second and this many attempts.
 const ATTEMPTS: u32 = 1_000;
 
 /// An object in the making; each kind says how its steps are done.
 pub(crate) trait Opening {
     type Handle;
 
-    /// Opens what has the name; `None` if nothing has.
-    fn link(&mut self, name: &Name) -> Result<Option<Self::Handle>>;
+    /// Opens what has the name, and takes part in its use. What killed processes left is replaced under
+    /// `LinkOrCreate`, if such a death can have broken it.
+    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<Self::Handle>>;
 
     /// Builds the object and its handle without a name, so that nothing that can fail follows the
     /// moment the name is visible; or checks as far as possible that it can be built.
@@ -30,7 +29,15 @@ pub(crate) trait Opening {
     }
 
     /// Gives what [`prepare`](Opening::prepare) built the name; `None` if it is taken.
-    fn publish(&mut self, name: &Name) -> Result<Option<Self::Handle>>;
+    fn publish(&mut self, name: &Name, existence: Existence) -> Result<Option<Self::Handle>>;
+}
+
+/// How linking ended, when it did not fail.
+pub(crate) enum Linked<H> {
+    Handle(H),
+    Missing,
+    /// Somebody removes what has the name, or has just removed it. The file whose lock was refused.
+    Contended(Option<FileId>),
 }
 
 /// Opens an object as `existence` says. Another process that creates or unlinks meanwhile is never
@@ -49,10 +56,17 @@ pub(crate) fn open<O: Opening>(
         let outcome = match step {
             Step::Look if object.is_costly() => look(name),
             Step::Look => Outcome::Missing,
-            Step::Link => {
-                handle = object.link(name)?;
-                if handle.is_some() { Outcome::Done } else { Outcome::Missing }
-            }
+            Step::Link => match object.link(name, existence)? {
+                Linked::Handle(linked) => {
+                    handle = Some(linked);
+                    Outcome::Done
+                }
+                Linked::Missing => Outcome::Missing,
+                Linked::Contended(refused) => {
+                    contention.refused = refused;
+                    Outcome::Contended
+                }
+            },
             Step::Prepare => {
                 if let Err(error) = object.prepare(name, existence) {
                     // That the name is taken is the better answer to who wanted a free one.
@@ -63,15 +77,18 @@ pub(crate) fn open<O: Opening>(
                 Outcome::Done
             }
             Step::Unlink => match home::of(name).remove(name) {
-                Ok(()) => {
+                Ok(Removal::Gone) => Outcome::Missing,
+                Ok(Removal::Locked) => return Err(ownership::locked(name)),
+                Ok(_) => {
                     unlinked = true;
                     Outcome::Done
                 }
-                Err(Errno::NOENT) => Outcome::Missing,
                 Err(errno) => return Err(Error::from_errno(Operation::Unlink, name, errno)),
             },
             Step::Publish => {
-                handle = object.publish(name).map_err(|error| error.after_unlink(unlinked))?;
+                handle = object
+                    .publish(name, existence)
+                    .map_err(|error| error.after_unlink(unlinked))?;
                 if handle.is_some() { Outcome::Done } else { Outcome::Taken }
             }
         };
@@ -100,16 +117,21 @@ fn already_exists(name: &Name) -> Error {
 #[derive(Default)]
 struct Contention {
     attempts: u32,
-    since: Option<Duration>,
+    pauses: Pauses,
+    /// The file whose lock was refused the last time.
+    refused: Option<FileId>,
 }
 
 impl Contention {
     fn again(&mut self, name: &Name) -> Result<()> {
-        let now = monotonic();
-        let since = *self.since.get_or_insert(now);
-        self.attempts += 1;
-        if self.attempts < ATTEMPTS || now.saturating_sub(since) < CONTENTION {
+        self.attempts = self.attempts.saturating_add(1);
+        let pausing = self.pauses.pause(usage::BORNE);
+        let refused = self.refused.take();
+        if pausing || (self.attempts < ATTEMPTS && refused.is_none()) {
             return Ok(());
+        }
+        if let Some(file) = refused {
+            return Err(usage::locked(Operation::Link, name, file));
         }
         let why = format!(
             "others created and unlinked it {} times while this call tried to; stop them, or choose \
@@ -120,6 +142,8 @@ impl Contention {
     }
 }
 
+/// Whether the name is taken, where that can be told cheaply. What cannot be looked at is left to the
+/// steps that follow.
 fn look(name: &Name) -> Outcome {
     if home::of(name).is_taken(name) { Outcome::Taken } else { Outcome::Missing }
 }

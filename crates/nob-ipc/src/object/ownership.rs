@@ -1,11 +1,12 @@
 //! The name and identity of an opened object, and who unlinks what when it is dropped.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use super::left;
 use crate::error::{Error, Operation, Result};
-use crate::home::{self, Home, Removal};
+use crate::home::{self, Home, Removal, usage};
 use crate::name::Name;
-use crate::sys::{self, Errno, Identity};
+use crate::sys::{self, Errno, Identity, Stat};
 
 /// Removes a name without opening what has it: also what cannot be opened.
 ///
@@ -25,12 +26,25 @@ use crate::sys::{self, Errno, Identity};
 /// # Errors
 ///
 /// [`ErrorKind::NotFound`] if nothing has the name, [`ErrorKind::PermissionDenied`] if it is not
-/// this user's to remove.
+/// this user's to remove, [`ErrorKind::Busy`] if another process keeps an exclusive lock on it.
 #[doc(alias = "sem_unlink")]
 #[doc(alias = "shm_unlink")]
 #[doc(alias = "mq_unlink")]
 pub fn unlink(name: &Name) -> Result<()> {
-    home::of(name).remove(name).map_err(|errno| Error::from_errno(Operation::Unlink, name, errno))
+    let fail = |errno| Error::from_errno(Operation::Unlink, name, errno);
+    match home::of(name).remove(name).map_err(fail)? {
+        Removal::Gone => Err(fail(Errno::NOENT)),
+        Removal::Locked => Err(locked(name)),
+        _ => Ok(()),
+    }
+}
+
+/// Somebody keeps an exclusive lock on what has the name.
+pub(crate) fn locked(name: &Name) -> Error {
+    match home::of(name).open(name).and_then(|fresh| fresh.stat()) {
+        Ok(stat) => usage::locked(Operation::Unlink, name, stat.identity.file),
+        Err(errno) => Error::from_errno(Operation::Unlink, name, errno),
+    }
 }
 
 /// A number that differs between a process and each child that it forks.
@@ -39,42 +53,78 @@ pub fn fork_generation() -> u64 {
     sys::fork::generation()
 }
 
-/// The name and identity of an opened object, and who is due to unlink it.
+/// How long the name of an object lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lifetime {
+    /// As long as somebody uses the object: the name goes with the last handle, in whatever process. What
+    /// [`LinkOrCreate`](crate::Existence::LinkOrCreate) creates is shared, unless told otherwise.
+    Shared,
+    /// As long as this handle: its deletion removes the name, whoever uses the object.
+    Owned,
+    /// Until somebody removes it: not this handle.
+    Kept,
+}
+
+const SHARED: u8 = 0;
+const OWNED: u8 = 1;
+const KEPT: u8 = 2;
+
+impl Lifetime {
+    /// What a handle has: `asked` by the program, or else by what the object is.
+    pub(crate) fn of_handle(asked: Option<bool>, created: bool, shared: bool) -> Lifetime {
+        match asked {
+            Some(true) => Lifetime::Owned,
+            Some(false) => Lifetime::Kept,
+            None if shared => Lifetime::Shared,
+            None if created => Lifetime::Owned,
+            None => Lifetime::Kept,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Lifetime::Shared => SHARED,
+            Lifetime::Owned => OWNED,
+            Lifetime::Kept => KEPT,
+        }
+    }
+}
+
+/// The name and identity of an opened object, and who unlinks it.
 ///
 /// Each handle shares one with whoever asks for it. When the last of them is dropped, the name is
-/// removed if this process is [due](Ownership::is_due) to: by default if the handle created the object.
-/// Only the object that was opened is removed: its device and inode are compared immediately
-/// before. (Linux cannot compare and unlink at once, so a name that changes hands in the
-/// microseconds between is lost.) A forked child never removes what its parent's handles are due to.
+/// removed as its [`Lifetime`] says. Only the object that was opened is removed: its identity is compared
+/// immediately before, under a lock that those who link take as well. A forked child never removes what
+/// its parent's handles own.
 #[derive(Debug)]
 pub struct Ownership {
     name: Name,
     identity: Identity,
+    owner: u32,
     created: bool,
-    generation: u64,
-    due: AtomicBool,
+    /// Whether the object was shared when it was opened.
+    shared: bool,
+    /// The fork generation in which the handle is an owner.
+    generation: AtomicU64,
+    lifetime: AtomicU8,
     deleted: AtomicBool,
 }
 
 impl Ownership {
-    /// `marked`: the creator's mark is there already, from before the object was visible.
-    pub(crate) fn new(
-        name: &Name,
-        identity: Identity,
-        created: bool,
-        due: bool,
-        marked: bool,
-    ) -> Ownership {
+    /// A new object carries its creator's mark already, from before it was visible.
+    pub(crate) fn new(name: &Name, stat: &Stat, created: bool, lifetime: Lifetime) -> Ownership {
         let ownership = Ownership {
             name: name.clone(),
-            identity,
+            identity: stat.identity,
+            owner: stat.owner,
             created,
-            generation: sys::fork::generation(),
-            due: AtomicBool::new(due),
+            shared: stat.is_shared(),
+            generation: AtomicU64::new(sys::fork::generation()),
+            lifetime: AtomicU8::new(lifetime.code()),
             deleted: AtomicBool::new(false),
         };
-        if due && !marked {
-            home::of(name).mark(name, identity);
+        if lifetime == Lifetime::Owned && !created {
+            ownership.home().mark(name, stat.identity);
         }
         ownership
     }
@@ -95,66 +145,139 @@ impl Ownership {
         self.identity
     }
 
-    /// Whether the name is to be removed on drop.
+    /// How long the name lives, as far as this handle is concerned.
+    #[must_use]
+    pub fn lifetime(&self) -> Lifetime {
+        match self.lifetime.load(Ordering::Relaxed) {
+            SHARED => Lifetime::Shared,
+            OWNED => Lifetime::Owned,
+            _ => Lifetime::Kept,
+        }
+    }
+
+    /// Whether dropping the handle can remove the name: it is owned or shared.
     #[must_use]
     pub fn unlink_on_drop(&self) -> bool {
-        self.due.load(Ordering::Relaxed)
+        self.lifetime() != Lifetime::Kept
     }
 
     /// Says whether the name is to be removed on drop, and writes or removes the creator's mark
-    /// accordingly. A forked child changes neither the duty of its parent nor the mark.
-    pub fn set_unlink_on_drop(&self, due: bool) {
-        let changed = self.due.swap(due, Ordering::Relaxed) != due;
-        // What is gone needs no mark.
-        if !changed || !self.is_ours() || self.deleted.load(Ordering::Relaxed) {
-            return;
+    /// accordingly.
+    ///
+    /// `false` keeps the object for good, also a shared one. `true` makes it this handle's own; a handle
+    /// that shares it shares it still. In a forked child `true` makes the child an owner, besides its
+    /// parent.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] for a shared object of another user. Nothing has changed then.
+    pub fn set_unlink_on_drop(&self, unlink: bool) -> Result<()> {
+        // What is gone needs neither.
+        if self.deleted.load(Ordering::Relaxed) && self.lifetime() != Lifetime::Shared {
+            self.lifetime.store(if unlink { OWNED } else { KEPT }, Ordering::Relaxed);
+            return Ok(());
         }
-        if due {
-            self.home().mark(&self.name, self.identity);
-        } else {
+        match (self.lifetime(), unlink) {
+            (Lifetime::Shared, true) | (Lifetime::Kept, false) => Ok(()),
+            (Lifetime::Owned, true) if self.is_ours() => Ok(()),
+            (Lifetime::Owned | Lifetime::Kept, true) => {
+                self.end_sharing()?;
+                self.home().mark(&self.name, self.identity);
+                self.generation.store(sys::fork::generation(), Ordering::Relaxed);
+                self.lifetime.store(OWNED, Ordering::Relaxed);
+                Ok(())
+            }
+            (Lifetime::Owned | Lifetime::Shared, false) => {
+                self.end_sharing()?;
+                // A forked child does not speak for its parent.
+                if self.is_ours() {
+                    self.home().unmark(&self.name, self.identity);
+                }
+                self.lifetime.store(KEPT, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives up owning the name of an object that could not be opened as asked; one that is shared is
+    /// left as the others leave it.
+    pub(crate) fn disown(&self) {
+        if self.lifetime() == Lifetime::Owned {
             self.home().unmark(&self.name, self.identity);
+            self.lifetime.store(KEPT, Ordering::Relaxed);
         }
     }
 
-    /// Whether the handle was opened in this process, and not in one that forked it.
-    fn is_ours(&self) -> bool {
-        self.generation == sys::fork::generation()
+    /// The object is shared no more.
+    fn end_sharing(&self) -> Result<()> {
+        if !self.shared {
+            return Ok(());
+        }
+        match self.home().end_sharing(&self.name, self.identity) {
+            // What is gone is shared by nobody who comes.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::from_errno(Operation::Configure, &self.name, errno)),
+        }
     }
 
-    /// Whether deletion in this process removes the name.
+    /// Whether the handle is an owner in this process, and not in one that forked it.
+    fn is_ours(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == sys::fork::generation()
+    }
+
+    /// Whether deletion in this process may remove the name.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        self.unlink_on_drop() && self.is_ours() && !self.deleted.load(Ordering::Relaxed)
+        let due = match self.lifetime() {
+            Lifetime::Shared => true,
+            Lifetime::Owned => self.is_ours(),
+            Lifetime::Kept => false,
+        };
+        due && !self.deleted.load(Ordering::Relaxed)
     }
 
-    /// Removes the name now. Handles that are open go on working.
+    /// Whether the name leads to another object now, or to none: those who link by it do not reach this
+    /// object.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::PermissionDenied`] if what has the name may not be looked at.
+    pub fn is_stale(&self) -> Result<bool> {
+        match self.home().current(&self.name, self.identity) {
+            Ok(identity) => Ok(identity != self.identity),
+            Err(Errno::NOENT) => Ok(true),
+            Err(errno) => Err(Error::from_errno(Operation::Inspect, &self.name, errno)),
+        }
+    }
+
+    /// Removes the name now, whoever uses the object. Handles that are open go on working.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if nothing has the name any more, [`ErrorKind::Replaced`] if another
     /// object has it now (both with errno `ENOENT`), [`ErrorKind::PermissionDenied`] if it is not
-    /// this user's to remove.
+    /// this user's to remove, [`ErrorKind::Busy`] if another process keeps an exclusive lock on it.
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         match self.unlink_if().map_err(fail)? {
-            Removal::Removed => {}
+            Removal::Removed | Removal::InUse => {}
             Removal::Gone => return Err(fail(Errno::NOENT)),
             Removal::Replaced => return Err(Error::replaced(&self.name)),
+            Removal::Locked => return Err(locked(&self.name)),
             // Without the right to look, the right to unlink still decides; deletion does not go so far.
             Removal::Unverifiable => {
                 self.home().unlink(&self.name).map_err(fail)?;
-                self.home().forget(self.identity, sys::unistd::effective_user());
+                self.home().forget(self.identity, self.owner);
             }
         }
         // There is nothing left for deletion to do.
-        if self.is_ours() {
-            self.deleted.store(true, Ordering::Relaxed);
-        }
+        self.deleted.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Does what dropping does, once: removes the name if [due](Ownership::is_due). That it is gone,
-    /// or another's, is no error here.
+    /// Does what dropping does, once: removes the name if that is [due](Ownership::is_due). That it is
+    /// gone, or another's, is no error here; nor is it that others use a shared object, this process by
+    /// a handle or mapping that is still open included.
     ///
     /// # Errors
     ///
@@ -163,22 +286,37 @@ impl Ownership {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        match self.unlink_if() {
-            Ok(Removal::Removed | Removal::Unverifiable) => Ok(()),
-            // What is kept beside the object goes with it.
-            Ok(Removal::Gone | Removal::Replaced) => {
-                self.home().forget(self.identity, sys::unistd::effective_user());
-                Ok(())
+        let removed = match self.lifetime() {
+            Lifetime::Shared => self.leave(),
+            Lifetime::Owned | Lifetime::Kept => self.unlink_if().inspect(|removal| {
+                if matches!(removal, Removal::Gone | Removal::Replaced) {
+                    // What is kept beside the object goes with it.
+                    self.home().forget(self.identity, self.owner);
+                }
+            }),
+        };
+        removed.map(|_| ()).map_err(|errno| {
+            self.deleted.store(false, Ordering::Relaxed);
+            Error::from_errno(Operation::Unlink, &self.name, errno)
+        })
+    }
+
+    /// Removes the name of a shared object if nobody uses it any more.
+    fn leave(&self) -> sys::Result<Removal> {
+        let removal = left::remove_if_unused(&self.name, self.identity, self.owner)?;
+        if matches!(removal, Removal::InUse | Removal::Locked) {
+            if self.created && self.is_ours() {
+                // While the creator's mark stands, what killed processes leave is not told from what he
+                // will remove.
+                self.home().unmark(&self.name, self.identity);
             }
-            Err(errno) => {
-                self.deleted.store(false, Ordering::Relaxed);
-                Err(Error::from_errno(Operation::Unlink, &self.name, errno))
-            }
+            left::remember(&self.name, self.identity, self.owner);
         }
+        Ok(removal)
     }
 
     fn unlink_if(&self) -> sys::Result<Removal> {
-        self.home().unlink_if(&self.name, self.identity, sys::unistd::effective_user())
+        self.home().unlink_if(&self.name, self.identity, self.owner)
     }
 
     fn home(&self) -> &'static dyn Home {

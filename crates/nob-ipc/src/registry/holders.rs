@@ -61,6 +61,7 @@ mod tests {
             file_type: FileType::Regular,
             size: 0,
             allocated: 0,
+            names: 1,
             permissions,
             owner: OWNER,
             group: GROUP,
@@ -68,7 +69,13 @@ mod tests {
             changed: SystemTime::UNIX_EPOCH,
         };
         let name = Name::new(Kind::Semaphore, "/x").unwrap();
-        Object::new(Found { name, stat, content: Content::Value(None), mark: Marked::Unmarked })
+        Object::new(Found {
+            name,
+            stat,
+            content: Content::Value(None),
+            mark: Marked::Unmarked,
+            used: None,
+        })
     }
 
     fn process(users: [u32; 4], groups: &[u32]) -> Credentials {

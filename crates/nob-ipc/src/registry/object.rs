@@ -4,8 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use super::creator::Creator;
 use crate::error::{Error, Operation, Result};
-use crate::home::{self, Content, Found, Removal};
+use crate::home::usage::Fresh;
+use crate::home::{self, Content, Found, Marked, Removal};
 use crate::name::{Kind, Name};
+use crate::object::ownership;
 use crate::sys::{Errno, Identity, QueueState, Stat};
 
 /// A process that has an object open or mapped.
@@ -86,20 +88,21 @@ pub struct Object {
     stat: Stat,
     measure: Measure,
     creator: Creator,
+    pub(super) used: Option<bool>,
     pub(super) holders: Vec<Holder>,
     pub(super) unseen: usize,
 }
 
 impl Object {
     pub(super) fn new(found: Found) -> Object {
-        let Found { name, stat, content, mark } = found;
+        let Found { name, stat, content, mark, used } = found;
         let measure = match content {
             Content::Value(value) => Measure::Value(value),
             Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
             Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
         };
         let creator = Creator::from(&mark);
-        Object { name, stat, measure, creator, holders: Vec::new(), unseen: 0 }
+        Object { name, stat, measure, creator, used, holders: Vec::new(), unseen: 0 }
     }
 
     /// Its name.
@@ -129,7 +132,7 @@ impl Object {
     /// Its permission bits.
     #[must_use]
     pub fn mode(&self) -> u32 {
-        self.stat.permissions
+        self.stat.permissions & 0o777
     }
 
     /// When it was created, where the system keeps that (not for queues).
@@ -192,14 +195,32 @@ impl Object {
         self.stat.identity
     }
 
-    /// Whether its creator, who was due to unlink it, is dead; `None`: that cannot be told.
+    /// Whether it is shared: its name lives as long as somebody uses it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.stat.is_shared()
+    }
+
+    /// Whether a handle of this crate uses it, in whatever pid namespace; `None`: that cannot be told.
+    /// Programs that call the C library are among the [holders](Object::holders) alone.
+    #[must_use]
+    pub fn used(&self) -> Option<bool> {
+        self.used
+    }
+
+    /// Whether it was left behind: its creator, who owned its name, is dead; or it is shared, nobody
+    /// uses it, and no creator lives who will remove it. `None`: that cannot be told.
     #[must_use]
     pub fn orphan(&self) -> Option<bool> {
-        match self.creator() {
-            Creator::Unmarked => Some(false),
-            Creator::Unreadable => None,
-            Creator::Process { alive, .. } => alive.map(|alive| !alive),
+        let creator_lives = match self.creator {
+            Creator::Unmarked => None,
+            Creator::Unreadable => Some(None),
+            Creator::Process { alive, .. } => Some(alive),
+        };
+        if self.is_shared() {
+            return self.used.map(|used| !used && creator_lives != Some(Some(true)));
         }
+        creator_lives.map_or(Some(false), |lives| lives.map(|lives| !lives))
     }
 
     /// All of that in one word.
@@ -207,7 +228,7 @@ impl Object {
     pub fn state(&self) -> State {
         match (self.orphan(), self.creator()) {
             (Some(true), _) => State::Orphan,
-            _ if !self.holders.is_empty() => State::InUse,
+            _ if self.is_held() => State::InUse,
             (None, _) => State::Unknown,
             (Some(false), Creator::Process { .. }) => State::Awaited,
             _ if self.unseen > 0 => State::Unknown,
@@ -215,7 +236,12 @@ impl Object {
         }
     }
 
-    /// Removes the name, if this very object still has it.
+    /// Whether anybody holds it, as far as is known.
+    pub(super) fn is_held(&self) -> bool {
+        self.used == Some(true) || !self.holders.is_empty()
+    }
+
+    /// Removes the name, if this very object still has it, whoever uses it.
     ///
     /// # Errors
     ///
@@ -225,11 +251,24 @@ impl Object {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let home = home::of(&self.name);
         match home.unlink_if(&self.name, self.stat.identity, self.stat.owner).map_err(fail)? {
-            Removal::Removed => Ok(()),
+            Removal::Removed | Removal::InUse => Ok(()),
             Removal::Gone => Err(fail(Errno::NOENT)),
             Removal::Replaced => Err(Error::replaced(&self.name)),
             Removal::Unverifiable => Err(fail(Errno::ACCES)),
+            Removal::Locked => Err(ownership::locked(&self.name)),
         }
+    }
+
+    /// Removes the name if this very object still has it, nobody uses it, and its creator does not live:
+    /// all of that is looked at again when nobody can link to it.
+    pub(super) fn unlink_if_left(&self) -> Result<Removal> {
+        let home = home::of(&self.name);
+        let left = |fresh: &Fresh| {
+            !matches!(home.mark_of(&self.name, fresh), Marked::By(mark) if mark.is_alive() != Some(false))
+                || self.is_shared()
+        };
+        home.unlink_if_unused(&self.name, self.stat.identity, self.stat.owner, &left)
+            .map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))
     }
 }
 

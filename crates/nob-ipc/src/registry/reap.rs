@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Coverage, Creator, Object, list};
-use crate::error::{Error, ErrorKind, Result};
-use crate::home;
+use crate::error::{Error, Result};
+use crate::home::{self, Removal};
 use crate::name::{Kind, Place};
 use crate::sys;
 
@@ -102,14 +102,11 @@ impl Reap {
         let mut findings = self.judge(listing.objects);
         for finding in &mut findings {
             if matches!(finding.outcome, Outcome::WouldRemove) {
-                finding.outcome = match finding.object.unlink() {
-                    Ok(()) => Outcome::Removed,
+                finding.outcome = match finding.object.unlink_if_left() {
                     // Gone, or another object's name now: nothing is left behind.
-                    Err(error)
-                        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Replaced) =>
-                    {
-                        Outcome::Removed
-                    }
+                    Ok(Removal::Removed | Removal::Gone | Removal::Replaced) => Outcome::Removed,
+                    Ok(Removal::InUse | Removal::Locked) => Outcome::Held,
+                    Ok(Removal::Unverifiable) => Outcome::NotPermitted,
                     Err(error) => Outcome::Failed(error),
                 };
             }
@@ -130,7 +127,7 @@ impl Reap {
 
     /// What is to become of an object; `None` if it is no concern of this.
     fn outcome(self, object: &Object) -> Option<Outcome> {
-        let unmarked = object.creator() == Creator::Unmarked;
+        let unmarked = object.creator() == Creator::Unmarked && !object.is_shared();
         let age = if unmarked { Some(self.unused?) } else { self.older_than };
         if age.is_some_and(|age| object.idle() < age) {
             return None;
@@ -138,11 +135,11 @@ impl Reap {
         let user = sys::unistd::effective_user();
         let permitted = user == 0 || user == object.owner();
         Some(match object.orphan() {
-            Some(false) if !unmarked || !object.holders().is_empty() => return None,
+            Some(false) if !unmarked || object.is_held() => return None,
             // What may not be removed anyhow need not be understood.
             None if !permitted => return None,
             None => Outcome::UnknownCreator,
-            _ if !object.holders().is_empty() => Outcome::Held,
+            _ if object.is_held() => Outcome::Held,
             _ if !permitted => Outcome::NotPermitted,
             _ if object.unseen() > 0 => Outcome::Unseen(object.unseen()),
             _ => Outcome::WouldRemove,

@@ -6,32 +6,27 @@ use std::sync::Arc;
 use super::Semaphore;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::shm;
+use crate::home::usage::Part;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
-use crate::object::open::{self, Opening};
+use crate::object::open::{self, Linked, Opening};
+use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
 use crate::sys::fcntl::AllocatedSize;
 use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
-use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd, Stat};
 use crate::wait::spin::Waiters;
 
 /// How a [`Semaphore`] is opened; made by [`Semaphore::options`].
 #[derive(Clone, Debug)]
 pub struct SemaphoreOptions {
     initial_value: u32,
-    existence: Existence,
-    mode: u32,
-    unlink_on_drop: Option<bool>,
+    common: Common,
 }
 
 impl SemaphoreOptions {
     pub(super) fn new() -> Self {
-        SemaphoreOptions {
-            initial_value: 1,
-            existence: Existence::default(),
-            mode: 0o600,
-            unlink_on_drop: None,
-        }
+        SemaphoreOptions { initial_value: 1, common: Common::new() }
     }
 
     /// The value of a semaphore that is created, 0 to [`Semaphore::MAX_VALUE`]; default 1. Ignored
@@ -41,24 +36,7 @@ impl SemaphoreOptions {
         self
     }
 
-    /// What to do about a semaphore that exists, or does not; default [`Existence::Link`].
-    pub fn existence(&mut self, existence: Existence) -> &mut Self {
-        self.existence = existence;
-        self
-    }
-
-    /// The permission bits of a semaphore that is created, subject to the umask; default `0o600`.
-    /// Users of a semaphore need both read and write permission.
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.mode = mode;
-        self
-    }
-
-    /// Whether dropping the handle removes the name; default: if this handle created it.
-    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
-        self.unlink_on_drop = Some(unlink);
-        self
-    }
+    common_setters!();
 
     /// Opens the semaphore called `name`; one leading slash is optional.
     ///
@@ -81,8 +59,7 @@ impl SemaphoreOptions {
     /// As [`open`](SemaphoreOptions::open); a name of another kind is
     /// [`ErrorKind::InvalidArgument`].
     pub fn open_named(&self, name: &Name) -> Result<Semaphore> {
-        open::check_kind(name, Kind::Semaphore)?;
-        open::check_mode(name, self.mode)?;
+        self.common.check(name, Kind::Semaphore)?;
         if self.initial_value > Semaphore::MAX_VALUE {
             let why = format!(
                 "the initial value {} is out of range; give 0 to {}",
@@ -92,7 +69,11 @@ impl SemaphoreOptions {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        open::open(&mut OpeningSemaphore { options: self, unnamed: None }, name, self.existence)
+        open::open(
+            &mut OpeningSemaphore { options: self, unnamed: None },
+            name,
+            self.common.existence,
+        )
     }
 }
 
@@ -103,11 +84,15 @@ struct OpeningSemaphore<'a> {
 }
 
 impl OpeningSemaphore<'_> {
-    fn handle(&self, name: &Name, file: BorrowedFd<'_>, created: bool) -> Result<Semaphore> {
+    /// The handle to a semaphore in whose use this process takes part by `file`.
+    fn handle(
+        &self,
+        name: &Name,
+        file: BorrowedFd<'_>,
+        stat: &Stat,
+        created: bool,
+    ) -> Result<Semaphore> {
         let operation = if created { Operation::Create } else { Operation::Link };
-        let fail = |errno| Error::from_errno(operation, name, errno);
-        let stat = sys::stat::of(file).map_err(fail)?;
-        shm::check(name, &stat)?;
         if stat.size < FILE_SIZE as u64 {
             let why = format!(
                 "its file has {} bytes and a semaphore {FILE_SIZE}, so it is none, or damaged; \
@@ -125,42 +110,53 @@ impl OpeningSemaphore<'_> {
                 return Err(shm::out_of_space(operation, name, size));
             }
         }
-        let mapped = MappedSemaphore::new(file).map_err(fail)?;
-        let due = self.options.unlink_on_drop.unwrap_or(created);
-        let ownership = Arc::new(Ownership::new(name, stat.identity, created, due, created));
+        let mapped = MappedSemaphore::new(file)
+            .map_err(|errno| Error::from_errno(operation, name, errno))?;
+        let lifetime = self.options.common.lifetime(stat, created);
+        let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
         Ok(Semaphore { mapped, waiters: Waiters::new(), ownership })
     }
 
     /// Writes a whole semaphore to a file without a name.
-    fn build(&self) -> sys::Result<OwnedFd> {
+    fn build(&self) -> sys::Result<(OwnedFd, Stat)> {
         let image = sys::semaphore::image(self.options.initial_value)?;
-        let file = shm::create(self.options.mode)?;
+        let file = shm::create(self.options.common.mode_of_new())?;
+        if self.options.common.is_marked() {
+            shm::put_mark(file.as_fd());
+        }
         if sys::unistd::write(file.as_fd(), &image)? != image.len() {
             return Err(Errno::NOSPC);
         }
-        if self.options.unlink_on_drop.unwrap_or(true) {
-            shm::put_mark(file.as_fd());
-        }
-        Ok(file)
+        let stat = sys::stat::of(file.as_fd())?;
+        Ok((file, stat))
     }
 }
 
 impl Opening for OpeningSemaphore<'_> {
     type Handle = Semaphore;
 
-    fn link(&mut self, name: &Name) -> Result<Option<Semaphore>> {
-        let file = shm::open(name, OpenMode::ReadWrite)?;
-        file.map(|file| self.handle(name, file.as_fd(), false)).transpose()
+    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<Semaphore>> {
+        let Some(file) = shm::open(name, OpenMode::ReadWrite)? else { return Ok(Linked::Missing) };
+        match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
+            Part::Taken(stat) => {
+                let handle = self.handle(name, file.as_fd(), &stat, false);
+                drop(file);
+                // Who has taken part leaves as the others do.
+                handle.map(Linked::Handle).inspect_err(|_| self.options.common.give_up(name, &stat))
+            }
+            Part::Again(refused) => Ok(Linked::Contended(refused)),
+        }
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let file = self.build().map_err(|errno| shm::build_error(name, errno, FILE_SIZE as u64))?;
-        let handle = self.handle(name, file.as_fd(), true)?;
+        let (file, stat) =
+            self.build().map_err(|errno| shm::build_error(name, errno, FILE_SIZE as u64))?;
+        let handle = self.handle(name, file.as_fd(), &stat, true)?;
         self.unnamed = Some((file, handle));
         Ok(())
     }
 
-    fn publish(&mut self, name: &Name) -> Result<Option<Semaphore>> {
+    fn publish(&mut self, name: &Name, _: Existence) -> Result<Option<Semaphore>> {
         match self.unnamed.take() {
             Some((file, handle)) if shm::publish(file.as_fd(), name)? => Ok(Some(handle)),
             unnamed => {

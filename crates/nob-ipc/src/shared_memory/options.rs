@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::shm;
+use crate::home::usage::Part;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
-use crate::object::open::{self, Opening};
+use crate::object::open::{self, Linked, Opening};
+use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
 use crate::shared_memory::reserve::{self, OnStep, Stop};
-use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd};
+use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd, Stat, flock};
 
 /// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].
 #[derive(Clone, Debug)]
@@ -21,9 +23,7 @@ pub struct SharedMemoryOptions {
     size_policy: SizePolicy,
     access: Access,
     reservation: Reservation,
-    existence: Existence,
-    mode: u32,
-    unlink_on_drop: Option<bool>,
+    common: Common,
 }
 
 impl SharedMemoryOptions {
@@ -33,9 +33,7 @@ impl SharedMemoryOptions {
             size_policy: SizePolicy::default(),
             access: Access::default(),
             reservation: Reservation::default(),
-            existence: Existence::default(),
-            mode: 0o600,
-            unlink_on_drop: None,
+            common: Common::new(),
         }
     }
 
@@ -65,23 +63,7 @@ impl SharedMemoryOptions {
         self
     }
 
-    /// What to do about a segment that exists, or does not; default [`Existence::Link`].
-    pub fn existence(&mut self, existence: Existence) -> &mut Self {
-        self.existence = existence;
-        self
-    }
-
-    /// The permission bits of a segment that is created, subject to the umask; default `0o600`.
-    pub fn mode(&mut self, mode: u32) -> &mut Self {
-        self.mode = mode;
-        self
-    }
-
-    /// Whether dropping the handle removes the name; default: if this handle created it.
-    pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
-        self.unlink_on_drop = Some(unlink);
-        self
-    }
+    common_setters!();
 
     /// Opens the segment called `name`; one leading slash is optional.
     ///
@@ -118,13 +100,12 @@ impl SharedMemoryOptions {
         name: &Name,
         on_step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<SharedMemory> {
-        open::check_kind(name, Kind::SharedMemory)?;
-        open::check_mode(name, self.mode)?;
+        self.common.check(name, Kind::SharedMemory)?;
         check_size(Operation::Create, name, self.size)?;
         open::open(
             &mut OpeningSegment { options: self, unnamed: None, on_step },
             name,
-            self.existence,
+            self.common.existence,
         )
     }
 }
@@ -137,36 +118,36 @@ struct OpeningSegment<'a> {
 }
 
 impl OpeningSegment<'_> {
-    fn build(&mut self) -> std::result::Result<OwnedFd, Stop> {
-        let SharedMemoryOptions { size, access, reservation, mode, unlink_on_drop, .. } =
-            *self.options;
-        let file = shm::create(mode)?;
+    fn build(&mut self) -> std::result::Result<(OwnedFd, Stat), Stop> {
+        let SharedMemoryOptions { size, access, reservation, ref common, .. } = *self.options;
+        let mut file = shm::create(common.mode_of_new())?;
+        if common.is_marked() {
+            shm::put_mark(file.as_fd());
+        }
         match reservation {
             Reservation::Reserved => reserve::fill(file.as_fd(), size, self.on_step)?,
             Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
         }
-        if unlink_on_drop.unwrap_or(true) {
-            shm::put_mark(file.as_fd());
+        if access == Access::ReadOnly {
+            match sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly) {
+                Err(Errno::ACCES) => {}
+                reopened => {
+                    file = reopened?;
+                    // A description of its own, of a file that nobody else knows.
+                    flock::try_shared(file.as_fd())?;
+                }
+            }
         }
-        match access {
-            Access::ReadWrite => Ok(file),
-            Access::ReadOnly => match sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly) {
-                Err(Errno::ACCES) => Ok(file),
-                other => Ok(other?),
-            },
-        }
+        let stat = sys::stat::of(file.as_fd())?;
+        Ok((file, stat))
     }
 
-    /// The handle, and the size that the segment has.
-    fn handle(&self, name: &Name, file: OwnedFd, created: bool) -> Result<(SharedMemory, u64)> {
-        let SharedMemoryOptions { access, reservation, unlink_on_drop, .. } = *self.options;
-        let operation = if created { Operation::Create } else { Operation::Link };
-        let stat = sys::stat::of(file.as_fd())
-            .map_err(|errno| Error::from_errno(operation, name, errno))?;
-        shm::check(name, &stat)?;
-        let due = unlink_on_drop.unwrap_or(created);
-        let ownership = Arc::new(Ownership::new(name, stat.identity, created, due, created));
-        Ok((SharedMemory { file, access, reservation, kept_larger: false, ownership }, stat.size))
+    /// The handle to a segment in whose use this process takes part by `file`.
+    fn handle(&self, name: &Name, file: OwnedFd, stat: &Stat, created: bool) -> SharedMemory {
+        let SharedMemoryOptions { access, reservation, ref common, .. } = *self.options;
+        let lifetime = common.lifetime(stat, created);
+        let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
+        SharedMemory { file, access, reservation, kept_larger: false, ownership }
     }
 
     /// Gives a segment that was linked to the size that was asked for, as far as it may be changed.
@@ -204,15 +185,24 @@ impl OpeningSegment<'_> {
 impl Opening for OpeningSegment<'_> {
     type Handle = SharedMemory;
 
-    fn link(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
-        let Some(file) = shm::open(name, self.options.access.into())? else { return Ok(None) };
-        let (mut segment, size) = self.handle(name, file, false)?;
-        if let Err(error) = self.adjust_size(&mut segment, size) {
-            // It was not this call's to keep, nor is it to remove.
-            segment.ownership.set_unlink_on_drop(false);
-            return Err(error);
+    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<SharedMemory>> {
+        let Some(file) = shm::open(name, self.options.access.into())? else {
+            return Ok(Linked::Missing);
+        };
+        match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
+            Part::Taken(stat) => {
+                let mut segment = self.handle(name, file, &stat, false);
+                match self.adjust_size(&mut segment, stat.size) {
+                    Ok(()) => Ok(Linked::Handle(segment)),
+                    Err(error) => {
+                        // What is not shared was not this call's to keep, nor is it to remove.
+                        segment.ownership.disown();
+                        Err(error)
+                    }
+                }
+            }
+            Part::Again(refused) => Ok(Linked::Contended(refused)),
         }
-        Ok(Some(segment))
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
@@ -225,14 +215,13 @@ impl Opening for OpeningSegment<'_> {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        let file = self.build().map_err(|stop| match stop {
+        let (file, stat) = self.build().map_err(|stop| match stop {
             Stop::Failed(errno) if !matches!(errno, Errno::FBIG | Errno::OPNOTSUPP) => {
                 shm::build_error(name, errno, size)
             }
             stop => stop.into_error(Operation::Create, name, size),
         })?;
-        let (segment, _) = self.handle(name, file, true)?;
-        self.unnamed = Some(segment);
+        self.unnamed = Some(self.handle(name, file, &stat, true));
         Ok(())
     }
 
@@ -240,7 +229,7 @@ impl Opening for OpeningSegment<'_> {
         self.options.size > reserve::SMALLEST_STEP
     }
 
-    fn publish(&mut self, name: &Name) -> Result<Option<SharedMemory>> {
+    fn publish(&mut self, name: &Name, _: Existence) -> Result<Option<SharedMemory>> {
         match self.unnamed.take() {
             Some(segment) if shm::publish(segment.file.as_fd(), name)? => Ok(Some(segment)),
             unnamed => {

@@ -37,6 +37,9 @@ pub(crate) struct Stat {
     pub size: u64,
     /// Bytes that are really taken.
     pub allocated: u64,
+    /// How many names it has.
+    pub names: u32,
+    /// With the sticky bit.
     pub permissions: u32,
     pub owner: u32,
     pub group: u32,
@@ -44,6 +47,16 @@ pub(crate) struct Stat {
     pub modified: SystemTime,
     /// When the content or the attributes last changed.
     pub changed: SystemTime,
+}
+
+impl Stat {
+    /// The sticky bit, which has no meaning of its own for such files.
+    pub(crate) const SHARED: u32 = 0o1000;
+
+    /// Whether the object lives as long as somebody uses it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.permissions & Stat::SHARED != 0
+    }
 }
 
 /// A process that holds some of the objects that were asked for.

@@ -87,13 +87,13 @@ fn due_or_not() {
         }
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        object.ownership().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
         assert!(!object.ownership().is_due());
         object.ownership().delete().expect("nothing is due");
         drop(object);
         assert!(files::exists(kind, &name));
         let object = Object::open(kind, &name, Existence::Link).expect("it is there");
-        object.ownership().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true).expect("it is ours");
         assert!(object.ownership().unlink_on_drop());
         drop(object);
         assert!(!files::exists(kind, &name));

@@ -49,10 +49,10 @@ fn of_the_creator() {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         assert_eq!(mark(kind, &name), Some(own()), "{kind}");
-        object.ownership().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
         assert_eq!(mark(kind, &name), None, "{kind}");
-        object.ownership().set_unlink_on_drop(true);
-        object.ownership().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true).expect("it is ours");
+        object.ownership().set_unlink_on_drop(true).expect("it is ours");
         assert_eq!(mark(kind, &name), Some(own()), "{kind}");
         drop(object);
         assert_eq!(mark(kind, &name), None, "{kind}");
@@ -100,7 +100,7 @@ fn of_a_dead_creator_is_replaced() {
             let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(keeps);
             let object = options.open(&name).expect("a new object");
             files::set_mark(kind, &name, &files::mark_of_the_dead());
-            object.ownership().set_unlink_on_drop(!keeps);
+            object.ownership().set_unlink_on_drop(!keeps).expect("it is ours");
             assert_eq!(mark(kind, &name), (!keeps).then(own), "{kind}");
             object.ownership().unlink().expect("it is ours");
         }
@@ -115,8 +115,8 @@ fn none_after_unlinking() {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         object.ownership().unlink().expect("it is ours");
-        object.ownership().set_unlink_on_drop(false);
-        object.ownership().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
+        object.ownership().set_unlink_on_drop(true).expect("it is ours");
         assert_eq!(mark(kind, &name), None, "{kind}");
     }
 }
@@ -131,16 +131,16 @@ fn of_another_process() {
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         let object = options.open(&name).expect("a new object");
         files::set_mark(kind, &name, others);
-        object.ownership().set_unlink_on_drop(true);
+        object.ownership().set_unlink_on_drop(true).expect("it is ours");
         assert_eq!(mark(kind, &name).as_deref(), Some(others));
-        object.ownership().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
         assert_eq!(mark(kind, &name).as_deref(), Some(others));
     }
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
     let [(path, _)] = files::records_of(&name).try_into().expect("one record");
     fs::write(&path, format!("{others}\n{}", &*name)).expect("it is ours");
-    queue.ownership().set_unlink_on_drop(false);
+    queue.ownership().set_unlink_on_drop(false).expect("it is ours");
     assert_eq!(mark(Kind::MessageQueue, &name).as_deref(), Some(others));
     fs::remove_file(path).expect("it is ours");
 }

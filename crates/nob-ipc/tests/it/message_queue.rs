@@ -198,7 +198,7 @@ fn messages_stay() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let queue = create(&name, 3, 1);
-    queue.ownership().set_unlink_on_drop(false);
+    queue.ownership().set_unlink_on_drop(false).expect("it is ours");
     for (message, priority) in [(b"3", 0), (b"1", 2), (b"2", 2)] {
         queue.send(message, priority).expect("there is room");
     }

@@ -147,7 +147,7 @@ fn read_only_role() {
     let objects = kinds.map(|kind| Object::create(kind, &old));
     // Mappings for writing would hold it up.
     for object in &objects {
-        object.ownership().set_unlink_on_drop(false);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
     }
     drop(objects);
     process::remount_shm(libc::MS_RDONLY);

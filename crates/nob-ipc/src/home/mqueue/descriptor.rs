@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::registrations;
 use crate::name::Name;
-use crate::sys::mqueue;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OpenMode, OwnedFd, Stat};
+use crate::sys::{flock, mqueue};
 
 /// Opens a queue for any direction, to look at it: a queue has no path that is always there.
 pub(crate) fn open_to_look(name: &Name) -> sys::Result<QueueFd> {
@@ -28,13 +28,13 @@ pub(crate) struct QueueFd {
     fd: Option<Arc<OwnedFd>>,
     /// Another of the same queue, on which no call waits; taken with the first.
     non_blocking: Option<OwnedFd>,
-    identity: Identity,
+    stat: Stat,
 }
 
 impl QueueFd {
     pub(crate) fn new(fd: OwnedFd) -> sys::Result<QueueFd> {
-        let identity = sys::stat::of(fd.as_fd())?.identity;
-        Ok(QueueFd { fd: Some(Arc::new(fd)), non_blocking: None, identity })
+        let stat = sys::stat::of(fd.as_fd())?;
+        Ok(QueueFd { fd: Some(Arc::new(fd)), non_blocking: None, stat })
     }
 
     /// Opens the second one, too. Where it cannot be had, calls on the first tell the kernel each
@@ -42,6 +42,10 @@ impl QueueFd {
     pub(crate) fn with_non_blocking(fd: OwnedFd, mode: OpenMode) -> sys::Result<QueueFd> {
         let mut queue = QueueFd::new(fd)?;
         queue.non_blocking = sys::fcntl::reopen_non_blocking(queue.as_fd(), mode).ok();
+        if let Some(other) = &queue.non_blocking {
+            // It is a description of its own. Whoever could refuse it was refused by the first.
+            let _ = flock::try_shared(other.as_fd());
+        }
         Ok(queue)
     }
 
@@ -60,18 +64,19 @@ impl QueueFd {
     /// registered: that would end the registration.
     pub(crate) fn leak(mut self) {
         let registrations = registrations::lock();
-        if !registrations.contains_key(&self.identity) {
+        if !registrations.contains_key(&self.identity()) {
             self.non_blocking = None;
         }
         std::mem::forget(self);
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        self.identity
+        self.stat.identity
     }
 
-    pub(crate) fn stat(&self) -> sys::Result<Stat> {
-        sys::stat::of(self.as_fd())
+    /// What the queue was when it was opened.
+    pub(crate) fn stat(&self) -> &Stat {
+        &self.stat
     }
 
     #[inline]
@@ -89,13 +94,13 @@ impl Drop for QueueFd {
     fn drop(&mut self) {
         // The descriptor is closed under the lock, so that no request comes between.
         let mut registrations = registrations::lock();
-        let Some(registration) = registrations.get(&self.identity) else {
+        let Some(registration) = registrations.get(&self.identity()) else {
             self.close();
             return;
         };
         match registration.queue().filter(|other| !Arc::ptr_eq(other, self.shared())) {
             None => {
-                registrations::forget(&mut registrations, self.identity);
+                registrations::forget(&mut registrations, self.identity());
                 self.close();
             }
             Some(other) => {
@@ -103,7 +108,7 @@ impl Drop for QueueFd {
                 let empty = registrations::is_empty(other.as_fd());
                 self.close();
                 if live && !registration.renew(other.as_fd(), empty) {
-                    registrations::forget(&mut registrations, self.identity);
+                    registrations::forget(&mut registrations, self.identity());
                 }
             }
         }

@@ -4,6 +4,7 @@ pub(crate) mod descriptor;
 pub(crate) mod record;
 pub(crate) mod registrations;
 
+use super::usage::{self, Fresh};
 use super::{Content, Coverage, Found, Home, Marked};
 use crate::name::{Kind, Name};
 use crate::sys::mqueue_fs::QueueDirectory;
@@ -38,17 +39,6 @@ impl Home for Mqueue {
         sys::mqueue::unlink(name.as_c_str())
     }
 
-    fn remove(&self, name: &Name) -> sys::Result<()> {
-        // Whose record it is can be told only as long as the queue has its name. Where it cannot be
-        // looked at, the record stays behind, for `forget_gone`.
-        let stat = open_to_look(name).and_then(|queue| queue.stat());
-        self.unlink(name)?;
-        if let Ok(stat) = stat {
-            record::forget(stat.identity, stat.owner);
-        }
-        Ok(())
-    }
-
     fn mark(&self, name: &Name, identity: Identity) {
         record::put(name, identity);
     }
@@ -59,6 +49,14 @@ impl Home for Mqueue {
 
     fn forget(&self, identity: Identity, owner: u32) {
         record::forget(identity, owner);
+    }
+
+    fn open(&self, name: &Name) -> sys::Result<Fresh> {
+        open_to_look(name).map(Fresh::Queue)
+    }
+
+    fn mark_of(&self, name: &Name, fresh: &Fresh) -> Marked {
+        fresh.stat().map_or(Marked::Unreadable, |stat| Records::read().mark_of(name, &stat))
     }
 
     fn find(&self, name: &Name) -> sys::Result<Option<Found>> {
@@ -97,13 +95,18 @@ impl Home for Mqueue {
 }
 
 fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> sys::Result<Found> {
-    let opened = open_to_look(name);
+    let opened = open_to_look(name).map(Fresh::Queue);
     let stat = match (&opened, directory) {
         (Ok(queue), _) => queue.stat()?,
         (Err(_), Some(directory)) => directory.look(name.as_c_str())?,
         (Err(errno), None) => return Err(*errno),
     };
-    let state = opened.ok().and_then(|queue| sys::mqueue::state(queue.as_fd()).ok());
+    let opened = opened.ok();
+    let state = opened.as_ref().and_then(|queue| sys::mqueue::state(queue.as_fd()).ok());
+    let used = match &opened {
+        Some(queue) => usage::is_used(queue).ok(),
+        None => usage::is_listed(stat.identity.file).then_some(true),
+    };
     let mark = records.mark_of(name, &stat);
-    Ok(Found { name: name.clone(), stat, content: Content::Messages(state), mark })
+    Ok(Found { name: name.clone(), stat, content: Content::Messages(state), mark, used })
 }

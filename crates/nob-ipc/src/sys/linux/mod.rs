@@ -5,6 +5,7 @@
 mod conv;
 pub(crate) mod fcntl;
 pub(crate) mod files;
+pub(crate) mod flock;
 pub(crate) mod fork;
 pub(crate) mod mman;
 pub(crate) mod mqueue;

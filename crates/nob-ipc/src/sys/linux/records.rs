@@ -8,7 +8,7 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::conv::check;
@@ -159,7 +159,7 @@ impl Directory {
     pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let file = self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
         // Whatever the umask is.
-        let done = change_mode(file.as_fd(), 0o600)
+        let done = stat::change_mode(file.as_fd(), 0o600)
             .and_then(|()| fs::File::from(file).write_all(bytes).map_err(|error| errno_of(&error)));
         done.inspect_err(|_| {
             // There is nothing better to do about it than to say that the record was not written.
@@ -204,10 +204,4 @@ fn make(path: &CStr) -> Result<()> {
         Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(errno),
     }
-}
-
-fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
-    // SAFETY: takes a descriptor, which `fd` keeps open, and a number.
-    check(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) })?;
-    Ok(())
 }

@@ -59,6 +59,7 @@ fn convert(stat: &libc::statx) -> Stat {
         size: stat.stx_size,
         // The unit of `st_blocks` is 512 bytes whatever the file system.
         allocated: stat.stx_blocks.saturating_mul(512),
+        names: stat.stx_nlink,
         permissions: mode & 0o7777,
         owner: stat.stx_uid,
         group: stat.stx_gid,
@@ -72,6 +73,14 @@ fn time(time: libc::statx_timestamp) -> SystemTime {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let since = Duration::new(seconds, time.tv_nsec.min(999_999_999));
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Sets the permission bits, whatever the umask is
+/// ([fchmod(2)](https://man7.org/linux/man-pages/man2/fchmod.2.html)).
+pub(crate) fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    // SAFETY: takes a descriptor, which `fd` keeps open, and a number.
+    check(|| unsafe { libc::fchmod(fd.as_raw_fd(), mode) })?;
+    Ok(())
 }
 
 /// How much room a file system has.

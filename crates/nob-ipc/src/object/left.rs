@@ -1,0 +1,81 @@
+//! Names of shared objects that a deletion had to leave, because somebody used the object: tried again
+//! when the process ends.
+//!
+//! That somebody may be a child that another thread is just starting: until its exec it has our
+//! descriptors, and with them our locks.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::home::{self, Removal};
+use crate::name::Name;
+use crate::sys::fork::PerProcess;
+use crate::sys::{self, Identity};
+
+/// From this many on, the list is cleared of what is gone before it grows.
+const MANY: usize = 64;
+
+struct Left {
+    name: Name,
+    identity: Identity,
+    owner: u32,
+}
+
+struct List {
+    left: Vec<Left>,
+    clear_at: usize,
+}
+
+fn lock() -> MutexGuard<'static, List> {
+    static LIST: PerProcess<Mutex<List>> = PerProcess::new();
+    let make = || Mutex::new(List { left: Vec::new(), clear_at: MANY });
+    // Nothing that can panic leaves it half changed.
+    LIST.get(make).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the name of a shared object unless somebody uses it.
+pub(super) fn remove_if_unused(
+    name: &Name,
+    identity: Identity,
+    owner: u32,
+) -> sys::Result<Removal> {
+    home::of(name).unlink_if_unused(name, identity, owner, &|_| true)
+}
+
+/// Remembers a name for the end.
+pub(super) fn remember(name: &Name, identity: Identity, owner: u32) {
+    let mut list = lock();
+    if list.left.iter().any(|left| left.identity == identity && left.name == *name) {
+        return;
+    }
+    if list.left.len() >= list.clear_at {
+        list.left.retain(|left| {
+            home::of(&left.name)
+                .current(&left.name, left.identity)
+                .is_ok_and(|identity| identity == left.identity)
+        });
+        list.clear_at = MANY.max(2 * list.left.len());
+    }
+    list.left.push(Left { name: name.clone(), identity, owner });
+}
+
+/// Tries again to remove the names of shared objects that deletions had to leave, if nobody uses them any
+/// more; to be called when the process is about to end.
+///
+/// ```
+/// use nob_ipc::{Existence, Semaphore, remove_left_names};
+///
+/// let semaphore =
+///     Semaphore::options().existence(Existence::LinkOrCreate).open("/nob-ipc-doc-left")?;
+/// let name = semaphore.ownership().name().clone();
+/// drop(semaphore);
+/// remove_left_names();
+/// # assert!(nob_ipc::registry::find(&name).is_err());
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+pub fn remove_left_names() {
+    let left = std::mem::take(&mut lock().left);
+    for Left { name, identity, owner } in left {
+        // What fails is left for the next who links, or for `registry::Reap`.
+        let _ = remove_if_unused(&name, identity, owner);
+    }
+}
