@@ -123,6 +123,16 @@ pub(crate) trait Home: Sync {
     /// The creator's mark on what was opened.
     fn mark_of(&self, name: &Name, fresh: &Fresh) -> Marked;
 
+    /// Whether what has the name is a shared object that nobody uses and no living creator will remove:
+    /// what killed processes left.
+    fn is_left_behind(&self, name: &Name) -> bool {
+        self.open(name).is_ok_and(|fresh| {
+            fresh.stat().is_ok_and(|stat| stat.is_shared())
+                && usage::is_used(&fresh) == Ok(false)
+                && !matches!(self.mark_of(name, &fresh), Marked::By(mark) if mark.is_alive() == Some(true))
+        })
+    }
+
     /// Removes the name, whatever has it, and what is kept beside the object.
     fn remove(&self, name: &Name) -> sys::Result<Removal> {
         let mut pauses = Pauses::default();

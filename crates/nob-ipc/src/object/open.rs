@@ -110,7 +110,12 @@ pub(crate) fn open<O: Opening>(
 }
 
 fn already_exists(name: &Name) -> Error {
-    Error::from_errno(Operation::Create, name, Errno::EXIST)
+    if !home::of(name).is_left_behind(name) {
+        return Error::from_errno(Operation::Create, name, Errno::EXIST);
+    }
+    let why = "the name is taken by what killed processes left behind; ask for link-or-create or \
+               unlink-and-create, or remove it (nob-ipc reap)";
+    Error::new(Operation::Create, name, ErrorKind::AlreadyExists, Some(Errno::EXIST), why)
 }
 
 /// Counts how often others were in between.

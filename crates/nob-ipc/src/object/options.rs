@@ -21,34 +21,34 @@ impl Common {
     }
 
     /// Refuses a name of another kind, and permission bits that are none.
-    pub(crate) fn check(&self, name: &Name, kind: Kind) -> Result<()> {
+    pub(crate) fn check(self, name: &Name, kind: Kind) -> Result<()> {
         open::check_kind(name, kind)?;
         open::check_mode(name, self.mode)
     }
 
     /// Whether an object that is created is shared.
-    fn shares(&self) -> bool {
+    fn shares(self) -> bool {
         self.existence == Existence::LinkOrCreate && self.unlink_on_drop.is_none()
     }
 
     /// The mode of an object that is created, with what says that it is shared.
-    pub(crate) fn mode_of_new(&self) -> u32 {
+    pub(crate) fn mode_of_new(self) -> u32 {
         self.mode | if self.shares() { Stat::SHARED } else { 0 }
     }
 
     /// Whether an object that is created carries its creator's mark.
-    pub(crate) fn is_marked(&self) -> bool {
+    pub(crate) fn is_marked(self) -> bool {
         self.unlink_on_drop != Some(false)
     }
 
     /// How long the name lives, as far as a handle to the object is concerned.
-    pub(crate) fn lifetime(&self, stat: &Stat, created: bool) -> Lifetime {
+    pub(crate) fn lifetime(self, stat: &Stat, created: bool) -> Lifetime {
         let shared = if created { self.shares() } else { stat.is_shared() };
         Lifetime::of_handle(self.unlink_on_drop, created, shared)
     }
 
     /// Leaves an object whose use this process has taken part in, when no handle comes of it.
-    pub(crate) fn give_up(&self, name: &Name, stat: &Stat) {
+    pub(crate) fn give_up(self, name: &Name, stat: &Stat) {
         if self.lifetime(stat, false) == Lifetime::Shared {
             // The error that led here is the one to tell.
             let _ = left::remove_if_unused(name, stat.identity, stat.owner);

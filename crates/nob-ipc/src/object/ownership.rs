@@ -74,10 +74,9 @@ impl Lifetime {
     pub(crate) fn of_handle(asked: Option<bool>, created: bool, shared: bool) -> Lifetime {
         match asked {
             Some(true) => Lifetime::Owned,
-            Some(false) => Lifetime::Kept,
             None if shared => Lifetime::Shared,
             None if created => Lifetime::Owned,
-            None => Lifetime::Kept,
+            Some(false) | None => Lifetime::Kept,
         }
     }
 

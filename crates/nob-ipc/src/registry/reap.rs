@@ -21,10 +21,13 @@ use crate::sys;
 /// }
 /// # Ok::<(), nob_ipc::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Reap {
     older_than: Option<Duration>,
     unused: Option<Duration>,
+    kinds: Vec<Kind>,
+    pattern: Option<String>,
+    user: Option<u32>,
 }
 
 /// One object that is an orphan, or may be one, and what became of it.
@@ -79,13 +82,35 @@ impl Reap {
         self
     }
 
+    /// Only objects of these kinds.
+    #[must_use]
+    pub fn kinds(mut self, kinds: &[Kind]) -> Reap {
+        self.kinds = kinds.to_vec();
+        self
+    }
+
+    /// Only objects whose name, without its slash, matches a pattern: `*` stands for any characters, `?`
+    /// for one, and everything else for itself.
+    #[must_use]
+    pub fn named(mut self, pattern: &str) -> Reap {
+        self.pattern = Some(pattern.trim_start_matches('/').to_string());
+        self
+    }
+
+    /// Only objects of this user.
+    #[must_use]
+    pub fn of_user(mut self, user: u32) -> Reap {
+        self.user = Some(user);
+        self
+    }
+
     /// Says what [`run`](Reap::run) would do.
     ///
     /// # Errors
     ///
     /// As [`list`].
-    pub fn dry_run(self) -> Result<(Vec<Finding>, Coverage)> {
-        let listing = list(&Kind::ALL)?;
+    pub fn dry_run(&self) -> Result<(Vec<Finding>, Coverage)> {
+        let listing = list(self.listed())?;
         let coverage = listing.queues;
         Ok((self.judge(listing.objects), coverage))
     }
@@ -96,8 +121,8 @@ impl Reap {
     /// # Errors
     ///
     /// As [`list`]. What could not be removed is among the findings.
-    pub fn run(self) -> Result<(Vec<Finding>, Coverage)> {
-        let listing = list(&Kind::ALL)?;
+    pub fn run(&self) -> Result<(Vec<Finding>, Coverage)> {
+        let listing = list(self.listed())?;
         let coverage = listing.queues;
         let mut findings = self.judge(listing.objects);
         for finding in &mut findings {
@@ -117,7 +142,18 @@ impl Reap {
         Ok((findings, coverage))
     }
 
-    fn judge(self, objects: Vec<Object>) -> Vec<Finding> {
+    fn listed(&self) -> &[Kind] {
+        if self.kinds.is_empty() { &Kind::ALL } else { &self.kinds }
+    }
+
+    /// Whether the object is among those that were asked for.
+    fn concerns(&self, object: &Object) -> bool {
+        let bare = object.name().as_bytes().get(1..).unwrap_or_default();
+        self.user.is_none_or(|user| user == object.owner())
+            && self.pattern.as_ref().is_none_or(|pattern| matches(pattern.as_bytes(), bare))
+    }
+
+    fn judge(&self, objects: Vec<Object>) -> Vec<Finding> {
         let judged = |object: Object| {
             let outcome = self.outcome(&object)?;
             Some(Finding { object, outcome })
@@ -126,7 +162,10 @@ impl Reap {
     }
 
     /// What is to become of an object; `None` if it is no concern of this.
-    fn outcome(self, object: &Object) -> Option<Outcome> {
+    fn outcome(&self, object: &Object) -> Option<Outcome> {
+        if !self.concerns(object) {
+            return None;
+        }
         let unmarked = object.creator() == Creator::Unmarked && !object.is_shared();
         let age = if unmarked { Some(self.unused?) } else { self.older_than };
         if age.is_some_and(|age| object.idle() < age) {
@@ -144,5 +183,59 @@ impl Reap {
             _ if object.unseen() > 0 => Outcome::Unseen(object.unseen()),
             _ => Outcome::WouldRemove,
         })
+    }
+}
+
+/// Whether a name matches a pattern of `*` and `?`, in time that grows with the product of their lengths.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    // Where the last star is, and how far it reaches.
+    let mut star: Option<(usize, usize)> = None;
+    while from < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => match star {
+                Some((place, reach)) => {
+                    star = Some((place, reach + 1));
+                    at = place + 1;
+                    from = reach + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("jobs", "jobs", true),
+            ("jobs", "jobs2", false),
+            ("jobs-*", "jobs-7", true),
+            ("*-7", "jobs-7", true),
+            ("j?bs*", "jabs", true),
+            ("*a*b*c", "xxaxxbxxbc", true),
+            ("*a*b*c", "xxaxxbxx", false),
+            ("?", "", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+        let (pattern, name) = ("*a".repeat(40) + "b", "a".repeat(250));
+        assert!(!matches(pattern.as_bytes(), name.as_bytes()));
     }
 }

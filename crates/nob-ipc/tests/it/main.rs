@@ -21,6 +21,7 @@ mod properties;
 mod races;
 mod room;
 mod semaphore;
+mod shared;
 mod shared_memory;
 mod signals;
 mod support;
@@ -40,6 +41,7 @@ const ROLES: &[&[Role]] = &[
     permissions::ROLES,
     races::ROLES,
     room::ROLES,
+    shared::ROLES,
     traffic::ROLES,
 ];
 

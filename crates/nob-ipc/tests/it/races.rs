@@ -29,7 +29,7 @@ fn kind(arguments: &Arguments, index: usize) -> Kind {
 
 /// Ends a role that goes on until it is told to end: calls `round` again and again until the time
 /// of the race is over; returns how often.
-fn for_the_race(mut round: impl FnMut()) -> u32 {
+pub fn for_the_race(mut round: impl FnMut()) -> u32 {
     say("ready");
     assert_eq!(hear(), "go");
     let end = Instant::now() + RACE;

@@ -140,6 +140,12 @@ impl Child {
         self.process.wait().expect("a child can be waited for").signal()
     }
 
+    /// Sends the child a signal.
+    pub fn signal_with(&self, signal: i32) {
+        // SAFETY: takes numbers only; the child was not waited for, so its pid is its own.
+        assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
+    }
+
     /// Kills the child as nothing can prevent, and waits until it is gone.
     pub fn kill(&mut self) {
         self.process.kill().expect("a child can be killed");

@@ -44,6 +44,28 @@ pub fn become_user(user: u32) {
     die_with_parent();
 }
 
+/// Ends this process as a signal would: no destructor runs.
+pub fn exit_now() -> ! {
+    // SAFETY: takes a number and does not return.
+    unsafe { libc::_exit(0) }
+}
+
+/// Runs `body` in a forked child of a process with one thread, which then leaves as others do.
+pub fn fork_and(body: impl FnOnce()) {
+    // SAFETY: there is no other thread that could have held a lock.
+    if check(unsafe { libc::fork() }) == 0 {
+        die_with_parent();
+        body();
+        exit_now();
+    }
+}
+
+/// Waits for the children that have ended.
+pub fn reap_children() {
+    // SAFETY: takes numbers and a null pointer, for which no status is written.
+    while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
 /// Nobody is left behind when a test is killed.
 pub fn die_with_parent() {
     // SAFETY: takes numbers only.

@@ -1,0 +1,367 @@
+//! Shared objects (contract 3.10, 4.4): the name goes with the last handle, and never while another is
+//! open, in whatever order the processes leave, and however they end.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::registry::{self, Outcome, Reap, State};
+use nob_ipc::{Direction, ErrorKind, Existence, Kind, Lifetime, MessageQueue, Semaphore};
+
+use crate::support::child::{hear, say};
+use crate::support::{
+    Arguments, Child, KINDS, Object, Role, Unique, assert_refused, files, process, watchdog,
+};
+
+pub const ROLES: &[Role] = &[
+    ("shared::hold", hold),
+    ("shared::lock", lock),
+    ("shared::churn", churn),
+    ("shared::keep_exclusive", keep_exclusive),
+];
+
+const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
+
+fn share(kind: Kind, name: &str) -> Object {
+    Object::open(kind, name, Existence::LinkOrCreate).expect("it is there, or new")
+}
+
+fn kind(arguments: &Arguments, index: usize) -> Kind {
+    KINDS[usize::try_from(arguments.number(index)).expect("an index")]
+}
+
+fn index(kind: Kind) -> usize {
+    KINDS.iter().position(|&each| each == kind).expect("one of them")
+}
+
+/// Opens the object, says whether it created it, and keeps it until it is told to leave.
+fn hold(arguments: &Arguments) {
+    let object = share(kind(arguments, 0), arguments.text(1));
+    say(if object.ownership().created() { "created" } else { "linked" });
+    match hear().as_str() {
+        "leave" => drop(object),
+        "exit" => process::exit_now(),
+        other => panic!("{other}?"),
+    }
+}
+
+fn holder(kind: Kind, name: &str) -> Child {
+    Child::start("shared::hold", &[&index(kind), &name])
+}
+
+/// The processes leave in the order in which they came, and in the reverse order.
+#[test]
+fn the_last_one_removes_the_name() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        for reverse in [false, true] {
+            let name = Unique::new();
+            let mut holders: Vec<Child> = (0..3).map(|_| holder(kind, &name)).collect();
+            let mut created = 0;
+            for holder in &mut holders {
+                created += u32::from(holder.hear() == "created");
+            }
+            assert_eq!(created, 1, "{kind}");
+            if reverse {
+                holders.reverse();
+            }
+            for mut holder in holders {
+                assert!(files::exists(kind, &name), "{kind}: somebody uses it");
+                holder.say("leave");
+                holder.finish();
+            }
+            assert!(!files::exists(kind, &name), "{kind}: nobody uses it");
+        }
+    }
+}
+
+/// Two handles of one process are two users, and a mapping is one.
+#[test]
+fn handles_of_one_process_count() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let (first, second) = (share(kind, &name), share(kind, &name));
+        assert_eq!(first.ownership().lifetime(), Lifetime::Shared);
+        assert!(first.ownership().unlink_on_drop());
+        let mapping = match &first {
+            Object::Segment(segment) => Some(segment.map().expect("it is not empty")),
+            _ => None,
+        };
+        drop(first);
+        assert!(files::exists(kind, &name), "{kind}");
+        drop(second);
+        assert_eq!(files::exists(kind, &name), mapping.is_some(), "{kind}");
+        drop(mapping);
+        assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// `false` never removes, `true` at once; a handle of `Link` takes part.
+#[test]
+fn handles_that_say_otherwise() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let creator = share(kind, &name);
+        let keeps = Object::options(kind).unlink_on_drop(false).open(&name).expect("it is there");
+        let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
+        assert_eq!(keeps.ownership().lifetime(), Lifetime::Kept);
+        assert_eq!(linked.ownership().lifetime(), Lifetime::Shared);
+        drop(creator);
+        drop(linked);
+        assert!(files::exists(kind, &name), "{kind}: one has it open");
+        drop(keeps);
+        assert!(files::exists(kind, &name), "{kind}: who keeps it removes nothing");
+
+        let user = share(kind, &name);
+        let owner = Object::options(kind).unlink_on_drop(true).open(&name).expect("it is there");
+        drop(owner);
+        assert!(!files::exists(kind, &name), "{kind}: whoever uses it");
+        assert!(user.ownership().is_stale().expect("it can be looked at"));
+    }
+}
+
+/// Keeping a shared object ends its sharing, for everybody; taking it over makes it owned.
+#[test]
+fn sharing_can_be_ended() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let object = share(kind, &name);
+        object.ownership().set_unlink_on_drop(true).expect("nothing to change");
+        assert_eq!(object.ownership().lifetime(), Lifetime::Shared);
+        object.ownership().set_unlink_on_drop(false).expect("it is ours");
+        assert_eq!(object.ownership().lifetime(), Lifetime::Kept);
+        let linked = share(kind, &name);
+        assert_eq!(linked.ownership().lifetime(), Lifetime::Kept, "{kind}");
+        drop((object, linked));
+        assert!(files::exists(kind, &name), "{kind}");
+
+        let owner = share(kind, &name);
+        owner.ownership().set_unlink_on_drop(true).expect("it is ours");
+        assert_eq!(owner.ownership().lifetime(), Lifetime::Owned);
+        drop(owner);
+        assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// What a killed process left is replaced, or linked to with its messages; the other flags tell of it.
+#[test]
+fn what_killed_processes_left() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let mut killed = holder(kind, &name);
+        killed.expect("created");
+        if kind == Kind::MessageQueue {
+            let queue = MessageQueue::options().direction(Direction::Send).open(&*name);
+            queue.expect("it is there").send(b"kept", 0).expect("there is room");
+        }
+        killed.kill();
+        assert!(files::exists(kind, &name), "{kind}: nobody could remove it");
+        let found = registry::find(&nob_ipc::Name::new(kind, &*name).expect("a name"));
+        let found = found.expect("it is there");
+        assert_eq!((found.used(), found.orphan()), (Some(false), Some(true)), "{kind}");
+        assert_eq!(found.state(), State::Orphan);
+
+        let created = Object::open(kind, &name, Existence::Create);
+        let error = assert_refused(created, &name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
+        assert!(error.message().contains("left behind"), "{error}");
+        let again = share(kind, &name);
+        assert_eq!(again.ownership().created(), FILES.contains(&kind), "{kind}");
+        if let Object::Queue(queue) = &again {
+            assert_eq!(queue.receive().expect("it is there"), (b"kept".to_vec(), 0));
+        }
+        drop(again);
+        assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// One of several is killed: the others go on, and the last of them removes the name.
+#[test]
+fn one_of_several_is_killed() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let mut killed = holder(kind, &name);
+        killed.expect("created");
+        let lives = share(kind, &name);
+        killed.kill();
+        let linked = share(kind, &name);
+        assert!(!linked.ownership().created(), "{kind}: it is in use");
+        drop((lives, linked));
+        assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// After `_exit` of the last user the name stays, until the next one comes; `Link` makes it used again.
+#[test]
+fn the_last_one_exits_without_a_word() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let mut last = holder(kind, &name);
+        last.expect("created");
+        last.say("exit");
+        last.finish();
+        assert!(files::exists(kind, &name), "{kind}");
+        drop(Object::open(kind, &name, Existence::Link).expect("it is there"));
+        assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// `reap` takes what nobody uses, and leaves what somebody has linked to since.
+#[test]
+fn reaping() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let mut killed = holder(kind, &name);
+        killed.expect("created");
+        killed.kill();
+        let ours = |(findings, _): (Vec<registry::Finding>, registry::Coverage)| {
+            let mut outcomes = findings.into_iter().filter(|finding| {
+                finding.object.name().as_bytes() == name.as_bytes() && finding.object.kind() == kind
+            });
+            outcomes.next().map(|finding| finding.outcome)
+        };
+        let reap = || Reap::new().kinds(&[kind]).named(name.trim_start_matches('/'));
+        let dry = ours(reap().dry_run().expect("it can be listed"));
+        assert!(matches!(dry, Some(Outcome::WouldRemove)), "{kind}: {dry:?}");
+        let user = Object::open(kind, &name, Existence::Link).expect("it is there");
+        let used = ours(reap().run().expect("it can be listed"));
+        assert!(used.is_none(), "{kind}: {used:?}");
+        // It is left as killed processes leave it.
+        std::mem::forget(user);
+        assert!(files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// Keeps an exclusive lock until it is told to end.
+fn keep_exclusive(arguments: &Arguments) {
+    let path = files::path(kind(arguments, 0), arguments.text(1));
+    let file = fs::File::options().read(true).write(true).open(path).expect("it is there");
+    // SAFETY: takes a descriptor, which `file` keeps open, and a number.
+    let done = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+    assert_eq!(done, 0);
+    say("locked");
+    assert_eq!(hear(), "end");
+}
+
+/// A foreign exclusive lock is never ignored: linking and removing are refused after a second, and the
+/// error names who has it; a deletion leaves the name.
+#[test]
+fn an_exclusive_lock_of_somebody_else() {
+    let _watchdog = watchdog();
+    for kind in FILES {
+        let name = Unique::new();
+        let kept = Object::options(kind)
+            .existence(Existence::Create)
+            .unlink_on_drop(false)
+            .open(&name)
+            .expect("a new object");
+        drop(kept);
+        let mut locker = Child::start("shared::keep_exclusive", &[&index(kind), &&*name]);
+        locker.expect("locked");
+        for existence in [Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
+            let began = Instant::now();
+            let opened = Object::open(kind, &name, existence);
+            let error = assert_refused(opened, &name, ErrorKind::Busy, Some(libc::EBUSY));
+            assert!(began.elapsed() >= Duration::from_secs(1), "{kind} {existence:?}");
+            assert!(error.message().contains(&format!("process {}", locker.id())), "{error}");
+        }
+        assert!(files::exists(kind, &name));
+        locker.say("end");
+        locker.finish();
+        let name = nob_ipc::Name::new(kind, &*name).expect("a name");
+        nob_ipc::unlink(&name).expect("it is ours");
+    }
+}
+
+/// The lock of the README: six processes open, acquire, release and leave in a loop.
+#[test]
+fn a_semaphore_is_a_lock() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let lockers = (0..6).map(|_| Child::start("shared::lock", &[&&*name])).collect();
+    crate::races::race(lockers);
+    assert!(!files::exists(Kind::Semaphore, &name), "the last has removed it");
+}
+
+/// Nobody else is between acquire and release: a file that is made with `O_EXCL` tells.
+fn lock(arguments: &Arguments) {
+    let name = arguments.text(0);
+    let inside = files::path(Kind::SharedMemory, &format!("{name}-inside"));
+    crate::races::for_the_race(|| {
+        let semaphore = Semaphore::options()
+            .existence(Existence::LinkOrCreate)
+            .open(name)
+            .expect("it is there, or new");
+        let permit = semaphore.guard().expect("it comes");
+        fs::File::create_new(&inside).expect("nobody else is here");
+        fs::remove_file(&inside).expect("it is ours");
+        drop(permit);
+    });
+}
+
+/// While a handle is open its name leads to its object, whatever becomes of the others: they leave,
+/// fork, are stopped and killed at random.
+#[test]
+fn a_storm() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let start = || Child::start("shared::churn", &[&index(kind), &&*name]);
+        let mut workers: Vec<Child> = (0..5).map(|_| start()).collect();
+        let end = Instant::now() + Duration::from_millis(1500);
+        let mut round = 0_usize;
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(7));
+            round += 1;
+            let victim = &mut workers[round % 5];
+            if round.is_multiple_of(3) {
+                victim.kill();
+                *victim = start();
+            } else {
+                victim.signal_with(libc::SIGSTOP);
+                thread::sleep(Duration::from_millis(2));
+                victim.signal_with(libc::SIGCONT);
+            }
+        }
+        // A worker that has seen a violation has ended by itself, and `kill` tells.
+        for mut worker in workers {
+            worker.kill();
+        }
+        // Their children die with them, though not at once; then the next to leave is the last.
+        while files::exists(kind, &name) {
+            drop(share(kind, &name));
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn churn(arguments: &Arguments) {
+    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    for round in 0_u32.. {
+        let object = share(kind, name);
+        let holds = || {
+            let stale = object.ownership().is_stale().expect("it can be looked at");
+            assert!(!stale, "{kind}: another object has the name, or none, while this is in use");
+        };
+        holds();
+        if round % 16 == 3 {
+            process::fork_and(|| {
+                thread::sleep(Duration::from_millis(u64::from(round % 5)));
+                holds();
+            });
+        }
+        if round.is_multiple_of(4) {
+            thread::sleep(Duration::from_micros(u64::from(round % 7) * 100));
+        }
+        holds();
+        drop(object);
+        process::reap_children();
+    }
+}
