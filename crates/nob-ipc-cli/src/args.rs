@@ -35,9 +35,9 @@ pub struct Arguments {
 pub enum Command {
     /// List objects: what they hold, whose they are, who uses them
     ///
-    /// STATUS is `in use` (a process holds it), `orphan` (its creator was due to remove it and is
-    /// dead), `unused` (nobody holds it and nobody is due to remove it), `awaited` (nobody holds it, but
-    /// its creator lives and will remove it) or `?` (not all processes may be looked at).
+    /// STATUS is `in use` (a process uses it), `orphan` (its creator owned its name and is dead, or it is
+    /// shared and nobody uses it), `unused` (nobody uses it and nobody owns its name), `awaited` (nobody
+    /// uses it, but its creator lives and will remove it) or `?` (not all processes may be looked at).
     #[command(after_help = "Example: all queues, for a program\n  nob-ipc ls mq --json")]
     Ls {
         /// Only these kinds
@@ -74,12 +74,23 @@ pub enum Command {
 
     /// Remove what dead processes left behind
     ///
-    /// An object is removed only when its creator, who was due to remove it, is proven dead, and no
-    /// process that could hold it does. When in doubt it is left, and the reason is printed. Without
-    /// --yes nothing is removed: what would be is printed.
+    /// An object is removed only when nobody uses it, and its creator, who owned its name, is proven
+    /// dead; a shared object, when nobody uses it. When in doubt it is left, and the reason is printed.
+    /// Without --yes nothing is removed: what would be is printed.
     #[command(after_help = "Example: every night, what is a day old\n  \
-                            nob-ipc reap --older-than 1d --yes")]
+                            nob-ipc reap --older-than 1d --yes\n\
+                            Example: the queues of one program\n  \
+                            nob-ipc reap mq --name 'jobs-*' --yes")]
     Reap {
+        /// Only these kinds
+        #[arg(value_name = "KIND", value_parser = values::kind())]
+        kinds: Vec<Kind>,
+        /// Only names that match: `*` stands for any characters, `?` for one
+        #[arg(long, value_name = "PATTERN")]
+        name: Option<String>,
+        /// Only objects of this user: a name or a number
+        #[arg(long, value_name = "USER", value_parser = values::user)]
+        user: Option<u32>,
         /// Do it, instead of saying what would be done
         #[arg(long)]
         yes: bool,

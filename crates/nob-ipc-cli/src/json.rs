@@ -30,6 +30,8 @@ pub struct ObjectJson {
     created: Option<f64>,
     changed: f64,
     state: &'static str,
+    shared: bool,
+    used: Option<bool>,
     orphan: Option<bool>,
     creator: Option<CreatorJson>,
     holders: Vec<HolderJson>,
@@ -75,6 +77,8 @@ impl ObjectJson {
             created: object.created().map(seconds),
             changed: seconds(object.changed()),
             state: crate::commands::state_word(object.state()),
+            shared: object.is_shared(),
+            used: object.used(),
             orphan: object.orphan(),
             creator: match object.creator() {
                 Creator::Process { pid, alive } => Some(CreatorJson { pid, alive }),

@@ -43,6 +43,18 @@ pub fn kind() -> impl TypedValueParser<Value = Kind> {
     })
 }
 
+/// A user, by name or number.
+pub fn user(text: &str) -> Result<u32, Refusal> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err(format!("there is no user {text:?}").into()),
+        Err(errno) => Err(errno.desc().into()),
+    }
+}
+
 /// A number of bytes.
 pub fn size(text: &str) -> Result<u64, Refusal> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

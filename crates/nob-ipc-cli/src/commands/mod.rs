@@ -16,6 +16,8 @@ mod table;
 pub use ls::{CANNOT_LIST_QUEUES, holders_words, measure_words, state_word};
 pub use show::lines as fact_lines;
 
+use nob_ipc::registry::Reap;
+
 use crate::args::Command;
 use crate::failure::Result;
 use crate::top;
@@ -25,7 +27,16 @@ pub fn run(command: Command) -> Result<()> {
         Command::Ls { kinds, json } => ls::run(&kinds, json),
         Command::Show { address, json } => show::run(&address, json),
         Command::Rm { addresses, force } => rm::run(&addresses, force),
-        Command::Reap { yes, older_than, unused } => reap::run(yes, older_than, unused),
+        Command::Reap { kinds, name, user, yes, older_than, unused } => {
+            let mut reap = Reap::new().kinds(&kinds);
+            if let Some(name) = name {
+                reap = reap.named(&name);
+            }
+            if let Some(user) = user {
+                reap = reap.of_user(user);
+            }
+            reap::run(reap, yes, older_than, unused)
+        }
         Command::Doctor { json } => doctor::run(json),
         Command::Top { interval } => top::run(interval),
         Command::Sem(command) => sem::run(command),

@@ -9,8 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{Output, complain};
 use crate::text;
 
-pub fn run(yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> {
-    let mut reap = Reap::new();
+pub fn run(mut reap: Reap, yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> {
     if let Some(age) = older_than {
         reap = reap.older_than(age);
         if unused {
@@ -40,12 +39,14 @@ pub fn run(yes: bool, older_than: Option<Duration>, unused: bool) -> Result<()> 
 fn line(finding: &Finding, output: &Output) -> Vec<u8> {
     let object = &finding.object;
     let dead = match object.creator() {
+        _ if object.is_shared() => "it is shared, and nobody uses it".to_string(),
         Creator::Process { pid, .. } => format!("its creator, process {pid}, is dead"),
         _ => format!("nobody holds it, and it has not changed for {}", text::age(object.idle())),
     };
     let (verb, why) = match &finding.outcome {
         Outcome::Removed => ("removed", dead.into_bytes()),
         Outcome::WouldRemove => ("would remove", dead.into_bytes()),
+        Outcome::Held if object.holders().is_empty() => ("left", b"somebody uses it".to_vec()),
         Outcome::Held => ("left", [b"held by ", &*holders_words(object.holders())].concat()),
         Outcome::Unseen(count) => {
             let processes = text::count(*count, "process", "processes");

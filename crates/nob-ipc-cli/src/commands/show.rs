@@ -44,6 +44,7 @@ pub fn lines(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
         ("changed", when(object.changed()).into()),
         ("identity", format!("device {device:#x}, inode {inode}").into()),
         ("status", state_word(object.state()).into()),
+        ("lifetime", lifetime(object).into()),
         ("creator", creator(object.creator()).into()),
     ]);
     for holder in object.holders() {
@@ -51,7 +52,12 @@ pub fn lines(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
         lines.push(("held by", words));
     }
     if object.holders().is_empty() {
-        lines.push(("held by", b"nobody that is seen".to_vec()));
+        let words = if object.used() == Some(true) {
+            "processes of another pid namespace, or that may not be looked at"
+        } else {
+            "nobody that is seen"
+        };
+        lines.push(("held by", words.into()));
     }
     if object.unseen() > 0 {
         let processes = text::count(object.unseen(), "process", "processes");
@@ -81,14 +87,24 @@ fn when(time: SystemTime) -> String {
     format!("{} ({} ago)", humantime::format_rfc3339_seconds(time), text::age(ago))
 }
 
+fn lifetime(object: &Object) -> &'static str {
+    if object.is_shared() {
+        "shared: its name goes with the last who uses it"
+    } else if object.creator() == Creator::Unmarked {
+        "until somebody removes it"
+    } else {
+        "its creator's"
+    }
+}
+
 fn creator(creator: Creator) -> String {
     match creator {
-        Creator::Unmarked => "nobody is due to remove it".into(),
+        Creator::Unmarked => "nobody owns its name".into(),
         Creator::Process { pid, alive } => {
             let fate = match alive {
-                Some(true) => "which lives and is due to remove it",
-                Some(false) => "which is dead and was due to remove it",
-                None => "of which cannot be told whether it lives; it is due to remove it",
+                Some(true) => "which lives",
+                Some(false) => "which is dead",
+                None => "of which cannot be told whether it lives",
             };
             format!("process {pid}, {fate}")
         }

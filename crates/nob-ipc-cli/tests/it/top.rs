@@ -87,7 +87,7 @@ fn watch_filter_look_and_remove() {
 
     // The mark follows the object; go to the last one, the full queue.
     tmux.press(&["End", "Enter"]);
-    let screen = tmux.wait_for("nobody is due to remove it");
+    let screen = tmux.wait_for("nobody owns its name");
     assert!(screen.contains(&format!(" mq:{name} ")), "{screen}");
     tmux.press(&["Escape"]);
 

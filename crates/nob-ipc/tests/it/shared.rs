@@ -231,8 +231,8 @@ fn reaping() {
         let dry = ours(reap().dry_run().expect("it can be listed"));
         assert!(matches!(dry, Some(Outcome::WouldRemove)), "{kind}: {dry:?}");
         let user = Object::open(kind, &name, Existence::Link).expect("it is there");
-        let used = ours(reap().run().expect("it can be listed"));
-        assert!(used.is_none(), "{kind}: {used:?}");
+        let reaped = ours(reap().run().expect("it can be listed"));
+        assert!(reaped.is_none(), "{kind}: {reaped:?}");
         // It is left as killed processes leave it.
         std::mem::forget(user);
         assert!(files::exists(kind, &name), "{kind}");
