@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nob_ipc::registry::{Creator, Measure, Object};
+use nob_ipc::registry::{Creator, Holder, Listing, Measure, Object, Unlinked};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
@@ -61,6 +61,55 @@ struct HolderJson {
     command: String,
 }
 
+impl HolderJson {
+    fn new(holder: &Holder) -> HolderJson {
+        let command = String::from_utf8_lossy(&holder.command).into_owned();
+        HolderJson { pid: holder.pid, command }
+    }
+}
+
+/// What has lost its name and is still held.
+#[derive(Serialize)]
+pub struct UnlinkedJson {
+    kind: &'static str,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_base64: Option<String>,
+    size: Option<u64>,
+    state: &'static str,
+    holders: Vec<HolderJson>,
+}
+
+/// All objects of a list, in one array.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum ListedJson {
+    Object(Box<ObjectJson>),
+    Unlinked(UnlinkedJson),
+}
+
+/// All objects of a list.
+pub fn listing(listing: &Listing) -> Vec<ListedJson> {
+    let object = |object| ListedJson::Object(Box::new(ObjectJson::new(object)));
+    let unlinked = |unlinked| ListedJson::Unlinked(UnlinkedJson::new(unlinked));
+    let objects = listing.objects.iter().map(object);
+    objects.chain(listing.unlinked.iter().map(unlinked)).collect()
+}
+
+impl UnlinkedJson {
+    fn new(unlinked: &Unlinked) -> UnlinkedJson {
+        let name = unlinked.name.as_bytes();
+        UnlinkedJson {
+            kind: unlinked.name.kind().short_word(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            size: unlinked.size,
+            state: crate::commands::UNLINKED,
+            holders: unlinked.holders.iter().map(HolderJson::new).collect(),
+        }
+    }
+}
+
 impl ObjectJson {
     pub fn new(object: &Object) -> ObjectJson {
         let seconds =
@@ -84,14 +133,7 @@ impl ObjectJson {
                 Creator::Process { pid, alive } => Some(CreatorJson { pid, alive }),
                 _ => None,
             },
-            holders: object
-                .holders()
-                .iter()
-                .map(|holder| HolderJson {
-                    pid: holder.pid,
-                    command: String::from_utf8_lossy(&holder.command).into_owned(),
-                })
-                .collect(),
+            holders: object.holders().iter().map(HolderJson::new).collect(),
             unseen: object.unseen(),
         }
     }

@@ -1,11 +1,11 @@
 //! `nob-ipc ls`.
 
 use nob_ipc::Kind;
-use nob_ipc::registry::{self, Coverage, Holder, Measure, Object, State};
+use nob_ipc::registry::{self, Coverage, Holder, Listing, Measure, Object, State};
 
 use super::table::Rows;
 use crate::failure::Result;
-use crate::json::{self, ObjectJson};
+use crate::json;
 use crate::output::{Output, complain};
 use crate::people::Users;
 use crate::text;
@@ -18,10 +18,10 @@ pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
     let listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
     let output = Output::new();
     if json {
-        let objects: Vec<ObjectJson> = listing.objects.iter().map(ObjectJson::new).collect();
-        output.write(json::pretty(&objects).as_bytes())?;
+        let listed = json::listing(&listing);
+        output.write(json::pretty(&listed).as_bytes())?;
     } else {
-        table(&listing.objects).print(&output)?;
+        table(&listing).print(&output)?;
     }
     if listing.queues != Coverage::All {
         complain(CANNOT_LIST_QUEUES);
@@ -36,11 +36,11 @@ pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
     Ok(())
 }
 
-fn table(objects: &[Object]) -> Rows {
+fn table(listing: &Listing) -> Rows {
     let mut users = Users::default();
     let mut rows =
         Rows::new(&["KIND", "NAME", "CONTENT", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"]);
-    for object in objects {
+    for object in &listing.objects {
         rows.push(vec![
             object.kind().short_word().into(),
             object.name().as_bytes().to_vec(),
@@ -50,6 +50,19 @@ fn table(objects: &[Object]) -> Rows {
             text::age(object.age()).into(),
             state_cell(object.state()).into(),
             holders_words(object.holders()),
+        ]);
+    }
+    for unlinked in &listing.unlinked {
+        let unknown = || b"-".to_vec();
+        rows.push(vec![
+            unlinked.name.kind().short_word().into(),
+            unlinked.name.as_bytes().to_vec(),
+            unlinked.size.map_or_else(unknown, |size| text::size(size).into()),
+            unknown(),
+            unknown(),
+            unknown(),
+            UNLINKED.into(),
+            holders_words(&unlinked.holders),
         ]);
     }
     rows
@@ -80,6 +93,9 @@ pub fn holders_words(holders: &[Holder]) -> Vec<u8> {
     }
     if words.is_empty() { b"-".to_vec() } else { words }
 }
+
+/// The word for the state of what has lost its name.
+pub const UNLINKED: &str = "unlinked";
 
 /// The word for a state, for programs.
 pub fn state_word(state: State) -> &'static str {

@@ -13,7 +13,7 @@ mod shm;
 mod show;
 mod table;
 
-pub use ls::{CANNOT_LIST_QUEUES, holders_words, measure_words, state_word};
+pub use ls::{CANNOT_LIST_QUEUES, UNLINKED, holders_words, measure_words, state_word};
 pub use show::lines as fact_lines;
 
 use nob_ipc::registry::Reap;

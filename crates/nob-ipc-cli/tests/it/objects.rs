@@ -40,6 +40,29 @@ fn listed(name: &str, kinds: &[&'static str]) -> Vec<Value> {
     all
 }
 
+/// What has lost its name, and what holds it.
+#[test]
+fn what_is_unlinked_and_still_held() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    create_all(&name);
+    let holder = role::start("objects::hold", &name);
+    text(nob(&[&"rm", &name.address("sem"), &name.address("shm"), &name.address("mq")]));
+    let objects = listed(&name, &[]);
+    let expected = if lists_queues() { &["sem", "shm", "mq"][..] } else { &["sem", "shm"] };
+    let kinds: Vec<_> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
+    assert_eq!(kinds, expected);
+    for object in &objects {
+        assert_eq!(object["state"], "unlinked");
+        assert_eq!(object["holders"][0]["pid"], holder.child.id());
+    }
+    let page = text(nob(&[&"ls", &"shm"]));
+    let line = page.lines().find(|line| line.contains(&*name)).expect("it is listed");
+    assert!(line.contains("unlinked"), "{page}");
+    drop(holder);
+    assert!(listed(&name, &[]).is_empty(), "nobody holds them any more");
+}
+
 #[test]
 fn json_has_all_that_is_promised() {
     let _watchdog = watchdog();

@@ -40,8 +40,8 @@ pub(crate) struct Found {
 /// What an object holds; `None` inside: this user may not look, or could not.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content {
-    /// The value of a semaphore.
-    Value(Option<u32>),
+    /// The value of a semaphore, and the one that it was made with.
+    Value { now: Option<u32>, initial: Option<u32> },
     /// The bytes of a segment, as `Stat` tells.
     Bytes,
     /// The messages of a queue.
@@ -94,6 +94,9 @@ pub(crate) trait Home: Sync {
 
     /// All objects of these kinds. What cannot be read is listed as that.
     fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)>;
+
+    /// The device of all objects here; `None` where that cannot be told.
+    fn device(&self) -> Option<u64>;
 
     /// Removes what is kept beside objects that are gone.
     fn forget_gone(&self);

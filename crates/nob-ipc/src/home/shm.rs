@@ -101,6 +101,10 @@ impl Home for Shm {
         Ok((objects, Coverage::All))
     }
 
+    fn device(&self) -> Option<u64> {
+        sys::stat::of_path(sys::SHM_DIRECTORY).ok().map(|stat| stat.identity.file.device)
+    }
+
     fn forget_gone(&self) {}
 }
 
@@ -120,9 +124,10 @@ fn unreadable(name: &Name, stat: Stat) -> Found {
 fn content(kind: Kind, file: Option<BorrowedFd<'_>>) -> Content {
     match kind {
         // A file that is too short is no semaphore, and has no value.
-        Kind::Semaphore => {
-            Content::Value(file.and_then(|file| sys::files::semaphore_value(file).ok()))
-        }
+        Kind::Semaphore => Content::Value {
+            now: file.and_then(|file| sys::files::semaphore_value(file).ok()),
+            initial: file.and_then(sys::xattr::initial_value),
+        },
         _ => Content::Bytes,
     }
 }

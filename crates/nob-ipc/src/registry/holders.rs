@@ -2,21 +2,45 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::object::{Holder, Object};
+use super::object::{Holder, Object, Unlinked};
+use crate::home;
+use crate::name::Place;
 use crate::sys::{self, Credentials};
 
-/// Enters the holders of all objects; returns how many processes may not be looked at.
-pub(super) fn find(objects: &mut [Object]) -> usize {
+/// What one look at all processes has shown beside the holders of objects.
+pub(super) struct Look {
+    /// What has lost its name.
+    pub unlinked: Vec<Unlinked>,
+    /// How many processes may not be looked at.
+    pub unseen: usize,
+}
+
+/// Enters the holders of all objects. `places`: where to look for what has lost its name.
+pub(super) fn find(objects: &mut [Object], places: &[Place]) -> Look {
     let wanted: HashSet<_> = objects.iter().map(|object| object.system_identity().file).collect();
-    if wanted.is_empty() {
-        return 0;
+    let devices: Vec<(Place, u64)> =
+        places.iter().filter_map(|&place| Some((place, home::at(place).device()?))).collect();
+    if wanted.is_empty() && devices.is_empty() {
+        return Look { unlinked: Vec::new(), unseen: 0 };
     }
-    let processes = sys::process::scan(&wanted);
+    let numbers: Vec<u64> = devices.iter().map(|&(_, device)| device).collect();
+    let processes = sys::process::scan(&wanted, &numbers);
     let mut holders: HashMap<_, Vec<Holder>> = HashMap::new();
+    let mut unlinked: HashMap<_, Unlinked> = HashMap::new();
     for process in processes.holding {
+        let holder = || Holder::new(process.pid, process.command.clone());
         for file in process.held {
-            let holder = Holder::new(process.pid, process.command.clone());
-            holders.entry(file).or_default().push(holder);
+            holders.entry(file).or_default().push(holder());
+        }
+        for lost in process.unlinked {
+            let place = devices.iter().find(|(_, device)| *device == lost.file.device);
+            let place = place.map(|&(place, _)| place);
+            let known = place.and_then(|place| Unlinked::new(place, &lost));
+            if let Some(known) = known {
+                let entry = unlinked.entry(lost.file).or_insert(known);
+                entry.size = entry.size.or(lost.size);
+                entry.holders.push(holder());
+            }
         }
     }
     for object in objects {
@@ -26,7 +50,9 @@ pub(super) fn find(objects: &mut [Object]) -> usize {
         // How many processes are hidden altogether cannot be told: at least one counts.
         object.unseen += usize::from(processes.incomplete);
     }
-    processes.hidden.len() + usize::from(processes.incomplete)
+    let mut unlinked: Vec<_> = unlinked.into_values().collect();
+    unlinked.sort_by_cached_key(|it| (it.name.kind(), it.name.as_bytes().to_vec()));
+    Look { unlinked, unseen: processes.hidden.len() + usize::from(processes.incomplete) }
 }
 
 /// Whether a process that may not be looked at could have opened an object. Root could open any, and
@@ -67,12 +93,13 @@ mod tests {
             group: GROUP,
             modified: SystemTime::UNIX_EPOCH,
             changed: SystemTime::UNIX_EPOCH,
+            accessed: SystemTime::UNIX_EPOCH,
         };
         let name = Name::new(Kind::Semaphore, "/x").unwrap();
         Object::new(Found {
             name,
             stat,
-            content: Content::Value(None),
+            content: Content::Value { now: None, initial: None },
             mark: Marked::Unmarked,
             used: None,
         })

@@ -47,7 +47,7 @@ use crate::sys::mqueue_fs;
 use crate::sys::records;
 use crate::sys::{self, Errno, Identity};
 pub use creator::Creator;
-pub use object::{Depth, Holder, Measure, Object, State};
+pub use object::{Depth, Holder, Measure, Object, State, Unlinked};
 pub use reap::{Finding, Outcome, Reap};
 
 /// The objects that exist.
@@ -56,6 +56,8 @@ pub use reap::{Finding, Outcome, Reap};
 pub struct Listing {
     /// Each object, by kind and name.
     pub objects: Vec<Object>,
+    /// What has lost its name and is still held, of these kinds.
+    pub unlinked: Vec<Unlinked>,
     /// Whether all queues are among them.
     pub queues: Coverage,
     /// How many processes may not be looked at, so that what they hold is unknown.
@@ -71,10 +73,9 @@ pub struct Listing {
 pub fn list(kinds: &[Kind]) -> Result<Listing> {
     let mut objects = Vec::new();
     let mut queues = Coverage::All;
-    for place in Place::ALL {
-        if !kinds.iter().any(|kind| kind.place() == place) {
-            continue;
-        }
+    let mut places = Place::ALL.to_vec();
+    places.retain(|&place| kinds.iter().any(|kind| kind.place() == place));
+    for &place in &places {
         let (found, covered) =
             home::at(place).list(kinds).map_err(|errno| cannot_list(place, errno))?;
         objects.extend(found.into_iter().map(Object::new));
@@ -84,8 +85,10 @@ pub fn list(kinds: &[Kind]) -> Result<Listing> {
     }
     let key = |object: &Object| (object.kind(), object.name().as_bytes().to_vec());
     objects.sort_by_cached_key(key);
-    let unseen_processes = holders::find(&mut objects);
-    Ok(Listing { objects, queues, unseen_processes })
+    let look = holders::find(&mut objects, &places);
+    let mut unlinked = look.unlinked;
+    unlinked.retain(|unlinked| kinds.contains(&unlinked.name.kind()));
+    Ok(Listing { objects, unlinked, queues, unseen_processes: look.unseen })
 }
 
 /// Looks at one object.
@@ -105,7 +108,7 @@ pub fn find(name: &Name) -> Result<Object> {
         return Err(Error::new(Operation::Inspect, name, ErrorKind::WrongType, errno, why));
     };
     let mut objects = [Object::new(object)];
-    holders::find(&mut objects);
+    holders::find(&mut objects, &[]);
     let [object] = objects;
     Ok(object)
 }

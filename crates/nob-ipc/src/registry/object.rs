@@ -6,9 +6,9 @@ use super::creator::Creator;
 use crate::error::{Error, Operation, Result};
 use crate::home::usage::Fresh;
 use crate::home::{self, Content, Found, Marked, Removal};
-use crate::name::{Kind, Name};
+use crate::name::{Kind, Name, Place};
 use crate::object::ownership;
-use crate::sys::{Errno, Identity, QueueState, Stat};
+use crate::sys::{self, Errno, Identity, QueueState, Stat, UnlinkedFile};
 
 /// A process that has an object open or mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,27 @@ pub struct Holder {
 impl Holder {
     pub(super) fn new(pid: u32, command: Vec<u8>) -> Holder {
         Holder { pid, command }
+    }
+}
+
+/// An object that has lost its name, and that processes still hold: nobody can link to it, and it takes
+/// memory until the last of them lets go.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Unlinked {
+    /// The name that it had.
+    pub name: Name,
+    /// The bytes of its file, where somebody has it open: of a segment its size.
+    pub size: Option<u64>,
+    /// The processes that are known to hold it.
+    pub holders: Vec<Holder>,
+}
+
+impl Unlinked {
+    pub(super) fn new(place: Place, lost: &UnlinkedFile) -> Option<Unlinked> {
+        let (kind, bare) = Kind::of_file(place, &lost.name)?;
+        let name = Name::new(kind, sys::records::os_str(bare)).ok()?;
+        Some(Unlinked { name, size: lost.size, holders: Vec::new() })
     }
 }
 
@@ -87,6 +108,8 @@ pub struct Object {
     name: Name,
     stat: Stat,
     measure: Measure,
+    /// Whether a semaphore has the value that it was made with.
+    at_rest: bool,
     creator: Creator,
     pub(super) used: Option<bool>,
     pub(super) holders: Vec<Holder>,
@@ -97,12 +120,16 @@ impl Object {
     pub(super) fn new(found: Found) -> Object {
         let Found { name, stat, content, mark, used } = found;
         let measure = match content {
-            Content::Value(value) => Measure::Value(value),
+            Content::Value { now, .. } => Measure::Value(now),
             Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
             Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
         };
         let creator = Creator::from(&mark);
-        Object { name, stat, measure, creator, used, holders: Vec::new(), unseen: 0 }
+        let at_rest = match content {
+            Content::Value { now, initial } => now.is_some() && now == initial,
+            Content::Bytes | Content::Messages(_) => true,
+        };
+        Object { name, stat, measure, at_rest, creator, used, holders: Vec::new(), unseen: 0 }
     }
 
     /// Its name.
@@ -154,10 +181,18 @@ impl Object {
         since(self.created().unwrap_or(self.changed()))
     }
 
-    /// How long it has not [changed](Object::changed).
+    /// How long it has neither [changed](Object::changed) nor been mapped or read, as far as the file
+    /// system notes that: once a day is usual. Use of a mapping is not noted at all.
     #[must_use]
     pub fn idle(&self) -> Duration {
-        since(self.created().map_or(self.changed(), |created| created.max(self.changed())))
+        let last = self.changed().max(self.stat.accessed);
+        since(self.created().map_or(last, |created| created.max(last)))
+    }
+
+    /// Whether a semaphore has the value that it was made with, so that nobody has a permit; true of the
+    /// other kinds.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_rest
     }
 
     /// Value, size or messages.

@@ -67,15 +67,16 @@ impl Reap {
         Reap::default()
     }
 
-    /// Only what has not [changed](Object::idle) for this long.
+    /// Only what has been [idle](Object::idle) for this long.
     #[must_use]
     pub fn older_than(mut self, age: Duration) -> Reap {
         self.older_than = Some(age);
         self
     }
 
-    /// Also what nobody is due to unlink and nobody holds, if it has not changed for this long. It may
-    /// be meant to stay: choose well.
+    /// Also what nobody owns and nobody uses, if it has been [idle](Object::idle) for this long. It may be
+    /// meant to stay: choose well. A semaphore is taken only at the value that it was made with, where that
+    /// was noted.
     #[must_use]
     pub fn unused_for(mut self, age: Duration) -> Reap {
         self.unused = Some(age);
@@ -168,7 +169,8 @@ impl Reap {
         }
         let unmarked = object.creator() == Creator::Unmarked && !object.is_shared();
         let age = if unmarked { Some(self.unused?) } else { self.older_than };
-        if age.is_some_and(|age| object.idle() < age) {
+        // Who has a permit will give it back, whether he has the semaphore open or not.
+        if age.is_some_and(|age| object.idle() < age) || (unmarked && !object.is_at_rest()) {
             return None;
         }
         let user = sys::unistd::effective_user();

@@ -123,6 +123,10 @@ impl OpeningSemaphore<'_> {
         let file = shm::create(self.options.common.mode_of_new())?;
         if self.options.common.is_marked() {
             shm::put_mark(file.as_fd());
+        } else {
+            // For `registry::Reap`, which takes what nobody owns only with this value. Where no
+            // attributes are kept it takes none.
+            let _ = sys::xattr::set_initial_value(file.as_fd(), self.options.initial_value);
         }
         if sys::unistd::write(file.as_fd(), &image)? != image.len() {
             return Err(Errno::NOSPC);

@@ -47,6 +47,8 @@ pub(crate) struct Stat {
     pub modified: SystemTime,
     /// When the content or the attributes last changed.
     pub changed: SystemTime,
+    /// When it was last read or mapped; most file systems note that once a day.
+    pub accessed: SystemTime,
 }
 
 impl Stat {
@@ -65,6 +67,17 @@ pub(crate) struct HoldingProcess {
     pub pid: u32,
     pub command: Vec<u8>,
     pub held: Vec<FileId>,
+    pub unlinked: Vec<UnlinkedFile>,
+}
+
+/// A file that has lost its name, and that a process still has open or mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct UnlinkedFile {
+    pub file: FileId,
+    /// The name of the file that it had, without the directory.
+    pub name: Vec<u8>,
+    /// Where it is open, and so can be asked.
+    pub size: Option<u64>,
 }
 
 /// Who a process is that may not be looked at.

@@ -25,7 +25,7 @@ pub(crate) mod fault;
 #[path = "linux/mod.rs"]
 mod os;
 
-pub(crate) use details::{Credentials, FileId, FileType, Identity, Processes, Stat};
+pub(crate) use details::{Credentials, FileId, FileType, Identity, Processes, Stat, UnlinkedFile};
 pub(crate) use errno::{Errno, Result};
 pub(crate) use os::*;
 

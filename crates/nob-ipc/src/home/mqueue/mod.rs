@@ -88,6 +88,10 @@ impl Home for Mqueue {
         Ok((queues.collect(), coverage))
     }
 
+    fn device(&self) -> Option<u64> {
+        QueueDirectory::open().and_then(|directory| directory.device()).ok()
+    }
+
     fn forget_gone(&self) {
         record::forget_abandoned();
         record::forget_gone();

@@ -2,7 +2,7 @@
 //!
 //! Source: [proc(5)](https://man7.org/linux/man-pages/man5/proc.5.html).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::conv::check;
 use super::stat::file_behind;
 use crate::sys::details::HoldingProcess;
-use crate::sys::{Credentials, Errno, FileId, Processes};
+use crate::sys::{Credentials, Errno, FileId, Processes, UnlinkedFile};
 
 /// The fields of `/proc/PID/stat` that tell what is behind a pid.
 struct Stat {
@@ -78,8 +78,9 @@ fn shows_own_namespace() -> bool {
         .is_ok_and(|link| link.as_os_str().as_bytes() == std::process::id().to_string().as_bytes())
 }
 
-/// Looks at all processes once, for descriptors and mappings of the objects in `wanted`.
-pub(crate) fn scan(wanted: &HashSet<FileId>) -> Processes {
+/// Looks at all processes once, for descriptors and mappings of the objects in `wanted`, and of files on
+/// these devices that have lost their names.
+pub(crate) fn scan(wanted: &HashSet<FileId>, devices: &[u64]) -> Processes {
     let mut found = Processes { incomplete: !shows_own_namespace(), ..Processes::default() };
     // Where the mount option `hidepid` hides processes, it hides the first one, too.
     found.incomplete |= fs::metadata("/proc/1").is_err();
@@ -90,9 +91,12 @@ pub(crate) fn scan(wanted: &HashSet<FileId>) -> Processes {
     for entry in entries.flatten() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some(pid) = pid else { continue };
-        match held(pid, wanted) {
-            Ok(held) if held.is_empty() => {}
-            Ok(held) => found.holding.push(HoldingProcess { pid, command: command(pid), held }),
+        match held(pid, wanted, devices) {
+            Ok((held, unlinked)) if held.is_empty() && unlinked.is_empty() => {}
+            Ok((held, unlinked)) => {
+                let command = command(pid);
+                found.holding.push(HoldingProcess { pid, command, held, unlinked });
+            }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 found.hidden.extend(credentials_if_real(pid));
             }
@@ -103,10 +107,15 @@ pub(crate) fn scan(wanted: &HashSet<FileId>) -> Processes {
     found
 }
 
-/// Which objects a process has open or mapped, each once.
-fn held(pid: u32, wanted: &HashSet<FileId>) -> io::Result<Vec<FileId>> {
+/// Which objects a process has open or mapped, and which files that have lost their names, each once.
+fn held(
+    pid: u32,
+    wanted: &HashSet<FileId>,
+    devices: &[u64],
+) -> io::Result<(Vec<FileId>, Vec<UnlinkedFile>)> {
     let folder = folder(pid);
     let mut held = HashSet::new();
+    let mut unlinked: HashMap<FileId, UnlinkedFile> = HashMap::new();
     for entry in fs::read_dir(format!("{folder}/fd"))? {
         let path = entry?.path();
         let target = match fs::read_link(&path) {
@@ -114,21 +123,43 @@ fn held(pid: u32, wanted: &HashSet<FileId>) -> io::Result<Vec<FileId>> {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             target => target?,
         };
+        let target = target.as_os_str().as_bytes();
         // Sockets, pipes and the like are no files.
-        if !target.as_os_str().as_bytes().starts_with(b"/") {
+        if !target.starts_with(b"/") {
             continue;
         }
         let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { continue };
         match file_behind(&path) {
-            Ok(file) if wanted.contains(&file) => {
+            Ok((file, _)) if wanted.contains(&file) => {
                 held.insert(file);
+            }
+            Ok((file, size)) if devices.contains(&file.device) => {
+                if let Some(name) = lost_name(target) {
+                    unlinked.insert(file, UnlinkedFile { file, name, size: Some(size) });
+                }
             }
             Err(Errno::ACCES) => return Err(ErrorKind::PermissionDenied.into()),
             _ => {}
         }
     }
-    held.extend(mappings(&folder)?.into_iter().filter(|it| wanted.contains(it)));
-    Ok(held.into_iter().collect())
+    for (file, path) in mappings(&folder)? {
+        if wanted.contains(&file) {
+            held.insert(file);
+        } else if devices.contains(&file.device)
+            && let Some(name) = lost_name(&path)
+        {
+            unlinked.entry(file).or_insert(UnlinkedFile { file, name, size: None });
+        }
+    }
+    Ok((held.into_iter().collect(), unlinked.into_values().collect()))
+}
+
+/// The name that a file had, from a path as `/proc` shows it; `None` if it has it still, or never had one.
+fn lost_name(path: &[u8]) -> Option<Vec<u8>> {
+    let path = path.strip_suffix(b" (deleted)")?;
+    let name = path.rsplit(|&byte| byte == b'/').next()?;
+    // A file that was made without a name is called after its inode.
+    (!name.is_empty() && !name.starts_with(b"#")).then(|| name.to_vec())
 }
 
 /// Where `/proc` shows what a process has open and mapped: with its first thread, or, once that has
@@ -146,24 +177,26 @@ fn folder(pid: u32) -> String {
 
 /// Whether this process has the object mapped; also where that cannot be told.
 pub(crate) fn has_mapped(file: FileId) -> bool {
-    mappings("/proc/thread-self").map_or(true, |mapped| mapped.contains(&file))
+    mappings("/proc/thread-self")
+        .map_or(true, |mapped| mapped.iter().any(|(mapped, _)| *mapped == file))
 }
 
-/// The files that a process has mapped, by its folder.
-fn mappings(folder: &str) -> io::Result<Vec<FileId>> {
+/// The files that a process has mapped, by its folder, with their paths.
+fn mappings(folder: &str) -> io::Result<Vec<(FileId, Vec<u8>)>> {
     let maps = fs::read(format!("{folder}/maps"))?;
     Ok(maps.split(|&byte| byte == b'\n').filter_map(mapped).collect())
 }
 
 /// The file of one line of `/proc/PID/maps`: `FROM-TO RIGHTS OFFSET MAJOR:MINOR INODE PATH`.
-fn mapped(line: &[u8]) -> Option<FileId> {
-    let mut fields = line.split(|&byte| byte == b' ').skip(3);
+fn mapped(line: &[u8]) -> Option<(FileId, Vec<u8>)> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ').skip(3);
     let device = std::str::from_utf8(fields.next()?).ok()?;
     let inode =
         std::str::from_utf8(fields.next()?).ok()?.parse().ok().filter(|&inode| inode != 0)?;
+    let path = fields.next().unwrap_or_default().trim_ascii_start().to_vec();
     let (major, minor) = device.split_once(':')?;
     let number = |text| u32::from_str_radix(text, 16).ok();
-    Some(FileId { device: libc::makedev(number(major)?, number(minor)?), inode })
+    Some((FileId { device: libc::makedev(number(major)?, number(minor)?), inode }, path))
 }
 
 fn command(pid: u32) -> Vec<u8> {
@@ -191,4 +224,22 @@ fn credentials_if_real(pid: u32) -> Option<Credentials> {
     let mut groups = numbers("Gid:");
     groups.extend(numbers("Groups:"));
     Some(Credentials { effective_user: *users.get(1)?, users, groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_maps_are_understood() {
+        let line = b"7f00-7f01 rw-s 00000000 00:1a 5678       /dev/shm/sem.a b (deleted)";
+        let file = FileId { device: libc::makedev(0, 0x1a), inode: 5678 };
+        let path = b"/dev/shm/sem.a b (deleted)".to_vec();
+        assert_eq!(mapped(line), Some((file, path.clone())));
+        assert_eq!(lost_name(&path), Some(b"sem.a b".to_vec()));
+        assert_eq!(mapped(b"7f00-7f01 rw-p 00000000 00:00 0 "), None);
+        for path in [&b"/dev/shm/a"[..], b"/dev/shm/#123 (deleted)", b"/ (deleted)", b""] {
+            assert_eq!(lost_name(path), None);
+        }
+    }
 }

@@ -23,10 +23,10 @@ pub(crate) fn of_name(directory: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
     statx(directory.as_raw_fd(), name, libc::AT_SYMLINK_NOFOLLOW).map(|stat| convert(&stat))
 }
 
-/// What the link `path` leads to. It never waits for the server of a remote file system.
-pub(super) fn file_behind(path: &CStr) -> Result<FileId> {
+/// What the link `path` leads to, and its size. It never waits for the server of a remote file system.
+pub(super) fn file_behind(path: &CStr) -> Result<(FileId, u64)> {
     let flags = libc::AT_STATX_DONT_SYNC | libc::AT_NO_AUTOMOUNT;
-    statx(libc::AT_FDCWD, path, flags).map(|stat| file(&stat))
+    statx(libc::AT_FDCWD, path, flags).map(|stat| (file(&stat), stat.stx_size))
 }
 
 fn statx(directory: i32, path: &CStr, flags: i32) -> Result<libc::statx> {
@@ -65,6 +65,7 @@ fn convert(stat: &libc::statx) -> Stat {
         group: stat.stx_gid,
         modified: time(stat.stx_mtime),
         changed: time(stat.stx_mtime).max(time(stat.stx_ctime)),
+        accessed: time(stat.stx_atime),
     }
 }
 
