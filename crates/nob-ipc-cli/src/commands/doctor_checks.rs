@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
-use nob_ipc::registry::{self, Coverage, Measure};
+use nob_ipc::registry::{self, Coverage, Measure, SquattedRecords};
 use nob_ipc::{Kind, registry::Listing};
 
 use super::doctor::Check;
@@ -26,6 +26,7 @@ pub fn all() -> Vec<Check> {
     checks.push(queue_mount());
     checks.extend(process_limits());
     checks.extend(removal_at_logout());
+    checks.extend(proc());
     match listing {
         Ok(listing) => checks.extend(visibility(listing)),
         Err(error) => checks
@@ -111,20 +112,23 @@ fn marks() -> Option<Check> {
     Some(Check::fine("creator's marks", value, meaning).hurts_if(!kept))
 }
 
-/// Shared memory counts as memory of the control group that first touches it.
 /// In `/tmp` anybody can take the place of another user's records.
 fn squatted_records() -> Vec<Check> {
-    let check = |(path, owner): (PathBuf, u32)| {
-        let path = path.display();
+    let check = |squatted: SquattedRecords| {
+        let path = squatted.path.display();
+        let (value, mend) = if squatted.owner == squatted.user {
+            (format!("{path} is open to others"), format!("chmod 700 {path}"))
+        } else {
+            (format!("{path} belongs to user {}", squatted.owner), format!("rm -r {path}"))
+        };
         let meaning = "it has the place of a user's records of queues and is not that user's alone, so \
                        none are kept: what dead processes left cannot be told";
-        Check::fine("records of queues", format!("{path} belongs to user {owner}"), meaning)
-            .hurts_if(true)
-            .mended_by(format!("rm -r {path}"))
+        Check::fine("records of queues", value, meaning).hurts_if(true).mended_by(mend)
     };
     registry::squatted_records().into_iter().map(check).collect()
 }
 
+/// Shared memory counts as memory of the control group that first touches it.
 fn memory_limit() -> Option<Check> {
     let path = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = path.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -280,6 +284,16 @@ fn logind_setting() -> Option<bool> {
         let value = text.lines().rev().find_map(|line| line.trim().strip_prefix("RemoveIPC="));
         value.map(|value| matches!(value.trim(), "yes" | "true" | "on" | "1"))
     })
+}
+
+/// `/proc`: who a process is, who holds an object, and on older kernels the name of a new file are told
+/// there.
+fn proc() -> Option<Check> {
+    let mounted = Path::new("/proc/self").exists();
+    let meaning = "without it nobody can tell who holds an object, nor is any marked; before Linux 6.10 no \
+                   semaphore or segment can be created";
+    let check = Check::fine("/proc", "not mounted", meaning);
+    (!mounted).then(|| check.hurts_if(true).mended_by("mount -t proc proc /proc"))
 }
 
 /// Whether enough of the other processes can be seen to tell who holds what.

@@ -1,5 +1,6 @@
 //! The command as a person uses it: real processes, pipes, terminals and signals.
 
+mod bare;
 mod doctor;
 mod help;
 mod hostile;
@@ -18,5 +19,11 @@ mod top;
 #[test]
 #[ignore = "other tests start it as their child process"]
 fn role() {
-    support::role::play(&[reap::ROLES, objects::ROLES, hostile::ROLES, planted::ROLES]);
+    support::role::play(&[
+        bare::ROLES,
+        hostile::ROLES,
+        objects::ROLES,
+        planted::ROLES,
+        reap::ROLES,
+    ]);
 }

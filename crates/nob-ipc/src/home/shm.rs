@@ -221,12 +221,23 @@ fn is_left_behind(file: BorrowedFd<'_>) -> bool {
 pub(crate) fn open(name: &Name, mode: OpenMode) -> Result<Option<OwnedFd>> {
     match sys::fcntl::open(&name.path(), mode) {
         Ok(file) => Ok(Some(file)),
+        Err(Errno::NOENT) if directory_is_missing() => Err(no_directory(Operation::Link, name)),
         Err(Errno::NOENT) => Ok(None),
         Err(errno @ Errno::LOOP) => Err(wrong_type(name, errno, FileType::Symlink)),
         Err(errno @ Errno::ISDIR) => Err(wrong_type(name, errno, FileType::Directory)),
         Err(errno @ Errno::NXIO) => Err(wrong_type(name, errno, FileType::Other)),
         Err(errno) => Err(Error::from_errno(Operation::Link, name, errno)),
     }
+}
+
+fn directory_is_missing() -> bool {
+    sys::stat::of_path(sys::SHM_DIRECTORY).is_err_and(|errno| errno == Errno::NOENT)
+}
+
+/// Not that the object is missing: there is no place for one.
+fn no_directory(operation: Operation, name: &Name) -> Error {
+    let why = "there is no directory /dev/shm; mount a tmpfs there";
+    Error::new(operation, name, ErrorKind::Other, Some(Errno::NOENT), why)
 }
 
 /// Makes a file without a name for a new object, in whose use this process takes part already.
@@ -243,7 +254,7 @@ pub(crate) fn publish(file: BorrowedFd<'_>, name: &Name) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
         // Before Linux 6.10 a file is named through /proc.
-        Err(Errno::NOENT) if sys::stat::of_path(sys::SHM_DIRECTORY).is_ok() => {
+        Err(Errno::NOENT) if !directory_is_missing() => {
             let why = "the file cannot be given its name without /proc; mount it";
             let errno = Some(Errno::NOENT);
             Err(Error::new(Operation::Create, name, ErrorKind::Other, errno, why))
@@ -283,10 +294,7 @@ pub(crate) fn build_error(name: &Name, errno: Errno, size: u64) -> Error {
                        tmpfs there";
             Error::new(Operation::Create, name, ErrorKind::Other, Some(errno), why)
         }
-        Errno::NOENT => {
-            let why = "there is no directory /dev/shm; mount a tmpfs there";
-            Error::new(Operation::Create, name, ErrorKind::NotFound, Some(errno), why)
-        }
+        Errno::NOENT => no_directory(Operation::Create, name),
         _ => Error::from_errno(Operation::Create, name, errno),
     }
 }

@@ -44,7 +44,7 @@ pub use crate::home::Coverage;
 use crate::home::{self, shm};
 use crate::name::{Kind, Name, Place};
 use crate::sys::mqueue_fs;
-use crate::sys::records;
+use crate::sys::records::{self, Squatted};
 use crate::sys::{self, Errno, Identity};
 pub use creator::Creator;
 pub use object::{Depth, Holder, Measure, Object, State, Unlinked};
@@ -126,12 +126,29 @@ pub fn queues_are_mounted() -> bool {
     mqueue_fs::is_mounted()
 }
 
-/// What has the place of a user's records in `/tmp` and is not that user's alone, with its owner: queues
-/// of that user cannot be marked.
+/// What has the place of a user's records in `/tmp` and is not that user's alone: queues of that user
+/// cannot be marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SquattedRecords {
+    /// What has the place.
+    pub path: PathBuf,
+    /// The user whose place it is.
+    pub user: u32,
+    /// Whom it belongs to; if it is the same user, others may read or write it.
+    pub owner: u32,
+}
+
+/// Who cannot keep records, of all users.
 #[must_use]
-pub fn squatted_records() -> Vec<(PathBuf, u32)> {
+pub fn squatted_records() -> Vec<SquattedRecords> {
     let squatted = records::squatted().into_iter();
-    squatted.map(|(path, owner)| (records::os_str(path.to_bytes()).into(), owner)).collect()
+    squatted
+        .map(|Squatted { path, user, owner }| {
+            let path = records::os_str(path.to_bytes()).into();
+            SquattedRecords { path, user, owner }
+        })
+        .collect()
 }
 
 /// Whether another process, or a mapping of this one, uses a segment; also where that cannot be told.

@@ -19,6 +19,7 @@ mod notification;
 mod permissions;
 mod properties;
 mod races;
+mod records;
 mod room;
 mod semaphore;
 mod shared;
@@ -40,6 +41,7 @@ const ROLES: &[&[Role]] = &[
     notification::ROLES,
     permissions::ROLES,
     races::ROLES,
+    records::ROLES,
     room::ROLES,
     shared::ROLES,
     traffic::ROLES,

@@ -121,6 +121,24 @@ fn none_after_unlinking() {
     }
 }
 
+/// Nor does one whose name somebody else has removed, or given to another object.
+#[test]
+fn none_for_what_another_has_unlinked() {
+    let _watchdog = watchdog();
+    for kind in KINDS {
+        let name = Unique::new();
+        let object = Object::create(kind, &name);
+        unlink(object.ownership().name()).expect("it is ours");
+        for replaced in [false, true] {
+            let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+            let _other = replaced.then(|| options.open(&name).expect("the name is free"));
+            object.ownership().set_unlink_on_drop(false).expect("it is ours");
+            object.ownership().set_unlink_on_drop(true).expect("it is ours");
+            assert_eq!(mark(kind, &name), None, "{kind}");
+        }
+    }
+}
+
 /// Another's mark is neither overwritten nor removed.
 #[test]
 fn of_another_process() {

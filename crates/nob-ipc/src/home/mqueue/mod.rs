@@ -10,7 +10,6 @@ use crate::name::{Kind, Name};
 use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::{self, Errno, Identity};
 use descriptor::open_to_look;
-use record::Records;
 
 pub(crate) struct Mqueue;
 
@@ -40,7 +39,10 @@ impl Home for Mqueue {
     }
 
     fn mark(&self, name: &Name, identity: Identity) {
-        record::put(name, identity);
+        // Nobody would remove the record of a queue that is gone.
+        if open_to_look(name).is_ok_and(|queue| queue.identity() == identity) {
+            record::put(name, identity);
+        }
     }
 
     fn unmark(&self, _: &Name, identity: Identity) {
@@ -56,35 +58,34 @@ impl Home for Mqueue {
     }
 
     fn mark_of(&self, name: &Name, fresh: &Fresh) -> Marked {
-        fresh.stat().map_or(Marked::Unreadable, |stat| Records::read().mark_of(name, &stat))
+        fresh.stat().map_or(Marked::Unreadable, |stat| record::mark_of(name, &stat))
     }
 
     fn find(&self, name: &Name) -> sys::Result<Option<Found>> {
         // Without a directory there is the queue itself to look at.
         let directory = QueueDirectory::open().ok();
-        look(name, directory.as_ref(), &Records::read()).map(Some)
+        look(name, directory.as_ref()).map(Some)
     }
 
     fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
         if !kinds.contains(&Kind::MessageQueue) {
             return Ok((Vec::new(), Coverage::All));
         }
-        let records = Records::read();
         let (directory, names, coverage) = match QueueDirectory::open() {
             Ok(directory) => {
                 let names = directory.names()?;
-                let names =
-                    names.iter().filter_map(|name| Name::new(Kind::MessageQueue, name).ok());
-                let names = names.collect();
+                let name =
+                    |name: &Vec<u8>| Name::new(Kind::MessageQueue, sys::records::os_str(name)).ok();
+                let names = names.iter().filter_map(name).collect();
                 (Some(directory), names, Coverage::All)
             }
             Err(Errno::NOSYS) => return Err(Errno::NOSYS),
             // Not permitted, or a kernel without queues.
-            Err(_) => (None, records.names(), Coverage::Recorded),
+            Err(_) => (None, record::names(), Coverage::Recorded),
         };
         // What fails has been unlinked meanwhile, or is another user's without a directory to look at
         // it.
-        let queues = names.iter().filter_map(|name| look(name, directory.as_ref(), &records).ok());
+        let queues = names.iter().filter_map(|name| look(name, directory.as_ref()).ok());
         Ok((queues.collect(), coverage))
     }
 
@@ -98,7 +99,7 @@ impl Home for Mqueue {
     }
 }
 
-fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> sys::Result<Found> {
+fn look(name: &Name, directory: Option<&QueueDirectory>) -> sys::Result<Found> {
     let opened = open_to_look(name).map(Fresh::Queue);
     let stat = match (&opened, directory) {
         (Ok(queue), _) => queue.stat()?,
@@ -111,6 +112,6 @@ fn look(name: &Name, directory: Option<&QueueDirectory>, records: &Records) -> s
         Some(queue) => usage::is_used(queue).ok(),
         None => usage::is_listed(stat.identity.file).then_some(true),
     };
-    let mark = records.mark_of(name, &stat);
+    let mark = record::mark_of(name, &stat);
     Ok(Found { name: name.clone(), stat, content: Content::Messages(state), mark, used })
 }

@@ -6,7 +6,6 @@
 //! that counts as unmarked: that it was about to create the queue does not prove that it has, since
 //! another may have been quicker, and a queue has no other place for a mark.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -67,38 +66,36 @@ pub(super) fn put(name: &Name, identity: Identity) {
 
 /// Removes the record if it is this process's own, or a dead creator's.
 pub(super) fn revoke(identity: Identity) {
-    let Ok(directory) = Directory::own() else { return };
     let file = file_of(identity.file);
     let own = mark::own().and_then(|own| own.parse().ok());
-    let mark = mark_in(&directory, &file);
-    if mark.is_some_and(|mark| Some(&mark) == own.as_ref() || mark.is_alive() == Some(false)) {
-        // There is nothing better to do than to leave it.
-        let _ = directory.remove(&file);
+    for directory in Directory::of(sys::unistd::effective_user()) {
+        let mark = mark_in(&directory, &file);
+        if mark.is_some_and(|mark| Some(&mark) == own.as_ref() || mark.is_alive() == Some(false)) {
+            // There is nothing better to do than to leave it.
+            let _ = directory.remove(&file);
+        }
     }
 }
 
 /// Removes the record of a queue that is gone. `owner`: the user whom it belonged to.
 pub(super) fn forget(identity: Identity, owner: u32) {
     let file = file_of(identity.file);
-    // There may be none, and a leftover does no harm: it names a queue that is gone.
-    if owner == sys::unistd::effective_user() {
-        let _ = Directory::own().and_then(|directory| directory.remove(&file));
-    } else {
-        for directory in Directory::all().iter().filter(|directory| directory.user == owner) {
-            let _ = directory.remove(&file);
-        }
+    for directory in Directory::of(owner) {
+        // There may be none, and a leftover does no harm: it names a queue that is gone.
+        let _ = directory.remove(&file);
     }
 }
 
 /// Removes the records whose process was killed while it created a queue.
 pub(super) fn forget_abandoned() {
-    let Ok(directory) = Directory::own() else { return };
-    for file in directory.names().iter().filter(|name| name.starts_with("new-")) {
-        let age = directory.modified(file).ok().and_then(|modified| modified.elapsed().ok());
-        if age.is_some_and(|age| age > ABANDONED) {
-            // Somebody else may have been quicker. If its process is only slow, its queue has no
-            // mark, and no error.
-            let _ = directory.remove(file);
+    for directory in Directory::of(sys::unistd::effective_user()) {
+        for file in directory.names().iter().filter(|name| name.starts_with("new-")) {
+            let age = directory.modified(file).ok().and_then(|modified| modified.elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED) {
+                // Somebody else may have been quicker. If its process is only slow, its queue has no
+                // mark, and no error.
+                let _ = directory.remove(file);
+            }
         }
     }
 }
@@ -106,31 +103,54 @@ pub(super) fn forget_abandoned() {
 /// Removes the records of this user whose process is dead and whose queue is gone. Those of other IPC
 /// namespaces are left: their queues cannot be seen from here.
 pub(super) fn forget_gone() {
-    let (Ok(directory), Ok(queues)) = (Directory::own(), QueueDirectory::open()) else { return };
+    let Ok(queues) = QueueDirectory::open() else { return };
     let Ok(device) = queues.device() else { return };
-    for file in directory.names() {
-        let Some(id) = identity_of(&file).filter(|id| id.device == device) else { continue };
-        let Some(record) = Record::read(&directory, &file) else { continue };
-        let dead = record.mark.is_alive() == Some(false);
-        let gone = || {
-            record.name().is_some_and(|name| match queues.look(name.as_c_str()) {
-                Ok(stat) => stat.identity.file != id,
-                Err(errno) => errno == Errno::NOENT,
-            })
-        };
-        if dead && gone() {
-            // Somebody else may have been quicker, and a leftover does no harm.
-            let _ = directory.remove(&file);
+    for directory in Directory::of(sys::unistd::effective_user()) {
+        for file in directory.names() {
+            let Some(id) = identity_of(&file).filter(|id| id.device == device) else { continue };
+            let Some(record) = Record::read(&directory, &file) else { continue };
+            if record.mark.is_alive() == Some(false) && record.is_of_none(id, &queues) {
+                // Somebody else may have been quicker, and a leftover does no harm.
+                let _ = directory.remove(&file);
+            }
         }
     }
 }
 
-/// The records that this user may read.
-pub(super) struct Records(HashMap<FileId, Vec<Record>>);
+/// The names of the queues of which this user has a record.
+pub(super) fn names() -> Vec<Name> {
+    let mut names: Vec<Name> = Directory::of(sys::unistd::effective_user())
+        .flat_map(|directory| {
+            let files = directory.names().into_iter().filter(|file| identity_of(file).is_some());
+            let records = files.filter_map(|file| Record::read(&directory, &file)?.name());
+            records.collect::<Vec<_>>()
+        })
+        .collect();
+    names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+    names.dedup();
+    names
+}
+
+/// The mark on a queue. Only its owner's and root's records count, of which each is asked for by its
+/// name: whatever else users put into their directories is never read. A record of an earlier boot is
+/// another queue's, since none outlives its boot.
+pub(super) fn mark_of(name: &Name, stat: &Stat) -> Marked {
+    let boot = sys::proc::boot_id();
+    let of_this = |record: &Record| {
+        record.name == name.as_bytes()
+            && boot.as_ref().is_none_or(|boot| *boot == record.mark.boot_id)
+    };
+    let file = file_of(stat.identity.file);
+    let root = (stat.owner != 0).then_some(0);
+    let directories = std::iter::once(stat.owner).chain(root).flat_map(Directory::of);
+    match directories.filter_map(|it| Record::read(&it, &file)).find(of_this) {
+        Some(record) => Marked::By(record.mark),
+        None if may_read_records_of(stat.owner) => Marked::Unmarked,
+        None => Marked::Unreadable,
+    }
+}
 
 struct Record {
-    /// The user in whose directory it is: nobody else can have written it.
-    user: u32,
     mark: Mark,
     name: Vec<u8>,
 }
@@ -139,49 +159,19 @@ impl Record {
     fn read(directory: &Directory, file: &str) -> Option<Record> {
         let text = directory.read(file).ok()?;
         let (mark, name) = parse(&text)?;
-        Some(Record { user: directory.user, mark, name: name.to_vec() })
+        Some(Record { mark, name: name.to_vec() })
     }
 
     fn name(&self) -> Option<Name> {
         Name::new(Kind::MessageQueue, records::os_str(&self.name)).ok()
     }
-}
 
-impl Records {
-    pub(super) fn read() -> Records {
-        let mut records: HashMap<_, Vec<_>> = HashMap::new();
-        for directory in Directory::all() {
-            for file in directory.names() {
-                let Some(id) = identity_of(&file) else { continue };
-                records.entry(id).or_default().extend(Record::read(&directory, &file));
-            }
-        }
-        Records(records)
-    }
-
-    pub(super) fn names(&self) -> Vec<Name> {
-        let names = self.0.values().flatten().filter_map(Record::name);
-        let mut names: Vec<Name> = names.collect();
-        names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
-        names.dedup();
-        names
-    }
-
-    /// The mark on a queue. Only its owner's and root's records count. One of an earlier boot is
-    /// another queue's, since none outlives its boot.
-    pub(super) fn mark_of(&self, name: &Name, stat: &Stat) -> Marked {
-        let boot = sys::proc::boot_id();
-        let of_this = |record: &&Record| {
-            (record.user == stat.owner || record.user == 0)
-                && record.name == name.as_bytes()
-                && boot.as_ref().is_none_or(|boot| *boot == record.mark.boot_id)
-        };
-        let records = self.0.get(&stat.identity.file).map(Vec::as_slice).unwrap_or_default();
-        match records.iter().find(of_this) {
-            Some(record) => Marked::By(record.mark.clone()),
-            None if may_read_records_of(stat.owner) => Marked::Unmarked,
-            None => Marked::Unreadable,
-        }
+    /// Whether the queue is gone that the record is called after.
+    fn is_of_none(&self, id: FileId, queues: &QueueDirectory) -> bool {
+        self.name().is_some_and(|name| match queues.look(name.as_c_str()) {
+            Ok(stat) => stat.identity.file != id,
+            Err(errno) => errno == Errno::NOENT,
+        })
     }
 }
 

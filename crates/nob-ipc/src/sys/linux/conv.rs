@@ -3,8 +3,14 @@
 use crate::sys::{Errno, Result};
 
 /// The errno that the last call of this thread left.
-fn last_errno() -> Errno {
+pub(super) fn last_errno() -> Errno {
     Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// For calls that say by their errno alone whether they have failed.
+pub(super) fn reset_errno() {
+    // SAFETY: the address is that of this thread's errno.
+    unsafe { *libc::__errno_location() = 0 };
 }
 
 /// Makes a call that returns -1 and sets `errno` on failure.

@@ -1,24 +1,19 @@
 //! The files in `/dev/shm`: their names, and the value in a semaphore's.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::SHM_DIRECTORY;
 use super::conv::check;
+use super::dirent;
 use crate::sys::{Errno, Result};
 
 /// The names of all files in the directory; none where it is missing.
 pub(crate) fn names() -> Result<Vec<Vec<u8>>> {
-    let entries = match fs::read_dir(OsStr::from_bytes(SHM_DIRECTORY.to_bytes())) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| errno_of(&error))?,
-    };
-    entries
-        .map(|entry| Ok(entry.map_err(|error| errno_of(&error))?.file_name().into_vec()))
-        .collect()
+    match dirent::open(SHM_DIRECTORY, 0) {
+        Err(Errno::NOENT) => Ok(Vec::new()),
+        directory => dirent::names(directory?, usize::MAX),
+    }
 }
 
 pub(super) fn errno_of(error: &std::io::Error) -> Errno {

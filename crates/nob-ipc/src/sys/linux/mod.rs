@@ -1,8 +1,8 @@
 //! Linux with glibc: one file for each C header; `proc` and `process` for what only Linux tells;
-//! `files`, `mqueue_fs` and `records` for where
-//! objects and their records are.
+//! `files`, `mqueue_fs` and `records` for where objects and their records are.
 
 mod conv;
+mod dirent;
 pub(crate) mod fcntl;
 pub(crate) mod files;
 pub(crate) mod flock;

@@ -1,16 +1,11 @@
 //! The `mqueue` file system, through which alone the kernel lists its queues.
 
-use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fs;
-use std::io;
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use super::conv::check;
-use super::files::errno_of;
-use super::proc::descriptor_path;
-use super::stat;
+use super::{dirent, stat};
 use crate::sys::{Errno, Result, Stat};
 
 /// Where the file system is mounted by custom
@@ -29,18 +24,14 @@ impl QueueDirectory {
             // A filter of system calls may deny that there are such.
             None => match mount() {
                 Err(Errno::NOSYS) => Err(Errno::PERM),
-                mount => open_directory(mount?.as_fd(), c".").map(QueueDirectory),
+                mount => dirent::open_again(mount?.as_fd()).map(QueueDirectory),
             },
         }
     }
 
     /// The names of all queues of this IPC namespace, without their slashes.
-    pub(crate) fn names(&self) -> Result<Vec<OsString>> {
-        let path = descriptor_path(self.0.as_fd());
-        let entries = fs::read_dir(OsStr::from_bytes(path.to_bytes()));
-        let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name());
-        let names: io::Result<Vec<_>> = entries.and_then(|entries| entries.map(name).collect());
-        names.map_err(|error| errno_of(&error))
+    pub(crate) fn names(&self) -> Result<Vec<Vec<u8>>> {
+        dirent::names(dirent::open_again(self.0.as_fd())?, usize::MAX)
     }
 
     /// The device of all queues of this IPC namespace, which no other has.
@@ -61,9 +52,7 @@ pub(crate) fn is_mounted() -> bool {
 }
 
 fn mounted() -> Result<Option<OwnedFd>> {
-    // SAFETY: a constant for "the current directory", which an absolute path does not use.
-    let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
-    let directory = match open_directory(here, MOUNT_POINT) {
+    let directory = match dirent::open(MOUNT_POINT, 0) {
         Ok(directory) => directory,
         Err(Errno::NOENT | Errno::ACCES) => return Ok(None),
         Err(errno) => return Err(errno),
@@ -75,14 +64,6 @@ fn mounted() -> Result<Option<OwnedFd>> {
     let stat = unsafe { stat.assume_init() };
     // `MQUEUE_MAGIC` of Linux; a plain directory has the place where nothing is mounted.
     Ok((stat.f_type == 0x1980_0202).then_some(directory))
-}
-
-fn open_directory(directory: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    // SAFETY: `path` is a NUL-terminated string that outlives the call.
-    let fd = check(|| unsafe { libc::openat(directory.as_raw_fd(), path.as_ptr(), flags) })?;
-    // SAFETY: `openat` has just made this descriptor, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Mounts the file system at no place at all: it is gone with the descriptor, and no other thread or

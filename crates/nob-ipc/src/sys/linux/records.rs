@@ -6,15 +6,14 @@
 //! belongs to the directory's owner, opened without following a link or waiting for a FIFO.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::fs;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::conv::check;
 use super::files::errno_of;
-use super::proc::descriptor_path;
-use super::{stat, unistd};
+use super::{dirent, stat, unistd};
 use crate::sys::{Errno, FileType, Result, Stat};
 
 /// More bytes than a record has. What is longer is none.
@@ -40,6 +39,10 @@ fn runtime_path(user: u32) -> CString {
     path(&format!("/run/user/{user}"))
 }
 
+fn path_in_runtime(user: u32) -> CString {
+    path(&format!("/run/user/{user}/nob-ipc"))
+}
+
 fn temporary_path(user: u32) -> CString {
     path(&format!("/tmp/nob-ipc-{user}"))
 }
@@ -49,11 +52,10 @@ fn path(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
-/// Where this user's directory is, or is to be: where the system has made one for the user, within it.
-fn own_path(user: u32) -> CString {
-    let runtime = runtime_path(user);
-    if stat::of_path(&runtime).is_ok_and(|stat| is_private(&stat, user)) {
-        path(&format!("{}/nob-ipc", runtime.to_string_lossy()))
+/// Where a user's directory is, or is to be: where the system has made one for the user, within it.
+fn place_of(user: u32) -> CString {
+    if stat::of_path(&runtime_path(user)).is_ok_and(|stat| is_private(&stat, user)) {
+        path_in_runtime(user)
     } else {
         temporary_path(user)
     }
@@ -70,46 +72,54 @@ fn is_private(stat: &Stat, user: u32) -> bool {
 /// Where this user's directory is.
 #[cfg(test)]
 pub(crate) fn own_directory() -> CString {
-    own_path(unistd::effective_user())
+    place_of(unistd::effective_user())
 }
 
-/// The numbers at the end of names in `/tmp` that begin as those of our directories do.
-fn users_in_tmp() -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir("/tmp").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nob-ipc-")?.parse().ok())
+/// What has the place of a user's directory in `/tmp` and is not that user's alone: no records of that
+/// user can be kept.
+#[derive(Debug)]
+pub(crate) struct Squatted {
+    pub path: CString,
+    pub user: u32,
+    pub owner: u32,
 }
 
-/// What has the place of a user's directory in `/tmp` and is not that user's alone, with its owner: no
-/// records of that user can be kept.
-pub(crate) fn squatted() -> Vec<(CString, u32)> {
-    let squatted = users_in_tmp().filter_map(|user| {
+/// All that is squatted, of whatever user.
+pub(crate) fn squatted() -> Vec<Squatted> {
+    let names = dirent::open(c"/tmp", 0).and_then(|tmp| dirent::names(tmp, MOST));
+    let user =
+        |name: &Vec<u8>| str::from_utf8(name).ok()?.strip_prefix("nob-ipc-")?.parse::<u32>().ok();
+    let squatted = |user: u32| {
         let path = temporary_path(user);
         let stat = stat::of_path(&path).ok()?;
-        (!is_private(&stat, user)).then_some((path, stat.owner))
-    });
-    squatted.collect()
+        let hurts = !is_private(&stat, user) && place_of(user) == path;
+        hurts.then_some(Squatted { path, user, owner: stat.owner })
+    };
+    names.unwrap_or_default().iter().filter_map(user).filter_map(squatted).collect()
 }
 
 impl Directory {
     /// This user's directory, made if it is missing.
     pub(crate) fn own() -> Result<Directory> {
         let user = unistd::effective_user();
-        let path = own_path(user);
+        let path = place_of(user);
         match Directory::open(&path, user) {
-            Err(Errno::NOENT) => {
-                make(&path)?;
+            Err(Errno::NOENT | Errno::ACCES) => {
+                make(&path, user)?;
                 Directory::open(&path, user)
             }
             opened => opened,
         }
     }
 
+    /// The directories of a user that exist and that this user may read.
+    pub(crate) fn of(user: u32) -> impl Iterator<Item = Directory> {
+        let paths = [path_in_runtime(user), temporary_path(user)];
+        paths.into_iter().filter_map(move |path| Directory::open(&path, user).ok())
+    }
+
     fn open(path: &CStr, user: u32) -> Result<Directory> {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: `path` is a NUL-terminated string that outlives the call.
-        let fd = check(|| unsafe { libc::open(path.as_ptr(), flags) })?;
-        // SAFETY: `open` has just made this descriptor, and nobody else knows it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = dirent::open(path, libc::O_NOFOLLOW)?;
         if is_private(&stat::of(fd.as_fd())?, user) {
             Ok(Directory { fd, user })
         } else {
@@ -117,22 +127,10 @@ impl Directory {
         }
     }
 
-    /// All directories of records that this user may read.
-    pub(crate) fn all() -> Vec<Directory> {
-        let entries = fs::read_dir("/run/user").into_iter().flatten().flatten();
-        let of_run = entries.filter_map(|entry| {
-            let user: u32 = entry.file_name().to_str()?.parse().ok()?;
-            Some((path(&format!("/run/user/{user}/nob-ipc")), user))
-        });
-        let of_tmp = users_in_tmp().map(|user| (temporary_path(user), user));
-        of_run.chain(of_tmp).filter_map(|(path, user)| Directory::open(&path, user).ok()).collect()
-    }
-
     /// The names of its files that are text.
     pub(crate) fn names(&self) -> Vec<String> {
-        let path = descriptor_path(self.fd.as_fd());
-        let entries = fs::read_dir(os_str(path.to_bytes())).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).take(MOST).collect()
+        let names = dirent::open_again(self.fd.as_fd()).and_then(|fd| dirent::names(fd, MOST));
+        names.unwrap_or_default().into_iter().filter_map(|it| String::from_utf8(it).ok()).collect()
     }
 
     /// Reads a record; `INVAL` for what cannot be one.
@@ -145,7 +143,7 @@ impl Directory {
         }
         let mut text = Vec::new();
         // It may have grown since.
-        let read = fs::File::from(file).take(LARGEST).read_to_end(&mut text);
+        let read = File::from(file).take(LARGEST).read_to_end(&mut text);
         read.map_err(|error| errno_of(&error))?;
         Ok(text)
     }
@@ -160,7 +158,7 @@ impl Directory {
         let file = self.open_file(name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL)?;
         // Whatever the umask is.
         let done = stat::change_mode(file.as_fd(), 0o600)
-            .and_then(|()| fs::File::from(file).write_all(bytes).map_err(|error| errno_of(&error)));
+            .and_then(|()| File::from(file).write_all(bytes).map_err(|error| errno_of(&error)));
         done.inspect_err(|_| {
             // There is nothing better to do about it than to say that the record was not written.
             let _ = self.remove(name);
@@ -194,14 +192,19 @@ impl Directory {
     }
 }
 
-/// Makes a directory that is this user's alone, whatever the umask is.
-fn make(path: &CStr) -> Result<()> {
+/// Makes a directory that is this user's alone, whatever the umask is, or opens to the user what an umask
+/// has closed.
+fn make(path: &CStr, user: u32) -> Result<()> {
     // SAFETY: `path` is a NUL-terminated string that outlives the call.
     match check(|| unsafe { libc::mkdir(path.as_ptr(), 0o700) }) {
-        // SAFETY: as above. In a sticky directory nobody else can have put another in its place.
-        Ok(_) => check(|| unsafe { libc::chmod(path.as_ptr(), 0o700) }).map(|_| ()),
-        // Another process was quicker.
-        Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno),
+        // Made by another process, or by an earlier one that was killed before the next call.
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
     }
+    if !is_private(&stat::of_path(path)?, user) {
+        return Err(Errno::ACCES);
+    }
+    // SAFETY: as above. In a sticky directory nobody else can have put another in its place.
+    check(|| unsafe { libc::chmod(path.as_ptr(), 0o700) })?;
+    Ok(())
 }

@@ -66,6 +66,16 @@ pub fn reap_children() {
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
+/// Does something as another user, and becomes root again.
+pub fn as_user<T>(user: u32, body: impl FnOnce() -> T) -> T {
+    // SAFETY: takes numbers only.
+    let change = |user| check(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) });
+    change(user);
+    let done = body();
+    change(0);
+    done
+}
+
 /// Nobody is left behind when a test is killed.
 pub fn die_with_parent() {
     // SAFETY: takes numbers only.
@@ -98,6 +108,19 @@ pub fn own_shm(options: &CStr) -> bool {
     }
     mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None);
     mount(c"none", c"/dev/shm", Some(c"tmpfs"), 0, Some(options));
+    true
+}
+
+/// Gives this process a mount namespace of its own, with an empty `/tmp`; `false` where that is not
+/// permitted.
+pub fn own_tmp() -> bool {
+    // SAFETY: takes a number only.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == -1 {
+        eprintln!("skipped: no mount namespace ({})", io::Error::last_os_error());
+        return false;
+    }
+    mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None);
+    mount(c"none", c"/tmp", Some(c"tmpfs"), 0, Some(c"mode=1777"));
     true
 }
 

@@ -1,0 +1,102 @@
+//! The directory of a user's records of queues, as others or an umask have left it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+use nob_ipc::{Kind, registry};
+
+use crate::limits::with_root;
+use crate::support::{Object, Role, Unique, files, process};
+
+pub const ROLES: &[Role] = &[
+    ("records::closed_umask", |_| closed_umask()),
+    ("records::closed_directory", |_| closed_directory()),
+    ("records::squatted", |_| squatted()),
+];
+
+/// A user who has no directory yet.
+const USER: u32 = 54_332;
+const OTHER: u32 = 54_333;
+const DIRECTORY: &str = "/tmp/nob-ipc-54332";
+
+/// The first process of a user makes the directory; an umask of 777 takes no record from it or from
+/// those that follow.
+#[test]
+fn an_umask_that_leaves_nothing() {
+    with_root("records::closed_umask");
+}
+
+/// A process that was killed between making the directory and opening it to its owner.
+#[test]
+fn a_directory_that_an_umask_has_closed() {
+    with_root("records::closed_directory");
+}
+
+/// What another user has put in its place, or may write to, is not used and not changed.
+#[test]
+fn a_directory_that_is_not_the_users_alone() {
+    with_root("records::squatted");
+}
+
+#[track_caller]
+fn assert_marked(expected: bool) {
+    let name = Unique::new();
+    let queue = Object::create(Kind::MessageQueue, &name);
+    let records = files::records_of(&name);
+    assert_eq!(records.len(), usize::from(expected), "{records:?}");
+    // Deletion would leave what its mode does not let it look at.
+    queue.ownership().unlink().expect("it is ours");
+    assert_eq!(files::records_of(&name), []);
+}
+
+fn closed_umask() {
+    if !process::own_tmp() {
+        return;
+    }
+    process::become_user(USER);
+    process::set_umask(0o777);
+    assert_marked(true);
+    process::set_umask(0o022);
+    assert_marked(true);
+}
+
+fn closed_directory() {
+    if !process::own_tmp() {
+        return;
+    }
+    fs::create_dir(DIRECTORY).expect("it is free");
+    fs::set_permissions(DIRECTORY, Permissions::from_mode(0o000)).expect("it is ours");
+    chown(DIRECTORY, Some(USER), None).expect("this is root");
+    process::become_user(USER);
+    assert_marked(true);
+}
+
+fn squatted() {
+    if !process::own_tmp() {
+        return;
+    }
+    let squatted = || registry::squatted_records().into_iter().map(|it| (it.user, it.owner));
+    assert_eq!(squatted().collect::<Vec<_>>(), []);
+    for (owner, mode) in [(OTHER, 0o700), (USER, 0o777), (USER, 0o750)] {
+        fs::create_dir(DIRECTORY).expect("it is free");
+        fs::set_permissions(DIRECTORY, Permissions::from_mode(mode)).expect("it is ours");
+        chown(DIRECTORY, Some(owner), None).expect("this is root");
+        let (marked, told) = process::as_user(USER, || {
+            let name = Unique::new();
+            let _queue = Object::create(Kind::MessageQueue, &name);
+            (files::records_of(&name).len(), squatted().collect::<Vec<_>>())
+        });
+        assert_eq!((marked, told), (0, vec![(USER, owner)]), "{mode:o}");
+        let left = fs::metadata(DIRECTORY).expect("it is there").permissions().mode();
+        assert_eq!(left & 0o777, mode, "it is not this crate's to change");
+        fs::remove_dir(DIRECTORY).expect("it is empty");
+    }
+    // Where it leads to is the user's own, and not followed all the same.
+    let elsewhere = "/tmp/elsewhere";
+    fs::create_dir(elsewhere).expect("it is free");
+    fs::set_permissions(elsewhere, Permissions::from_mode(0o700)).expect("it is ours");
+    chown(elsewhere, Some(USER), None).expect("this is root");
+    symlink(elsewhere, DIRECTORY).expect("it is free");
+    process::become_user(USER);
+    assert_marked(false);
+}
