@@ -49,6 +49,10 @@ fn addresses(lines: &[String], verb: &str) -> Vec<String> {
     rest.filter_map(|rest| Some(rest.split_once(": ")?.0.to_string())).collect()
 }
 
+fn removed(lines: &[String]) -> Vec<String> {
+    addresses(lines, "removed")
+}
+
 fn exist(name: &str) -> Vec<bool> {
     ["sem", "shm", "mq"]
         .map(|kind| nob(&[&"show", &format!("{kind}:{name}")]).status.success())
@@ -67,7 +71,7 @@ fn alone(_: &str) {
     text(nob(&[&"sem", &"create", &"kept"]));
     text(nob(&[&"shm", &"create", &"kept", &"1K"]));
     text(nob(&[&"mq", &"create", &"kept"]));
-    assert!(reap(&["--yes"]).is_empty(), "nothing is left behind yet");
+    assert!(removed(&reap(&["--yes"])).is_empty(), "nothing is left behind yet");
 
     let killed = role::start("reap::create", "/killed");
     let pid = killed.child.id();
@@ -86,17 +90,20 @@ fn alone(_: &str) {
     let expected = &all[files..if recorded { 3 } else { 2 }];
     let lines = reap(&[]);
     assert_eq!(addresses(&lines, "would remove"), expected, "{lines:?}");
+    let dead = format!("process {pid}, is dead");
     assert!(
-        lines.iter().all(|line| line.contains(&format!("process {pid}, is dead"))),
+        lines.iter().all(|line| line.starts_with("left mq:") || line.contains(&dead)),
         "{lines:?}"
     );
     assert_eq!(exist("/killed"), [true; 3], "it only said what it would do");
     assert!(text(nob(&[&"ls"])).contains("orphan"));
-    assert!(reap(&["--older-than", "1h", "--yes"]).is_empty(), "they are young");
+    assert!(removed(&reap(&["--older-than", "1h", "--yes"])).is_empty(), "they are young");
 
     // Somebody holds them: they stay.
     let holder = role::start("reap::hold", "/killed");
-    let lines = reap(&["--yes"]);
+    let mut lines = reap(&["--yes"]);
+    // Where no records can be kept, nobody knows who made the other queues.
+    lines.retain(|line| recorded || !line.starts_with("left mq:"));
     assert_eq!(addresses(&lines, "left"), expected, "{lines:?}");
     let held = format!("held by {}", holder.child.id());
     assert!(lines.iter().all(|line| line.contains(&held)), "{lines:?}");
@@ -105,19 +112,19 @@ fn alone(_: &str) {
     let lines = reap(&["--yes"]);
     assert_eq!(addresses(&lines, "removed"), expected, "{lines:?}");
     assert_eq!(exist("/killed")[2], !recorded);
-    assert!(reap(&["--yes"]).is_empty(), "they are gone");
+    assert!(removed(&reap(&["--yes"])).is_empty(), "they are gone");
     assert_eq!((exist("/living"), exist("/kept")), (vec![true; 3], vec![true; 3]));
 
     text(nob(&[&"rm", &"--force", &"mq:/killed"]));
 
     // What nobody is due to remove goes only when that is asked for, and never what is held.
     let holder = role::start("reap::hold", "/kept");
-    assert!(reap(&["--unused", "--older-than", "0s", "--yes"]).is_empty());
+    assert!(removed(&reap(&["--unused", "--older-than", "0s", "--yes"])).is_empty());
     drop(holder);
-    assert!(reap(&["--unused", "--older-than", "1h", "--yes"]).is_empty());
+    assert!(removed(&reap(&["--unused", "--older-than", "1h", "--yes"])).is_empty());
     let lines = reap(&["--unused", "--older-than", "0s", "--yes"]);
-    for address in ["sem:/kept", "shm:/kept", "mq:/kept"] {
-        assert!(addresses(&lines, "removed").iter().any(|it| it == address), "{lines:?}");
+    for address in &["sem:/kept", "shm:/kept", "mq:/kept"][..if recorded { 3 } else { 2 }] {
+        assert!(removed(&lines).iter().any(|it| it == address), "{lines:?}");
     }
     assert_eq!(exist("/living"), [true; 3]);
     drop(living);

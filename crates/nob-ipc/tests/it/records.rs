@@ -49,6 +49,11 @@ fn assert_marked(expected: bool) {
     assert_eq!(files::records_of(&name), []);
 }
 
+/// Whether its creator is known to be dead.
+fn orphan(queue: &Object) -> Option<bool> {
+    registry::find(queue.ownership().name()).expect("it is there").orphan()
+}
+
 fn closed_umask() {
     if !process::own_tmp() {
         return;
@@ -83,10 +88,11 @@ fn squatted() {
         chown(DIRECTORY, Some(owner), None).expect("this is root");
         let (marked, told) = process::as_user(USER, || {
             let name = Unique::new();
-            let _queue = Object::create(Kind::MessageQueue, &name);
-            (files::records_of(&name).len(), squatted().collect::<Vec<_>>())
+            let queue = Object::create(Kind::MessageQueue, &name);
+            let marked = (files::records_of(&name).len(), orphan(&queue));
+            (marked, squatted().collect::<Vec<_>>())
         });
-        assert_eq!((marked, told), (0, vec![(USER, owner)]), "{mode:o}");
+        assert_eq!((marked, told), ((0, None), vec![(USER, owner)]), "{mode:o}");
         let left = fs::metadata(DIRECTORY).expect("it is there").permissions().mode();
         assert_eq!(left & 0o777, mode, "it is not this crate's to change");
         fs::remove_dir(DIRECTORY).expect("it is empty");

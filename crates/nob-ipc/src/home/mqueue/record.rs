@@ -145,7 +145,7 @@ pub(super) fn mark_of(name: &Name, stat: &Stat) -> Marked {
     let directories = std::iter::once(stat.owner).chain(root).flat_map(Directory::of);
     match directories.filter_map(|it| Record::read(&it, &file)).find(of_this) {
         Some(record) => Marked::By(record.mark),
-        None if may_read_records_of(stat.owner) => Marked::Unmarked,
+        None if has_readable_records(stat.owner) => Marked::Unmarked,
         None => Marked::Unreadable,
     }
 }
@@ -175,9 +175,11 @@ impl Record {
     }
 }
 
-fn may_read_records_of(owner: u32) -> bool {
+/// Whether a record of a user's, if there was one, could be read here: this user may, and nobody has taken
+/// the place where it would be.
+fn has_readable_records(owner: u32) -> bool {
     let user = sys::unistd::effective_user();
-    user == 0 || user == owner
+    (user == 0 || user == owner) && !records::is_squatted(owner)
 }
 
 fn file_of(FileId { device, inode }: FileId) -> String {

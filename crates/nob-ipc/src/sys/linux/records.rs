@@ -84,18 +84,24 @@ pub(crate) struct Squatted {
     pub owner: u32,
 }
 
+fn squatted_place_of(user: u32) -> Option<Squatted> {
+    let path = temporary_path(user);
+    let stat = stat::of_path(&path).ok()?;
+    let hurts = !is_private(&stat, user) && place_of(user) == path;
+    hurts.then_some(Squatted { path, user, owner: stat.owner })
+}
+
+/// Whether something has the place of a user's directory.
+pub(crate) fn is_squatted(user: u32) -> bool {
+    squatted_place_of(user).is_some()
+}
+
 /// All that is squatted, of whatever user.
 pub(crate) fn squatted() -> Vec<Squatted> {
     let names = dirent::open(c"/tmp", 0).and_then(|tmp| dirent::names(tmp, MOST));
     let user =
         |name: &Vec<u8>| str::from_utf8(name).ok()?.strip_prefix("nob-ipc-")?.parse::<u32>().ok();
-    let squatted = |user: u32| {
-        let path = temporary_path(user);
-        let stat = stat::of_path(&path).ok()?;
-        let hurts = !is_private(&stat, user) && place_of(user) == path;
-        hurts.then_some(Squatted { path, user, owner: stat.owner })
-    };
-    names.unwrap_or_default().iter().filter_map(user).filter_map(squatted).collect()
+    names.unwrap_or_default().iter().filter_map(user).filter_map(squatted_place_of).collect()
 }
 
 impl Directory {
