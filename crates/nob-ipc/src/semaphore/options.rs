@@ -93,6 +93,7 @@ impl OpeningSemaphore<'_> {
         created: bool,
     ) -> Result<Semaphore> {
         let operation = if created { Operation::Create } else { Operation::Link };
+        let fail = |errno| Error::from_errno(operation, name, errno);
         if stat.size < FILE_SIZE as u64 {
             let why = format!(
                 "its file has {} bytes and a semaphore {FILE_SIZE}, so it is none, or damaged; \
@@ -103,15 +104,16 @@ impl OpeningSemaphore<'_> {
             return Err(Error::new(operation, name, ErrorKind::WrongType, errno, why));
         }
         // A hole in the file, and no memory to fill it, would be a bus error at the first use.
-        if stat.allocated == 0 {
+        if !created && sys::unistd::begins_with_hole(file).map_err(fail)? {
             let size = FILE_SIZE as u64;
-            let filled = sys::fcntl::allocate(file, 0, size, AllocatedSize::Keep);
-            if filled == Err(Errno::NOSPC) {
-                return Err(shm::out_of_space(operation, name, size));
+            match sys::fcntl::allocate(file, 0, size, AllocatedSize::Keep) {
+                // Where a file system cannot reserve memory, there is nothing to ask it for.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(Errno::NOSPC) => return Err(shm::out_of_space(operation, name, size)),
+                Err(errno) => return Err(fail(errno)),
             }
         }
-        let mapped = MappedSemaphore::new(file)
-            .map_err(|errno| Error::from_errno(operation, name, errno))?;
+        let mapped = MappedSemaphore::new(file).map_err(fail)?;
         let lifetime = self.options.common.lifetime(stat, created);
         let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
         Ok(Semaphore { mapped, waiters: Waiters::new(), ownership })

@@ -70,6 +70,12 @@ fn full_role() {
         assert_words(&error, &["1048576 bytes", "of 262144 bytes are free", "--shm-size"]);
         assert!(!files::exists(Kind::SharedMemory, &big));
     }
+    // Files without memory, or with memory behind their first page, or behind their end.
+    let holes = [(32, None), (2 * 4096, Some(4096)), (32, Some(4096))].map(|(size, memory)| {
+        let hole = Unique::new();
+        files::hollow(Kind::Semaphore, &hole, size, memory);
+        hole
+    });
     // All that there is, to the last page: what failed before has given everything back.
     let free = files::free_in_shm();
     let fills = segment(&big, free, Existence::Create).expect("just enough");
@@ -93,11 +99,10 @@ fn full_role() {
     kept.release().expect("what is there works");
 
     // The file of a semaphore that is a hole would be a bus error at its first use.
-    let hole = Unique::new();
-    let file = std::fs::File::create_new(files::path(Kind::Semaphore, &hole));
-    file.expect("a file without memory").set_len(32).expect("it stays without");
-    let linked = Object::open(Kind::Semaphore, &hole, Existence::Link);
-    refused(linked, &hole, ErrorKind::OutOfSpace, libc::ENOSPC);
+    for hole in &holes {
+        let linked = Object::open(Kind::Semaphore, hole, Existence::Link);
+        refused(linked, hole, ErrorKind::OutOfSpace, libc::ENOSPC);
+    }
 
     // Sparse memory is not asked for now.
     let mut options = SharedMemory::options();

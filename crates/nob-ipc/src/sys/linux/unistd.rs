@@ -60,6 +60,18 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     usize::try_from(written).map_err(|_| Errno::INVAL)
 }
 
+/// Whether no memory belongs to the start of a file
+/// ([lseek(2)](https://man7.org/linux/man-pages/man2/lseek.2.html)).
+pub(crate) fn begins_with_hole(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: takes a descriptor, which `fd` keeps open, and numbers.
+    match check(|| unsafe { libc::lseek(fd.as_raw_fd(), 0, libc::SEEK_DATA) }) {
+        Ok(offset) => Ok(offset > 0),
+        // All of it is one hole.
+        Err(Errno::NXIO) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// The effective user of this process.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes nothing and cannot fail.

@@ -154,6 +154,18 @@ pub fn set_mark(kind: Kind, name: &str, mark: &str) {
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
 }
 
+/// Makes a file of `size` bytes whose only memory is the page at `memory`.
+pub fn hollow(kind: Kind, name: &str, size: u64, memory: Option<i64>) {
+    let file = fs::File::create_new(path(kind, name)).expect("the name is free");
+    file.set_len(size).expect("it takes no memory");
+    if let Some(offset) = memory {
+        let keep = libc::FALLOC_FL_KEEP_SIZE;
+        // SAFETY: takes a descriptor, which `file` keeps open, and numbers.
+        let done = unsafe { libc::fallocate(file.as_raw_fd(), keep, offset, 4096) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
 /// How many bytes `/dev/shm` has left.
 pub fn free_in_shm() -> u64 {
     let mut room = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
