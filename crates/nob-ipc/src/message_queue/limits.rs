@@ -5,8 +5,8 @@
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::Name;
-use crate::sys::proc::{may_exceed_queue_limits, queue_limit, queue_memory_limit};
-use crate::sys::{self, Capacity, Errno};
+use crate::sys::proc::{may_exceed_queue_limits, queue_limit};
+use crate::sys::{self, Capacity, Errno, resource};
 
 /// What no privilege exceeds.
 const HARD_MAX_MESSAGES: u64 = 65_536;
@@ -41,7 +41,7 @@ fn charge(capacity: Capacity) -> u128 {
 /// Refuses a queue that the limits exclude, whatever else exists.
 pub(crate) fn check(name: &Name, capacity: Capacity) -> Result<()> {
     match too_large(name, capacity).or_else(|| {
-        let limit = queue_memory_limit()?;
+        let limit = resource::queue_memory()?;
         (charge(capacity) > u128::from(limit)).then(|| too_much_memory(name, capacity))
     }) {
         Some(error) => Err(error),
@@ -126,7 +126,7 @@ fn exceeds(name: &Name, capacity: Capacity, bounds: &Bounds) -> Option<Error> {
 }
 
 fn too_much_memory(name: &Name, capacity: Capacity) -> Error {
-    let limit = limit_words(queue_memory_limit());
+    let limit = limit_words(resource::queue_memory());
     let why = format!(
         "a queue of {} messages of {} bytes takes {} bytes, and all queues of this user may take \
          {limit} (RLIMIT_MSGQUEUE); unlink some, ask for less, or raise the limit (ulimit -q)",
@@ -143,7 +143,7 @@ fn limit_words(limit: Option<u64>) -> String {
 
 /// Tells the two meanings of `EMFILE` apart.
 fn descriptors_are_left() -> bool {
-    std::fs::File::open("/dev/null").is_ok()
+    sys::fcntl::spare().is_ok()
 }
 
 #[cfg(test)]

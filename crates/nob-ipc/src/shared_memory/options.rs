@@ -126,7 +126,7 @@ impl OpeningSegment<'_> {
         }
         match reservation {
             Reservation::Reserved => reserve::fill(file.as_fd(), size, self.on_step)?,
-            Reservation::Sparse => sys::unistd::truncate(file.as_fd(), size)?,
+            Reservation::Sparse => reserve::set_size(file.as_fd(), size)?,
         }
         if access == Access::ReadOnly {
             match sys::fcntl::reopen(file.as_fd(), OpenMode::ReadOnly) {

@@ -48,12 +48,6 @@ impl Stop {
                 );
                 Error::new(operation, name, ErrorKind::LimitExceeded, Some(Errno::FBIG), why)
             }
-            Stop::Failed(Errno::OPNOTSUPP) => {
-                let why = "the file system at /dev/shm cannot reserve memory (fallocate); mount a tmpfs \
-                           there, or ask for a sparse segment (reserve=False)";
-                let errno = Some(Errno::OPNOTSUPP);
-                Error::new(operation, name, ErrorKind::Other, errno, why)
-            }
             Stop::Failed(errno) => Error::from_errno(operation, name, errno),
         }
     }
@@ -71,13 +65,66 @@ fn on_step(on_step: OnStep<'_>) -> Result<(), Stop> {
 
 /// Gives a file that nobody else knows its size and memory.
 pub(crate) fn fill(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
+    check_limit(size)?;
     check_room(0, size)?;
-    in_steps(file, 0, size, AllocatedSize::Grow, on_step).map_err(|(stop, _)| stop)
+    match in_steps(file, 0, size, AllocatedSize::Grow, on_step) {
+        Err((Stop::Failed(Errno::OPNOTSUPP), 0)) => write_zeros(file, 0, size, on_step),
+        done => done.map_err(|(stop, _)| stop),
+    }
+}
+
+/// Gives a file that nobody else knows its size, and no memory.
+pub(crate) fn set_size(file: BorrowedFd<'_>, size: u64) -> Result<(), Stop> {
+    check_limit(size)?;
+    Ok(sys::unistd::truncate(file, size)?)
 }
 
 /// Grows a file to `size` and reserves the new part, unless it has that size already: it never
 /// shrinks. On failure it is as it was.
 pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
+    locked(file, on_step, |on_step| {
+        let old = sys::stat::of(file)?.size;
+        if size <= old {
+            return Ok(());
+        }
+        check_limit(size)?;
+        check_room(old, size)?;
+        let grown = in_steps(file, old, size, AllocatedSize::Keep, on_step)
+            .and_then(|()| allocate_last(file, size, on_step).map_err(|stop| (stop, size)));
+        match grown {
+            Err((Stop::Failed(Errno::OPNOTSUPP), reached)) if reached == old => {
+                write_zeros(file, old, size, on_step)
+            }
+            Err((stop, reached)) => {
+                give_back(file, old, reached);
+                Err(stop)
+            }
+            Ok(()) => Ok(()),
+        }
+    })
+}
+
+/// Lets a file that ends before `size` end there; it never shrinks. Reserves its last byte only.
+pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
+    check_limit(size)?;
+    match allocate_last(file, size, on_step) {
+        // Two calls in place of one: only among those who take the lock does it never shrink.
+        Err(Stop::Failed(Errno::OPNOTSUPP)) => locked(file, on_step, |_| {
+            if sys::stat::of(file)?.size < size {
+                sys::unistd::truncate(file, size)?;
+            }
+            Ok(())
+        }),
+        done => done,
+    }
+}
+
+/// Does something that no other process that uses this crate does to the file meanwhile.
+fn locked(
+    file: BorrowedFd<'_>,
+    on_step: OnStep<'_>,
+    body: impl FnOnce(OnStep<'_>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     // A lock belongs to an open description, which threads and forked children share: this one is
     // for this call alone. Without the right to open the file again, the shared one must do.
     let own = fcntl::reopen(file, OpenMode::ReadWrite).ok();
@@ -88,28 +135,14 @@ pub(crate) fn grow(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Resu
         }
         self::on_step(on_step)?;
     }
-    let done = grow_locked(file, size, on_step);
+    let done = body(on_step);
     // The lock goes with its descriptor at the latest.
     let _ = fcntl::unlock_growth(lock);
     done
 }
 
-fn grow_locked(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
-    let old = sys::stat::of(file)?.size;
-    if size <= old {
-        return Ok(());
-    }
-    check_room(old, size)?;
-    let grown = in_steps(file, old, size, AllocatedSize::Keep, on_step)
-        .and_then(|()| extend(file, size, on_step).map_err(|stop| (stop, size)));
-    grown.map_err(|(stop, reached)| {
-        give_back(file, old, reached);
-        stop
-    })
-}
-
-/// Lets a file that ends before `size` end there; it never shrinks. Reserves its last byte only.
-pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
+/// Reserves the last byte of a file of `size` bytes, which grows to it if it is smaller.
+fn allocate_last(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
     while let Err(errno) = fcntl::allocate(file, size - 1, 1, AllocatedSize::Grow) {
         if errno != Errno::INTR {
             return Err(errno.into());
@@ -117,6 +150,33 @@ pub(crate) fn extend(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Re
         self::on_step(on_step)?;
     }
     Ok(())
+}
+
+/// Grows a file from `from` to `to` where its file system cannot reserve memory (ramfs, some that are
+/// mounted over a network): what has been written has its memory. On failure it is as it was.
+fn write_zeros(file: BorrowedFd<'_>, from: u64, to: u64, on_step: OnStep<'_>) -> Result<(), Stop> {
+    static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+    let mut at = from;
+    let mut write = || -> Result<(), Stop> {
+        while at < to {
+            let length = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            match sys::unistd::write_at(file, &ZEROS[..length], at) {
+                Ok(written) => at += written as u64,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            self::on_step(on_step)?;
+            // Somebody without our lock may have grown it meanwhile: what they have is theirs.
+            at = at.max(sys::stat::of(file)?.size);
+        }
+        Ok(())
+    };
+    let written = write();
+    if written.is_err() && sys::stat::of(file).is_ok_and(|stat| stat.size == at) {
+        // The error that led here is the one to tell; the memory comes back with the segment.
+        let _ = sys::unistd::truncate(file, from);
+    }
+    written
 }
 
 /// Reserves from `from` to `to`; says how far it came when it stops.
@@ -156,6 +216,14 @@ fn give_back(file: BorrowedFd<'_>, old: u64, reached: u64) {
     if let Some(length) = reached.checked_sub(start).filter(|&length| length > 0) {
         // The error that led here is the one to tell; the memory comes back with the segment.
         let _ = fcntl::deallocate(file, start, length);
+    }
+}
+
+/// Refuses what would end the process: the kernel sends SIGXFSZ to one that passes the limit.
+fn check_limit(size: u64) -> Result<(), Stop> {
+    match sys::resource::file_size() {
+        Some(limit) if size > limit => Err(Errno::FBIG.into()),
+        _ => Ok(()),
     }
 }
 

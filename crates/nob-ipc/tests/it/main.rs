@@ -16,6 +16,7 @@ mod mark;
 mod message_queue;
 mod names;
 mod notification;
+mod other_fs;
 mod permissions;
 mod properties;
 mod races;
@@ -39,6 +40,7 @@ const ROLES: &[&[Role]] = &[
     lifetime::ROLES,
     limits::ROLES,
     notification::ROLES,
+    other_fs::ROLES,
     permissions::ROLES,
     races::ROLES,
     records::ROLES,

@@ -15,6 +15,7 @@ pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
+pub(crate) mod resource;
 pub(crate) mod sched;
 pub(crate) mod semaphore;
 pub(crate) mod signal;

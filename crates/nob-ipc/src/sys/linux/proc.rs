@@ -1,4 +1,4 @@
-//! What only Linux tells, in `/proc`: limits, and what tells one process from another.
+//! What only Linux tells, in `/proc`: the limits of queues, and what tells one process from another.
 
 use std::ffi::CString;
 use std::fs;
@@ -17,15 +17,6 @@ pub(crate) fn descriptor_path(fd: BorrowedFd<'_>) -> CString {
 /// ([mq_overview(7)](https://man7.org/linux/man-pages/man7/mq_overview.7.html)).
 pub(crate) fn queue_limit(name: &str) -> Option<u64> {
     fs::read_to_string(format!("/proc/sys/fs/mqueue/{name}")).ok()?.trim().parse().ok()
-}
-
-/// How many bytes this user may hold in queues; `None`: without bound or unknown
-/// ([getrlimit(2)](https://man7.org/linux/man-pages/man2/getrlimit.2.html)).
-pub(crate) fn queue_memory_limit() -> Option<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is writable memory of the right size.
-    let done = unsafe { libc::getrlimit(libc::RLIMIT_MSGQUEUE, &raw mut limit) };
-    (done == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
 /// Whether this process may exceed the system's limits for queues (`CAP_SYS_RESOURCE`). The kernel

@@ -60,6 +60,16 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     usize::try_from(written).map_err(|_| Errno::INVAL)
 }
 
+/// Writes to a file from `offset` on; returns how many bytes were written.
+pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<usize> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::FBIG)?;
+    // SAFETY: `bytes` is readable for its length during the call.
+    let written = check(|| unsafe {
+        libc::pwrite(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), offset)
+    })?;
+    usize::try_from(written).map_err(|_| Errno::INVAL)
+}
+
 /// Whether no memory belongs to the start of a file
 /// ([lseek(2)](https://man7.org/linux/man-pages/man2/lseek.2.html)).
 pub(crate) fn begins_with_hole(fd: BorrowedFd<'_>) -> Result<bool> {

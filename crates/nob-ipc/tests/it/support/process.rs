@@ -101,27 +101,49 @@ pub fn set_umask(mask: u32) {
 /// Gives this process a mount namespace of its own, with an empty `/dev/shm`; `false` where that is
 /// not permitted.
 pub fn own_shm(options: &CStr) -> bool {
+    let own = own_mounts();
+    if own {
+        mount(c"none", c"/dev/shm", Some(c"tmpfs"), 0, Some(options));
+    }
+    own
+}
+
+/// The same with another file system, whose memory cannot be reserved and whose files have no marks.
+pub fn own_shm_on_ramfs() -> bool {
+    let own = own_mounts();
+    if own {
+        mount(c"none", c"/dev/shm", Some(c"ramfs"), 0, None);
+    }
+    own
+}
+
+/// The same with a directory of another file system in its place.
+pub fn own_shm_in(directory: &CStr) -> bool {
+    let own = own_mounts();
+    if own {
+        mount(directory, c"/dev/shm", None, libc::MS_BIND, None);
+    }
+    own
+}
+
+fn own_mounts() -> bool {
     // SAFETY: takes a number only.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } == -1 {
         eprintln!("skipped: no mount namespace ({})", io::Error::last_os_error());
         return false;
     }
     mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None);
-    mount(c"none", c"/dev/shm", Some(c"tmpfs"), 0, Some(options));
     true
 }
 
 /// Gives this process a mount namespace of its own, with an empty `/tmp`; `false` where that is not
 /// permitted.
 pub fn own_tmp() -> bool {
-    // SAFETY: takes a number only.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } == -1 {
-        eprintln!("skipped: no mount namespace ({})", io::Error::last_os_error());
-        return false;
+    let own = own_mounts();
+    if own {
+        mount(c"none", c"/tmp", Some(c"tmpfs"), 0, Some(c"mode=1777"));
     }
-    mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE, None);
-    mount(c"none", c"/tmp", Some(c"tmpfs"), 0, Some(c"mode=1777"));
-    true
+    own
 }
 
 pub fn remount_shm(flags: u64) {
