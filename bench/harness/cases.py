@@ -84,7 +84,7 @@ def _targets() -> list[Case]:
             "mq.send(64 B); mq.receive()",
             "send_receive",
             _ALL,
-            {POSIX_IPC: 0.92, C: 1.15},
+            {POSIX_IPC: 0.92, C: 1.20},
             size=64,
             limit=64,
         ),
