@@ -35,6 +35,7 @@ fn restore(semaphore: &Semaphore, value: u32) {
 fn giving() {
     alone(|| {
         operate(3, 4, false, &Semaphore::release);
+        operate(3, 10, false, &|semaphore| semaphore.release_many(7));
     });
 }
 
@@ -47,27 +48,6 @@ fn taking() {
         operate(0, 0, false, &|semaphore| semaphore.acquire_until(short()));
         operate(0, 0, false, &|semaphore| {
             semaphore.acquire_until(short().checked_every(Deadline::CHECK_INTERVAL))
-        });
-    });
-}
-
-/// Each call fails until some are given; the error tells how many.
-#[test]
-fn giving_many() {
-    alone(|| {
-        sweep(&Case {
-            ground: &|name| Semaphore::create(name, 0),
-            run: &|semaphore: &Semaphore| semaphore.release_many(3),
-            done: &|semaphore, ()| {
-                assert_eq!(semaphore.value(), 3);
-                restore(semaphore, 0);
-            },
-            undone: &|semaphore, failure| {
-                let given = semaphore.value();
-                assert!(given < 3, "{}", failure.error);
-                restore(semaphore, 0);
-            },
-            goes_on_after_signals: false,
         });
     });
 }

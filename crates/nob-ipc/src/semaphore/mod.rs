@@ -184,12 +184,12 @@ impl Semaphore {
     pub fn release(&self) -> Result<()> {
         match self.mapped.post() {
             Ok(()) => Ok(()),
-            Err(errno) => Err(self.release_error(errno, 0, 1)),
+            Err(errno) => Err(self.release_error(errno, 1)),
         }
     }
 
-    /// Gives `count` permits. If the value would pass its maximum, none is given; only other
-    /// processes that release at that very moment can make it part of them.
+    /// Gives `count` permits in one step, and wakes as many waiters. If the value would pass its
+    /// maximum, none is given.
     ///
     /// # Errors
     ///
@@ -201,25 +201,19 @@ impl Semaphore {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Release, self.ownership.name(), kind, None, why));
         }
-        if self.value().checked_add(count).is_none_or(|value| value > Semaphore::MAX_VALUE) {
-            return Err(self.release_error(Errno::OVERFLOW, 0, count));
-        }
-        for given in 0..count {
-            self.mapped.post().map_err(|errno| self.release_error(errno, given, count))?;
-        }
-        Ok(())
+        self.mapped.post_many(count).map_err(|errno| self.release_error(errno, count))
     }
 
     #[cold]
-    fn release_error(&self, errno: Errno, given: u32, count: u32) -> Error {
+    fn release_error(&self, errno: Errno, count: u32) -> Error {
         let name = self.ownership.name();
         if errno != Errno::OVERFLOW {
             return Error::from_errno(Operation::Release, name, errno);
         }
         let max = Semaphore::MAX_VALUE;
         let why = format!(
-            "its value would pass the maximum of {max}, so {given} of {count} permits were given; \
-             acquire some first"
+            "{count} more would pass the maximum value of {max}, so nothing was released; acquire some \
+             first"
         );
         Error::new(Operation::Release, name, ErrorKind::Overflow, Some(errno), why)
     }

@@ -114,6 +114,30 @@ fn c_opens_our_semaphore() {
     assert_eq!(semaphore.value(), 0);
 }
 
+/// Contract 6: one step of ours wakes as many waiters of C, and those alone.
+#[test]
+fn many_permits_for_c() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let mut options = Semaphore::options();
+    let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
+    let semaphore = semaphore.expect("a new semaphore");
+    let mut waiting: Vec<_> = (0..4).map(|_| c.start("sem-wait", &name, libc::SYS_futex)).collect();
+    semaphore.release_many(3).expect("far from the maximum");
+    // Which of them it will be is the kernel's choice.
+    let ended = |each: &mut Waiting| each.process.try_wait().expect("a status").is_some();
+    while waiting.iter_mut().map(ended).filter(|ended| *ended).count() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(semaphore.value(), 0);
+    semaphore.release_many(1).expect("far from the maximum");
+    for each in &mut waiting {
+        assert_eq!(each.line(), "done");
+    }
+    assert_eq!(c.run("sem-value", &name, ""), "0");
+}
+
 #[test]
 fn we_open_a_semaphore_of_c() {
     let _watchdog = watchdog();

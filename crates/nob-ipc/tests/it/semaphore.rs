@@ -62,7 +62,7 @@ fn the_maximum() {
             ErrorKind::Overflow,
             Some(libc::EOVERFLOW),
         );
-        assert!(error.message().contains(&format!("0 of {count} permits")), "{error}");
+        assert!(error.message().contains(&format!("{count} more would pass")), "{error}");
         assert_eq!(semaphore.value(), Semaphore::MAX_VALUE - 2);
     }
     assert_refused(semaphore.release_many(0), &name, ErrorKind::InvalidArgument, None);
@@ -72,6 +72,32 @@ fn the_maximum() {
     assert_eq!(semaphore.value(), Semaphore::MAX_VALUE);
     assert!(semaphore.try_acquire());
     semaphore.release().expect("there is room for one");
+}
+
+/// Contract 6: `release_many` is one step for everybody who looks.
+#[test]
+fn many_in_one_step() {
+    const STEP: u32 = 1_000_000;
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let semaphore = create(&name, 0);
+    let other = link(&name);
+    std::thread::scope(|scope| {
+        let observer = scope.spawn(|| {
+            let mut seen = 0;
+            while seen < 100 * STEP {
+                let value = other.value();
+                assert!(value >= seen && value.is_multiple_of(STEP), "{value} after {seen}");
+                seen = value;
+            }
+        });
+        for _ in 0..100 {
+            semaphore.release_many(STEP).expect("far from the maximum");
+        }
+        observer.join().expect("it saw whole steps only");
+    });
+    semaphore.release_many(Semaphore::MAX_VALUE - 100 * STEP).expect("just to the maximum");
+    assert_eq!(semaphore.value(), Semaphore::MAX_VALUE);
 }
 
 /// S9, S23: handles are independent, the value is one.

@@ -6,12 +6,13 @@
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::conv::check;
 use super::mman::Map;
 use super::time::timespec;
-use crate::sys::Result;
+use crate::sys::{Errno, Result, SEM_VALUE_MAX};
 
 unsafe extern "C" {
     /// In glibc since 2.30, and not in the libc crate
@@ -79,6 +80,42 @@ impl MappedSemaphore {
     pub(crate) fn post(&self) -> Result<()> {
         // SAFETY: the invariant of the type.
         check(|| unsafe { libc::sem_post(self.pointer().as_ptr()) })?;
+        Ok(())
+    }
+
+    /// Adds `count` in one step, and wakes as many waiters; [`Errno::OVERFLOW`], and nothing is added, if
+    /// the value would pass its maximum.
+    ///
+    /// glibc has no call for it. Since 2.21 its `sem_t` of 64-bit systems begins with one word that is
+    /// changed atomically: the value in the low half and the number of waiters in the high half. Programs
+    /// of different versions of glibc share the file, so this does not change.
+    pub(crate) fn post_many(&self, count: u32) -> Result<()> {
+        // SAFETY: the invariant of the type: the word lies at the start of a `sem_t`, which is as
+        // aligned. Everybody changes it atomically.
+        let word = unsafe { AtomicU64::from_ptr(self.pointer().as_ptr().cast()) };
+        let add = |state: u64| {
+            let value = state & u64::from(u32::MAX);
+            let added = u64::from(count) <= u64::from(SEM_VALUE_MAX).saturating_sub(value);
+            added.then(|| state + u64::from(count))
+        };
+        // Releases what was written before, as sem_post does.
+        let before = word.fetch_update(Ordering::Release, Ordering::Relaxed, add);
+        let waiters = before.map_err(|_| Errno::OVERFLOW)? >> 32;
+        if waiters > 0 {
+            self.wake(count)?;
+        }
+        Ok(())
+    }
+
+    /// Wakes up to `count` of those who sleep on the value.
+    fn wake(&self, count: u32) -> Result<()> {
+        const VALUE: usize = if cfg!(target_endian = "big") { size_of::<u32>() } else { 0 };
+        // SAFETY: the invariant of the type: the value lies within the `sem_t`. Waking reads nothing
+        // there.
+        check(|| unsafe {
+            let value = self.pointer().as_ptr().cast::<u8>().add(VALUE);
+            libc::syscall(libc::SYS_futex, value, libc::FUTEX_WAKE, count.cast_signed())
+        })?;
         Ok(())
     }
 
