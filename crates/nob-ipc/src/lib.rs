@@ -52,8 +52,8 @@ pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
 pub use object::{
-    Existence, Lifetime, Messages, Ownership, Permits, Received, fork_generation,
-    remove_left_names, unlink,
+    Existence, Lifetime, Messages, Ownership, Permits, Received, delete_all, fork_generation,
+    unlink,
 };
 
 mod wait;

@@ -65,7 +65,7 @@ impl FromStr for Mark {
 /// The mark of this process; `None` where `/proc` does not tell who it is.
 pub(crate) fn own() -> Option<&'static str> {
     static OWN: PerProcess<Option<String>> = PerProcess::new();
-    OWN.get(|| {
+    OWN.get(|_| {
         let pid = std::process::id();
         let mark = Mark {
             pid,

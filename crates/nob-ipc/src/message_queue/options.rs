@@ -11,6 +11,7 @@ use crate::home::usage::{self, Part, Pauses};
 use crate::message_queue::limits;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
+use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
@@ -80,7 +81,10 @@ impl MessageQueueOptions {
         self.common.check(name, Kind::MessageQueue)?;
         check_capacity(name, "max_messages", self.max_messages)?;
         check_capacity(name, "max_message_size", self.max_message_size)?;
-        open::open(&mut OpeningQueue { options: self, spare: None }, name, self.common.existence)
+        let mut opening = OpeningQueue { options: self, spare: None };
+        let queue = open::open(&mut opening, name, self.common.existence)?;
+        live::add(&queue.ownership)?;
+        Ok(queue)
     }
 
     /// What is asked for; nothing where the system's defaults are.

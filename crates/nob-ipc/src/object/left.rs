@@ -27,7 +27,7 @@ struct List {
 
 fn lock() -> MutexGuard<'static, List> {
     static LIST: PerProcess<Mutex<List>> = PerProcess::new();
-    let make = || Mutex::new(List { left: Vec::new(), clear_at: MANY });
+    let make = |_: Option<&_>| Mutex::new(List { left: Vec::new(), clear_at: MANY });
     // Nothing that can panic leaves it half changed.
     LIST.get(make).lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -58,21 +58,8 @@ pub(super) fn remember(name: &Name, identity: Identity, owner: u32) {
     list.left.push(Left { name: name.clone(), identity, owner });
 }
 
-/// Tries again to remove the names of shared objects that deletions had to leave, if nobody uses them any
-/// more; to be called when the process is about to end.
-///
-/// ```
-/// use nob_ipc::{Existence, Semaphore, remove_left_names};
-///
-/// let semaphore =
-///     Semaphore::options().existence(Existence::LinkOrCreate).open("/nob-ipc-doc-left")?;
-/// let name = semaphore.ownership().name().clone();
-/// drop(semaphore);
-/// remove_left_names();
-/// # assert!(nob_ipc::registry::find(&name).is_err());
-/// # Ok::<(), nob_ipc::Error>(())
-/// ```
-pub fn remove_left_names() {
+/// Tries again to remove the names that had to be left, if nobody uses the objects any more.
+pub(super) fn try_again() {
     let left = std::mem::take(&mut lock().left);
     for Left { name, identity, owner } in left {
         // What fails is left for the next who links, or for `registry::Reap`.

@@ -2,12 +2,13 @@
 
 pub(crate) mod existence;
 mod left;
+pub(crate) mod live;
 pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod ownership;
 mod traits;
 
 pub use existence::Existence;
-pub use left::remove_left_names;
+pub use live::delete_all;
 pub use ownership::{Lifetime, Ownership, fork_generation, unlink};
 pub use traits::{Messages, Permits, Received};

@@ -9,6 +9,7 @@ use crate::home::shm;
 use crate::home::usage::Part;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
+use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
@@ -69,11 +70,10 @@ impl SemaphoreOptions {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        open::open(
-            &mut OpeningSemaphore { options: self, unnamed: None },
-            name,
-            self.common.existence,
-        )
+        let mut opening = OpeningSemaphore { options: self, unnamed: None };
+        let semaphore = open::open(&mut opening, name, self.common.existence)?;
+        live::add(&semaphore.ownership)?;
+        Ok(semaphore)
     }
 }
 

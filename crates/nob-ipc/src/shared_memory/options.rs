@@ -10,6 +10,7 @@ use crate::home::shm;
 use crate::home::usage::Part;
 use crate::name::{Kind, Name};
 use crate::object::existence::Existence;
+use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
@@ -102,11 +103,10 @@ impl SharedMemoryOptions {
     ) -> Result<SharedMemory> {
         self.common.check(name, Kind::SharedMemory)?;
         check_size(Operation::Create, name, self.size)?;
-        open::open(
-            &mut OpeningSegment { options: self, unnamed: None, on_step },
-            name,
-            self.common.existence,
-        )
+        let mut opening = OpeningSegment { options: self, unnamed: None, on_step };
+        let segment = open::open(&mut opening, name, self.common.existence)?;
+        live::add(&segment.ownership)?;
+        Ok(segment)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::support::{Child, KINDS, Object, Role, Unique, files, process, watchdo
 pub const ROLES: &[Role] = &[
     ("fork::child_deletes", |_| child_deletes()),
     ("fork::child_creates", |_| child_creates()),
+    ("fork::all_at_the_end", |_| all_at_the_end()),
     ("fork::child_changes_the_duty", |_| child_changes_the_duty()),
     ("fork::handles_are_shared", |_| handles_are_shared()),
     ("fork::notifications", |_| notifications()),
@@ -43,6 +44,12 @@ fn deletion_in_a_child() {
 #[test]
 fn creation_in_a_child() {
     in_role("fork::child_creates");
+}
+
+/// `delete_all` removes what this process is due to, in a child as well, and leaves handles usable.
+#[test]
+fn delete_all_in_a_child() {
+    in_role("fork::all_at_the_end");
 }
 
 /// A child changes neither duty nor mark.
@@ -171,6 +178,31 @@ fn handles_are_shared() {
     assert_eq!((&byte, segment.size().expect("a size")), (b"!", 5000));
     assert_eq!(queue.receive().expect("a message"), (b"from the child".to_vec(), 3));
     assert!(!queue.is_blocking().expect("a flag"), "the open description is shared");
+}
+
+fn all_at_the_end() {
+    let (parents, childs, kept) = (Unique::new(), Unique::new(), Unique::new());
+    for kind in KINDS {
+        let object = Object::create(kind, &parents);
+        let kept =
+            Object::options(kind).existence(Existence::Create).unlink_on_drop(false).open(&kept);
+        let kept = kept.expect("a new object");
+        in_child(|| {
+            let own = Object::create(kind, &childs);
+            assert!(nob_ipc::delete_all().is_empty());
+            assert!(!files::exists(kind, &childs) && files::exists(kind, &parents));
+            own.use_it();
+            object.use_it();
+        });
+        assert!(nob_ipc::delete_all().is_empty());
+        assert!(!files::exists(kind, &parents));
+        object.use_it();
+        // Said later, it is heard as well.
+        kept.ownership().set_unlink_on_drop(true).expect("it is ours");
+        assert!(nob_ipc::delete_all().is_empty());
+        kept.use_it();
+    }
+    assert!(KINDS.iter().all(|kind| !files::exists(*kind, &kept)));
 }
 
 fn notifications() {

@@ -31,7 +31,7 @@ static LISTED: AtomicUsize = AtomicUsize::new(0);
 pub(crate) fn lock() -> MutexGuard<'static, Registrations> {
     static REGISTRATIONS: PerProcess<Mutex<Registrations>> = PerProcess::new();
     // Nothing that can panic leaves it half changed.
-    REGISTRATIONS.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+    REGISTRATIONS.get(|_| Mutex::default()).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registration {

@@ -36,17 +36,17 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
         PerProcess(AtomicPtr::new(std::ptr::null_mut()))
     }
 
-    /// The value of this process, made by `make` at the first use. It is never freed.
-    pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &'static T {
+    /// The value of this process, made by `make` at the first use, out of that of the process that
+    /// forked it. It is never freed.
+    pub(crate) fn get(&self, make: impl FnOnce(Option<&'static T>) -> T) -> &'static T {
         let generation = generation();
         let current = self.0.load(Ordering::Acquire);
         // SAFETY: non-null pointers in the cell come from `Box::into_raw` below and are never freed.
-        if let Some((made_in, value)) = unsafe { current.as_ref() }
-            && *made_in == generation
-        {
-            return value;
-        }
-        let new = Box::into_raw(Box::new((generation, make())));
+        let parent = match unsafe { current.as_ref() } {
+            Some((made_in, value)) if *made_in == generation => return value,
+            other => other.map(|(_, value)| value),
+        };
+        let new = Box::into_raw(Box::new((generation, make(parent))));
         match self.0.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: as above.
             Ok(_) => unsafe { &(*new).1 },
