@@ -4,6 +4,8 @@
 //! The methods of the kinds themselves come without a trait to import, and some of them cannot fail
 //! on this machine; the traits forward to them.
 
+use std::ops::ControlFlow;
+
 use crate::error::Result;
 use crate::wait::Deadline;
 
@@ -128,6 +130,55 @@ pub trait Messages: Send + Sync {
     /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal or for a
     /// [periodic check](Deadline::checked_every): nothing was taken.
     fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>>;
+
+    /// Sends messages as long as there is room for the next; how many that were.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_send`](Messages::try_send) for the first message. What is wrong with a later one
+    /// ends the batch before it, so that nothing that was sent goes uncounted.
+    fn try_send_many(
+        &self,
+        messages: &mut dyn Iterator<Item = &[u8]>,
+        priority: u32,
+    ) -> Result<usize> {
+        let mut sent = 0;
+        for message in messages {
+            match self.try_send(message, priority) {
+                Ok(true) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Ok(false) | Err(_) => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Receives up to `most` messages that are there, each into `buffer`, and shows them with their
+    /// priorities to `each`, until it breaks off; how many that were.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_receive`](Messages::try_receive) for the first message; what is wrong later ends
+    /// the batch.
+    fn try_receive_many(
+        &self,
+        buffer: &mut [u8],
+        most: usize,
+        each: &mut dyn FnMut(&[u8], u32) -> ControlFlow<()>,
+    ) -> Result<usize> {
+        for taken in 0..most {
+            match self.try_receive(buffer) {
+                Ok(Some(Received { length, priority })) => {
+                    if each(&buffer[..length], priority).is_break() {
+                        return Ok(taken + 1);
+                    }
+                }
+                Err(error) if taken == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(taken),
+            }
+        }
+        Ok(most)
+    }
 
     /// How many bytes a message may have.
     fn max_message_size(&self) -> usize;

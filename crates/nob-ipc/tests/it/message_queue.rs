@@ -1,9 +1,10 @@
 //! Messages, priorities, directions and attributes of queues.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Direction, ErrorKind, Existence, MessageQueue, Received};
+use nob_ipc::{Deadline, Direction, ErrorKind, Existence, MessageQueue, Messages, Received};
 
 use crate::support::{Unique, assert_refused, watchdog};
 
@@ -207,4 +208,38 @@ fn messages_stay() {
     let order = [(); 3].map(|()| queue.receive().expect("a message").0[0]);
     assert_eq!(&order, b"123");
     queue.ownership().unlink().expect("it is ours");
+}
+
+/// A batch ends where there is no room, or where a message is refused; what was sent is counted.
+#[test]
+fn batches_of_messages() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let queue = create(&name, 4, 3);
+    let send = |messages: &[&[u8]]| queue.try_send_many(&mut messages.iter().copied(), 5);
+    assert_eq!(send(&[]).expect("nothing to send"), 0);
+    assert_eq!(send(&[b"one", b"two", b"longer", b"6"]).expect("two were sent"), 2);
+    let refused = send(&[b"longer", b"6"]);
+    assert_refused(refused, &name, ErrorKind::TooLong, Some(libc::EMSGSIZE));
+    assert_eq!(send(&[b"3", b"4", b"5", b"6"]).expect("two were sent"), 2);
+    assert_eq!(send(&[b"5"]).expect("there is no room"), 0);
+
+    let mut buffer = [0; 3];
+    let mut taken = Vec::new();
+    let mut receive = |most, stop: &[u8]| {
+        let received = queue.try_receive_many(&mut buffer, most, &mut |message, priority| {
+            taken.push((message.to_vec(), priority));
+            if message == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (received.expect("it is open for receiving"), std::mem::take(&mut taken))
+    };
+    let message = |bytes: &[u8]| (bytes.to_vec(), 5);
+    assert_eq!(receive(0, b""), (0, vec![]));
+    assert_eq!(receive(1, b""), (1, vec![message(b"one")]));
+    assert_eq!(receive(9, b"3"), (2, vec![message(b"two"), message(b"3")]));
+    assert_eq!(receive(9, b""), (1, vec![message(b"4")]));
+    assert_eq!(receive(9, b""), (0, vec![]));
+    let sender = link(&name, Direction::Send);
+    let refused = sender.try_receive_many(&mut buffer, 1, &mut |_, _| ControlFlow::Continue(()));
+    assert_refused(refused, &name, ErrorKind::WrongDirection, None);
 }
