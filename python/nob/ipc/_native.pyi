@@ -102,8 +102,7 @@ class NamedSemaphore:
             n: How many, at least 1.
 
         Raises:
-            OverflowError: The value would pass 2147483647. Nothing is changed then, unless others
-                release at that very moment.
+            OverflowError: The value would pass 2147483647. Nothing is changed then.
             ValueError: The handle is closed.
         """
 
@@ -445,15 +444,18 @@ class NamedMessageQueue:
         self,
         max_messages: SupportsIndex | None = None,
         timeout: SupportsFloat | SupportsIndex | None = None,
+        into: list[tuple[bytes, int]] | None = None,
     ) -> list[tuple[bytes, int]]:
         """Receive what is there, waiting for the first; a list of (message, priority).
 
-        Once one has been taken, nothing raises.
+        Once one has been taken, the call itself raises nothing.
 
         Args:
             max_messages: At most so many. `None`: as many as the queue holds.
             timeout: Seconds to wait for the first; `None` waits for ever. The list is empty when
                 the time was over.
+            into: A list to which each message is appended as it is taken, and which is returned.
+                So what a signal handler raises at the end of the call loses none of them.
 
         Raises:
             ValueError: As `receive`, and so for the others that it raises.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
+use nob_ipc::{Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -120,28 +120,11 @@ fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyInt>> {
     Ok(number.cast_into::<PyInt>()?)
 }
 
-/// For how long a call waits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Timeout {
-    Forever,
-    For(Duration),
-}
-
-impl Timeout {
-    /// The end of a wait that begins now.
-    pub(crate) fn deadline(self) -> Deadline {
-        match self {
-            Timeout::Forever => Deadline::NEVER,
-            Timeout::For(timeout) => Deadline::after(timeout),
-        }
-    }
-}
-
 /// Seconds: an `int`, a `float`, anything with `__index__` or `__float__`; `None` waits for ever.
-pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
+pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Option<Duration>> {
     const WANTED: &str = "a number of seconds, 0 or more, or None";
     let Some(value) = value.0.filter(|value| !value.is_none()) else {
-        return Ok(Timeout::Forever);
+        return Ok(None);
     };
     if let Ok(seconds) = value.cast::<PyFloat>() {
         return float_seconds(seconds.value())
@@ -157,9 +140,7 @@ pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
             Ok(seconds) if seconds.lt(0)? => return refuse("timeout", WANTED, &value),
             Ok(seconds) => {
                 // More than 64 bits of seconds: nobody sees the end of it.
-                let seconds = seconds.extract::<u64>();
-                let timeout = seconds.map(|seconds| Timeout::For(Duration::from_secs(seconds)));
-                return Ok(timeout.unwrap_or(Timeout::Forever));
+                return Ok(seconds.extract::<u64>().ok().map(Duration::from_secs));
             }
             // An array of numpy has both methods, and works with the one that fits its element.
             Err(error) if is_float && error.is_instance_of::<PyTypeError>(py) => {}
@@ -170,7 +151,7 @@ pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
         let seconds = match value.call_method0(pyo3::intern!(py, "__float__")) {
             // A fraction or decimal that is larger than every float.
             Err(error) if error.is_instance_of::<PyOverflowError>(py) && value.gt(0)? => {
-                return Ok(Timeout::Forever);
+                return Ok(None);
             }
             Err(error) if error.is_instance_of::<PyOverflowError>(py) => None,
             seconds => seconds?.cast::<PyFloat>().ok().and_then(|f| float_seconds(f.value())),
@@ -182,17 +163,18 @@ pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
     refuse("timeout", WANTED, &value)
 }
 
-/// Rounded up to a nanosecond; `None` for what is no time to wait.
-fn float_seconds(seconds: f64) -> Option<Timeout> {
+/// Rounded up to a nanosecond, or for ever; the outer `None` for what is no time to wait.
+#[expect(clippy::option_option, reason = "what is no time is told from what never ends")]
+fn float_seconds(seconds: f64) -> Option<Option<Duration>> {
     if seconds.is_nan() || seconds < 0.0 {
         return None;
     }
     // Fails only for more seconds than 64 bits hold, infinity among them.
     let Ok(nearest) = Duration::try_from_secs_f64(seconds) else {
-        return Some(Timeout::Forever);
+        return Some(None);
     };
     let up = u64::from(nearest.as_secs_f64() < seconds);
-    Some(Timeout::For(nearest.saturating_add(Duration::from_nanos(up))))
+    Some(Some(nearest.saturating_add(Duration::from_nanos(up))))
 }
 
 /// Permission bits.

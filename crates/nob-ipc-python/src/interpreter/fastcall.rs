@@ -1,210 +1,369 @@
-//! A short way into the methods that are called all the time.
+//! The fast path into the methods that are called all the time.
 //!
 //! PyO3 counts attachments and sorts arguments around every call. After a system call, which leaves
 //! the processor's predictions cold, that takes about as long as all the rest of a binding. So these
-//! methods are entered here: the plainest call, if it can be had at once, is done; every other goes on
-//! to the method as PyO3 made it, which can do all of them.
+//! methods are entered here: the plainest call is done; every other goes on to the method as PyO3 made
+//! it, which can do all of them.
+
+#![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
 use std::ffi::{CStr, CString};
 
-use nob_ipc::{MessageQueue, Semaphore};
+use nob_ipc::{Deadline, Semaphore};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use pyo3::{Borrowed, PyClass};
+use pyo3::{Borrowed, IntoPyObjectExt, PyClass};
 
 use crate::convert::message::{exact_bytes, message_tuple};
-use crate::interpreter::slot::GilCell;
+use crate::interpreter::cell::Guarded;
+use crate::interpreter::detach::{AfterSignal, Ended};
+use crate::named::acquire;
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
-use crate::named::send_receive::with_buffer;
+use crate::named::send_receive::{self, with_buffer};
 
-/// How the interpreter calls such a method, and the flags that tell it so.
-type Function = ffi::PyCFunctionFastWithKeywords;
-const FLAGS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
-
-/// The method as PyO3 made it; nothing until the short way is installed.
-type LongWay = GilCell<Option<Function>>;
-
-/// What a call gives back; `None` if it was not done.
-type Done<'py> = Option<PyResult<Bound<'py, PyAny>>>;
-
-/// The only argument of a call, if there is one.
-type Argument<'a, 'py> = Option<Borrowed<'a, 'py, PyAny>>;
-
-/// A method with a short way in.
-trait Quick {
+/// A method with a fast path.
+trait FastCall {
     type Class: PyClass;
     const NAME: &'static CStr;
+    /// Where its slow path is.
+    const INDEX: usize;
 
-    fn long_way() -> &'static LongWay;
-
-    /// Does the call if it can be had at once. It must not panic, and it drops no `Py`: PyO3, which was
-    /// not told of this call, would put the reference aside.
-    fn at_once<'py>(
+    /// Does the call if it need not wait. PyO3, which was not told of this call, would put a `Py` that
+    /// is dropped here aside: none is.
+    fn try_call<'py>(
         object: Borrowed<'_, 'py, Self::Class>,
-        argument: Argument<'_, 'py>,
-    ) -> Done<'py>;
+        arguments: &Arguments<'_, 'py>,
+    ) -> Tried<'py, Self::Class>;
 }
 
-macro_rules! quick {
-    ($method:ident, $class:ty, $name:literal, $at_once:ident) => {
+/// The positional arguments of a call that has no others.
+struct Arguments<'a, 'py> {
+    count: isize,
+    /// The first, if there is no other.
+    only: Option<Borrowed<'a, 'py, PyAny>>,
+}
+
+/// What came of a first try.
+enum Tried<'py, C> {
+    Done(Returned<'py>),
+    /// It would have to wait, which this does.
+    WouldWait(for<'any> fn(Borrowed<'_, 'any, C>, &Arguments<'_, 'any>) -> Returned<'any>),
+    /// Not the plainest call, or it fails: the method as PyO3 made it knows what to do.
+    SlowPath,
+}
+
+/// What a call gives back.
+type Returned<'py> = PyResult<Bound<'py, PyAny>>;
+
+/// A method as PyO3 made it.
+#[derive(Clone, Copy)]
+enum Method {
+    NoArguments(ffi::PyCFunction),
+    Keywords(ffi::PyCFunctionFastWithKeywords),
+}
+
+const KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+
+/// The slow paths, once the fast ones are installed.
+static SLOW_PATHS: [Guarded<Option<Method>>; 6] = [const { Guarded::new(None) }; 6];
+
+macro_rules! fast_call {
+    ($method:ident, $class:ty, $index:literal, $name:literal, $try_call:ident) => {
         struct $method;
 
-        impl Quick for $method {
+        impl FastCall for $method {
             type Class = $class;
             const NAME: &'static CStr = $name;
+            const INDEX: usize = $index;
 
-            fn long_way() -> &'static LongWay {
-                static LONG_WAY: LongWay = GilCell::new(None);
-                &LONG_WAY
-            }
-
-            #[inline]
-            fn at_once<'py>(
+            #[inline(always)]
+            fn try_call<'py>(
                 object: Borrowed<'_, 'py, $class>,
-                argument: Argument<'_, 'py>,
-            ) -> Done<'py> {
-                $at_once(object.py(), object.get(), argument)
+                arguments: &Arguments<'_, 'py>,
+            ) -> Tried<'py, $class> {
+                $try_call(object, arguments)
             }
         }
     };
 }
 
-quick!(SemaphoreAcquire, NamedSemaphore, c"acquire", acquire);
-quick!(SemaphoreRelease, NamedSemaphore, c"release", release);
-quick!(QueueSend, NamedMessageQueue, c"send", send);
-quick!(QueueReceive, NamedMessageQueue, c"receive", receive);
+fast_call!(Acquire, NamedSemaphore, 0, c"acquire", acquire);
+fast_call!(Release, NamedSemaphore, 1, c"release", release);
+fast_call!(Enter, NamedSemaphore, 2, c"__enter__", enter);
+fast_call!(Exit, NamedSemaphore, 3, c"__exit__", exit);
+fast_call!(Send, NamedMessageQueue, 4, c"send", send);
+fast_call!(Receive, NamedMessageQueue, 5, c"receive", receive);
 
-#[inline]
+/// Puts the fast paths in front of the methods that have one.
+pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
+    install::<Acquire>(py)?;
+    install::<Release>(py)?;
+    install::<Enter>(py)?;
+    install::<Exit>(py)?;
+    install::<Send>(py)?;
+    install::<Receive>(py)
+}
+
+#[inline(always)]
 fn acquire<'py>(
-    py: Python<'py>,
-    semaphore: &NamedSemaphore,
-    argument: Argument<'_, 'py>,
-) -> Done<'py> {
-    let acquired = argument.is_none() && semaphore.look(py, Semaphore::try_acquire)?;
-    acquired.then(|| Ok(yes(py)))
-}
-
-#[inline]
-fn release<'py>(
-    py: Python<'py>,
-    semaphore: &NamedSemaphore,
-    argument: Argument<'_, 'py>,
-) -> Done<'py> {
-    let released = argument.is_none() && semaphore.look(py, Semaphore::release)?.is_ok();
-    released.then(|| Ok(py.None().into_bound(py)))
-}
-
-#[inline]
-fn send<'py>(py: Python<'py>, queue: &NamedMessageQueue, argument: Argument<'_, 'py>) -> Done<'py> {
-    let message = exact_bytes(argument?)?;
-    let sent = queue.look(py, |queue| queue.try_send(message, 0))?;
-    sent.is_ok_and(|sent| sent).then(|| Ok(yes(py)))
-}
-
-#[inline]
-fn receive<'py>(
-    py: Python<'py>,
-    queue: &NamedMessageQueue,
-    argument: Argument<'_, 'py>,
-) -> Done<'py> {
-    if argument.is_some() {
-        return None;
+    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedSemaphore> {
+    if arguments.count > 0 {
+        return Tried::SlowPath;
     }
-    with_buffer(py, queue.look(py, MessageQueue::max_message_size)?, |buffer| {
-        let received = queue.look(py, |queue| queue.try_receive(buffer))?.ok()??;
-        // The kernel wrote no more than there is room for, so from here on the call is done.
-        let message = message_tuple(py, buffer.get(..received.length)?, received.priority);
-        Some(message.map(Bound::into_any))
-    })
+    match acquire::try_acquire(semaphore.py(), semaphore.get().slot()) {
+        Ok(true) => Tried::Done(Ok(yes(semaphore.py()))),
+        Ok(false) => Tried::WouldWait(|semaphore, _| {
+            wait_acquire(semaphore)?;
+            Ok(yes(semaphore.py()))
+        }),
+        Err(_) => Tried::SlowPath,
+    }
+}
+
+#[inline(always)]
+fn enter<'py>(
+    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+    _: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedSemaphore> {
+    match acquire::try_acquire(semaphore.py(), semaphore.get().slot()) {
+        Ok(true) => Tried::Done(Ok(semaphore.to_owned().into_any())),
+        Ok(false) => Tried::WouldWait(|semaphore, _| {
+            wait_acquire(semaphore)?;
+            Ok(semaphore.to_owned().into_any())
+        }),
+        Err(_) => Tried::SlowPath,
+    }
+}
+
+fn wait_acquire(semaphore: Borrowed<'_, '_, NamedSemaphore>) -> Result<bool, Ended> {
+    let slot = semaphore.get().slot();
+    acquire::wait_acquire(semaphore.py(), slot, Deadline::NEVER, AfterSignal::GoOn)
+}
+
+#[inline(always)]
+fn release<'py>(
+    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedSemaphore> {
+    if arguments.count > 0 { Tried::SlowPath } else { release_one(semaphore) }
+}
+
+#[inline(always)]
+fn exit<'py>(
+    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedSemaphore> {
+    if arguments.count == 3 { release_one(semaphore) } else { Tried::SlowPath }
+}
+
+#[inline(always)]
+fn release_one<'py>(semaphore: Borrowed<'_, 'py, NamedSemaphore>) -> Tried<'py, NamedSemaphore> {
+    let py = semaphore.py();
+    match semaphore.get().slot().with(py, Semaphore::release) {
+        Ok(Ok(())) => Tried::Done(Ok(py.None().into_bound(py))),
+        _ => Tried::SlowPath,
+    }
+}
+
+#[inline(always)]
+fn send<'py>(
+    queue: Borrowed<'_, 'py, NamedMessageQueue>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedMessageQueue> {
+    let Some(message) = arguments.only.and_then(exact_bytes) else { return Tried::SlowPath };
+    match send_receive::try_send(queue.py(), queue.get().slot(), (message, 0)) {
+        Ok(true) => Tried::Done(Ok(yes(queue.py()))),
+        Ok(false) => Tried::WouldWait(wait_send),
+        Err(_) => Tried::SlowPath,
+    }
+}
+
+fn wait_send<'py>(
+    queue: Borrowed<'_, 'py, NamedMessageQueue>,
+    arguments: &Arguments<'_, 'py>,
+) -> Returned<'py> {
+    let py = queue.py();
+    let message = (arguments.only.and_then(exact_bytes).unwrap_or_default(), 0);
+    let slot = queue.get().slot();
+    let sent = send_receive::wait_send(py, slot, message, Deadline::NEVER, AfterSignal::GoOn)?;
+    Ok(PyBool::new(py, sent).to_owned().into_any())
+}
+
+#[inline(always)]
+fn receive<'py>(
+    queue: Borrowed<'_, 'py, NamedMessageQueue>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedMessageQueue> {
+    let (py, slot) = (queue.py(), queue.get().slot());
+    if arguments.count > 0 {
+        return Tried::SlowPath;
+    }
+    let Ok(size) = slot.with(py, nob_ipc::MessageQueue::max_message_size) else {
+        return Tried::SlowPath;
+    };
+    let tried = with_buffer(py, size, |buffer| {
+        match send_receive::try_receive(py, slot, buffer) {
+            // The kernel wrote no more than there is room for.
+            Ok(Some(received)) => {
+                let message = message_tuple(py, &buffer[..received.length], received.priority);
+                Tried::Done(message.map(Bound::into_any))
+            }
+            Ok(None) => Tried::WouldWait(wait_receive),
+            Err(_) => Tried::SlowPath,
+        }
+    });
+    tried.unwrap_or(Tried::SlowPath)
+}
+
+fn wait_receive<'py>(
+    queue: Borrowed<'_, 'py, NamedMessageQueue>,
+    _: &Arguments<'_, 'py>,
+) -> Returned<'py> {
+    let py = queue.py();
+    let slot = queue.get().slot();
+    let message = send_receive::wait_message(py, slot, Deadline::NEVER, AfterSignal::GoOn)?;
+    message.into_bound_py_any(py)
 }
 
 fn yes(py: Python<'_>) -> Bound<'_, PyAny> {
     PyBool::new(py, true).to_owned().into_any()
 }
 
-/// The function by which the interpreter enters the method.
-unsafe extern "C" fn enter<Q: Quick>(
+/// The function by which the interpreter enters a method that takes keywords.
+unsafe extern "C" fn enter_keywords<F: FastCall>(
     object: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls methods with its lock held.
+    // SAFETY: the interpreter calls methods with the GIL held.
     let py = unsafe { Python::assume_attached() };
-    if keywords.is_null() && count <= 1 {
-        // SAFETY: the interpreter has checked that this is an instance of the class, and keeps it
-        // for the call.
-        let object = unsafe { Borrowed::from_ptr(py, object).cast_unchecked::<Q::Class>() };
-        let argument = (count == 1).then(|| {
+    if keywords.is_null() {
+        let only = (count == 1).then(|| {
             // SAFETY: there are `count` arguments, which the interpreter keeps for the call.
             unsafe { Borrowed::from_ptr(py, arguments.read()) }
         });
-        match Q::at_once(object, argument) {
-            Some(Ok(done)) => return done.into_ptr(),
-            Some(Err(error)) => {
-                error.restore(py);
-                return std::ptr::null_mut();
-            }
-            None => {}
+        // SAFETY: the interpreter has checked that this is an instance of the class, and keeps it for
+        // the call.
+        let called = unsafe { call::<F>(py, object, &Arguments { count, only }) };
+        if let Some(returned) = called {
+            return returned;
         }
     }
-    match Q::long_way().with(py, |function| *function) {
+    match SLOW_PATHS[F::INDEX].get(py) {
         // SAFETY: the call is passed on as it came to a function of the same kind.
-        Some(function) => unsafe { function(object, arguments, count, keywords) },
+        Some(Method::Keywords(function)) => unsafe { function(object, arguments, count, keywords) },
         // It is installed before this function is.
-        None => std::ptr::null_mut(),
+        _ => std::ptr::null_mut(),
     }
 }
 
-/// Puts the short way in front of the method.
-fn install<Q: Quick>(py: Python<'_>) -> PyResult<()> {
+/// The function by which the interpreter enters a method without arguments.
+unsafe extern "C" fn enter_no_arguments<F: FastCall>(
+    object: *mut ffi::PyObject,
+    nothing: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls methods with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the interpreter has checked that this is an instance of the class, and keeps it for the
+    // call.
+    let called = unsafe { call::<F>(py, object, &Arguments { count: 0, only: None }) };
+    match (called, SLOW_PATHS[F::INDEX].get(py)) {
+        (Some(returned), _) => returned,
+        // SAFETY: the call is passed on as it came to a function of the same kind.
+        (None, Some(Method::NoArguments(function))) => unsafe { function(object, nothing) },
+        // It is installed before this function is.
+        (None, _) => std::ptr::null_mut(),
+    }
+}
+
+/// Makes a call; nothing if the slow path is to make it.
+///
+/// # Safety
+///
+/// `object` is an instance of the class, and stays for the call.
+#[inline(always)]
+unsafe fn call<F: FastCall>(
+    py: Python<'_>,
+    object: *mut ffi::PyObject,
+    arguments: &Arguments<'_, '_>,
+) -> Option<*mut ffi::PyObject> {
+    // SAFETY: what the caller promises.
+    let object = unsafe { Borrowed::from_ptr(py, object).cast_unchecked::<F::Class>() };
+    match F::try_call(object, arguments) {
+        Tried::Done(returned) => Some(into_ptr(py, returned)),
+        Tried::WouldWait(wait) => {
+            // PyO3 is told of the call, since Python code may run.
+            // SAFETY: this thread holds the GIL.
+            Some(unsafe { Python::attach_unchecked(|_| into_ptr(py, wait(object, arguments))) })
+        }
+        Tried::SlowPath => None,
+    }
+}
+
+#[inline(always)]
+fn into_ptr(py: Python<'_>, returned: Returned<'_>) -> *mut ffi::PyObject {
+    match returned {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// Puts the fast path in front of the method.
+fn install<F: FastCall>(py: Python<'_>) -> PyResult<()> {
     // The classes outlive the module, which may be imported again.
-    if Q::long_way().with(py, |long_way| long_way.is_some()) {
+    if SLOW_PATHS[F::INDEX].get(py).is_some() {
         return Ok(());
     }
-    let class = py.get_type::<Q::Class>();
-    let name = Q::NAME.to_string_lossy();
+    let class = py.get_type::<F::Class>();
+    let name = F::NAME.to_string_lossy();
     let method = class.getattr(&*name)?;
     // What the interpreter takes apart into `__text_signature__` and `__doc__`.
-    let text = format!(
-        "{name}{}\n--\n\n{}",
-        method.getattr("__text_signature__")?,
-        method.getattr("__doc__")?
-    );
+    let text = match method.getattr("__text_signature__")? {
+        signature if signature.is_none() => method.getattr("__doc__")?.to_string(),
+        signature => format!("{name}{signature}\n--\n\n{}", method.getattr("__doc__")?),
+    };
     // A bound method tells which function is behind it. The handle was never opened.
     let bound = class.call_method1("__new__", (&class,))?.getattr(&*name)?;
     // SAFETY: these ask, and fail for what is no built-in method.
     let (function, flags) = unsafe {
         (ffi::PyCFunction_GetFunction(bound.as_ptr()), ffi::PyCFunction_GetFlags(bound.as_ptr()))
     };
-    let function = function.filter(|_| flags == FLAGS).ok_or_else(|| {
-        PyErr::take(py).unwrap_or_else(|| PySystemError::new_err(format!("{name}: flags {flags}")))
-    })?;
-    // SAFETY: the flags say that it is such a function.
-    let function = unsafe { std::mem::transmute::<ffi::PyCFunction, Function>(function) };
+    let function = function.ok_or_else(|| PyErr::fetch(py))?;
+    let (slow_path, fast_path) = match flags {
+        ffi::METH_NOARGS => (
+            Method::NoArguments(function),
+            ffi::PyMethodDefPointer { PyCFunction: enter_no_arguments::<F> },
+        ),
+        KEYWORDS => (
+            // SAFETY: the flags say that it is such a function.
+            Method::Keywords(unsafe {
+                std::mem::transmute::<ffi::PyCFunction, ffi::PyCFunctionFastWithKeywords>(function)
+            }),
+            ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: enter_keywords::<F> },
+        ),
+        flags => return Err(PySystemError::new_err(format!("{name}: flags {flags}"))),
+    };
     // For as long as the class lives, which is as long as the process.
     let definition = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: Q::NAME.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: enter::<Q> },
-        ml_flags: FLAGS,
+        ml_name: F::NAME.as_ptr(),
+        ml_meth: fast_path,
+        ml_flags: flags,
         ml_doc: CString::new(text)?.into_raw(),
     }));
     // SAFETY: the class is one, and the definition with all it points to lives for ever.
-    let short_way = unsafe {
+    let descriptor = unsafe {
         let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
         Bound::from_owned_ptr_or_err(py, descriptor)?
     };
-    Q::long_way().with(py, |long_way| *long_way = Some(function));
-    class.setattr(&*name, short_way)
-}
-
-/// Puts the short ways in front of the methods that have one.
-pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
-    install::<SemaphoreAcquire>(py)?;
-    install::<SemaphoreRelease>(py)?;
-    install::<QueueSend>(py)?;
-    install::<QueueReceive>(py)
+    SLOW_PATHS[F::INDEX].replace(py, Some(slow_path));
+    class.setattr(&*name, descriptor)
 }

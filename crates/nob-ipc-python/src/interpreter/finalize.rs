@@ -1,97 +1,119 @@
 //! The end of the interpreter: names that are due go, whatever still refers to their handles.
+//!
+//! CPython ends a daemon thread that asks for the GIL of an interpreter that is ending, by
+//! `pthread_exit`, whose unwinding goes through our frames. They are compiled with `panic = "abort"`, so
+//! there is nothing in them for it to run: no destructor, which would touch Python objects without the
+//! GIL, and no `catch_unwind`, which would abort the process. This holds until Python 3.13 is dropped:
+//! from 3.14 on such a thread hangs by itself.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nob_ipc::{Ownership, fork_generation};
-use pyo3::exceptions::PyImportError;
+use nob_ipc::{Error, Ownership, delete_all};
+use pyo3::exceptions::{PyImportError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyModule};
+use pyo3::types::{PyDict, PyModule};
 
 use crate::convert::error::raise;
-use crate::interpreter::detach;
-use crate::interpreter::slot::GilCell;
+use crate::interpreter::cell::Guarded;
+use crate::interpreter::detach::without_gil;
 
-/// The entries of all handles that live, by address.
-static LIVE: GilCell<BTreeMap<usize, Weak<Ownership>>> = GilCell::new(BTreeMap::new());
+#[cfg(not(any(test, panic = "abort")))]
+compile_error!(
+    "a daemon thread that ends in a call would abort the process: set panic = \"abort\""
+);
 
-/// The last fork generation in which it was seen whether this is a worker of `multiprocessing`.
-static WORKER: GilCell<u64> = GilCell::new(0);
+/// Whether the interpreter that imported this has ended.
+static ENDED: AtomicBool = AtomicBool::new(false);
 
-fn key(ownership: &Arc<Ownership>) -> usize {
-    Arc::as_ptr(ownership).addr()
-}
+/// Whether [`after_exit`] will be called: that list is the process's, and not the module's, which may be
+/// imported again.
+static LAST_CALL: Guarded<bool> = Guarded::new(false);
 
-/// Remembers a handle that was opened.
-pub(crate) fn remember(py: Python<'_>, ownership: &Arc<Ownership>) -> PyResult<()> {
-    LIVE.with(py, |live| live.insert(key(ownership), Arc::downgrade(ownership)));
-    attend_worker(py)
-}
-
-/// Forgets a handle that is gone.
-pub(crate) fn forget(py: Python<'_>, ownership: &Arc<Ownership>) {
-    LIVE.with(py, |live| live.remove(&key(ownership)));
-}
+/// Whether workers of `multiprocessing` that this process forks will run [`in_new_worker`]. They inherit
+/// the answer, and what it says.
+static WORKERS_ARRANGED: Guarded<bool> = Guarded::new(false);
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
 pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
     if let Err(error) = ownership.delete() {
-        // An exception that is on its way must survive this one.
-        let pending = PyErr::take(py);
-        let subject = error.to_string().into_pyobject(py).ok();
-        raise(py, &error).write_unraisable(py, subject.as_deref());
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
+        unraisable(py, &error);
     }
 }
 
-/// Removes the names of all handles that are due, and leaves the handles usable.
-fn delete_all(py: Python<'_>) {
-    let entries: Vec<_> = LIVE.with(py, |live| live.values().filter_map(Weak::upgrade).collect());
-    for ownership in entries {
-        delete(py, &ownership);
+fn unraisable(py: Python<'_>, error: &Error) {
+    // An exception that is on its way must survive this one.
+    let pending = PyErr::take(py);
+    let subject = error.to_string().into_pyobject(py).ok();
+    raise(py, error).write_unraisable(py, subject.as_deref());
+    if let Some(pending) = pending {
+        pending.restore(py);
     }
 }
 
-/// Called by `atexit`, late: after what was registered since `nob.ipc` was imported.
+/// Called by `atexit`, after what was registered since `nob.ipc` was imported, and at the end of a worker.
+/// Handles stay usable: what was registered before has yet to run, and daemon threads go on.
 #[pyfunction]
-fn end(py: Python<'_>) {
-    delete_all(py);
-    detach::end(py);
+fn at_exit(py: Python<'_>) {
+    for error in without_gil(py, delete_all) {
+        unraisable(py, &error);
+    }
 }
 
-/// Called in a worker of `multiprocessing` that ends.
-#[pyfunction]
-fn end_worker(py: Python<'_>) {
-    delete_all(py);
+/// Called when the interpreter has ended: for the names of what was made since [`at_exit`].
+extern "C" fn after_exit() {
+    ENDED.store(true, Ordering::Relaxed);
+    // Nobody is left to tell.
+    drop(delete_all());
 }
 
-/// Asks for a call at the end of the interpreter.
+/// Asks for the calls at the end of the interpreter, and before it forks.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let end = pyo3::wrap_pyfunction!(end, module)?;
-    module.py().import("atexit")?.call_method1("register", (end,))?;
+    let py = module.py();
+    py.import("atexit")?.call_method1("register", (pyo3::wrap_pyfunction!(at_exit, module)?,))?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", pyo3::wrap_pyfunction!(before_fork, module)?)?;
+    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks))?;
+    if !LAST_CALL.get(py) {
+        // SAFETY: the function is there as long as the process: a module is never unloaded.
+        if unsafe { ffi::Py_AtExit(Some(after_exit)) } != 0 {
+            return Err(PyRuntimeError::new_err("Py_AtExit takes no more functions"));
+        }
+        LAST_CALL.replace(py, true);
+    }
     Ok(())
 }
 
-/// Refuses to be imported outside of the main interpreter.
+/// Refuses to be imported outside of the main interpreter, and by a second one of the process.
 pub(crate) fn check_interpreter() -> PyResult<()> {
-    // SAFETY: the lock is held while a module is imported, so there is a current interpreter.
+    // SAFETY: the GIL is held while a module is imported, so there is a current interpreter.
     let id = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
-    if id == 0 {
-        return Ok(());
+    if id != 0 {
+        return Err(PyImportError::new_err(
+            "nob.ipc does not support subinterpreters: import it in the main interpreter only",
+        ));
     }
-    Err(PyImportError::new_err(
-        "nob.ipc does not support subinterpreters: import it in the main interpreter only",
-    ))
+    if ENDED.load(Ordering::Relaxed) {
+        return Err(PyImportError::new_err(
+            "nob.ipc was imported by an interpreter of this process that has ended, and cannot be \
+             used by another one: initialize the interpreter once, and keep it",
+        ));
+    }
+    Ok(())
 }
 
-/// A forked worker of `multiprocessing` ends by `os._exit`, without `atexit`, but calls those who
-/// asked it to.
-fn attend_worker(py: Python<'_>) -> PyResult<()> {
-    let generation = fork_generation();
-    if WORKER.with(py, |asked| std::mem::replace(asked, generation) == generation) {
+#[pyfunction]
+fn before_fork(py: Python<'_>) -> PyResult<()> {
+    arrange_end(py)
+}
+
+/// Arranges that the end of this process, and of those it forks, deletes what is due. Called before a
+/// handle is opened.
+///
+/// A worker of `multiprocessing` ends by `os._exit`, without the `atexit` functions of the process that
+/// forked it, but calls those that `multiprocessing` was given.
+pub(crate) fn arrange_end(py: Python<'_>) -> PyResult<()> {
+    if WORKERS_ARRANGED.get(py) {
         return Ok(());
     }
     let modules = py.import("sys")?.getattr("modules")?;
@@ -101,13 +123,24 @@ fn attend_worker(py: Python<'_>) -> PyResult<()> {
     else {
         return Ok(());
     };
-    if process.call_method0("parent_process")?.is_none() {
-        return Ok(());
+    // The function is called as long as its first argument lives.
+    let run = pyo3::wrap_pyfunction!(in_new_worker, py)?;
+    util.call_method1("register_after_fork", (&util, run))?;
+    if !process.call_method0("parent_process")?.is_none() {
+        in_new_worker(&util)?;
     }
-    let end = PyCFunction::new_closure(py, None, None, |arguments, _| end_worker(arguments.py()))?;
+    WORKERS_ARRANGED.replace(py, true);
+    Ok(())
+}
+
+/// Called in a worker before it works, with the module `multiprocessing.util`.
+#[pyfunction]
+fn in_new_worker(util: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = util.py();
     let options = PyDict::new(py);
     // After everything else that asked.
     options.set_item("exitpriority", -1_000_000)?;
+    let end = pyo3::wrap_pyfunction!(at_exit, py)?;
     util.getattr("Finalize")?.call((py.None(), end), Some(&options))?;
     Ok(())
 }

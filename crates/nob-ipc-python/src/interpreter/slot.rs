@@ -1,9 +1,7 @@
-//! The state of a handle, guarded by the interpreter lock.
-//!
-//! Whether it is closed and how many calls are in flight is read and changed with the lock held, so
-//! there is no interleaving that a model checker could explore beyond the order of whole steps.
+//! The object of a handle, from opening to closing.
 
-use std::cell::UnsafeCell;
+#![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -11,36 +9,30 @@ use nob_ipc::fork_generation;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-/// A cell that the interpreter lock guards.
-#[derive(Debug, Default)]
-pub(crate) struct GilCell<T>(UnsafeCell<T>);
+use crate::interpreter::cell::Guarded;
+use crate::interpreter::detach::without_gil;
 
-// SAFETY: the content is reached through `with` alone, which needs the interpreter lock (the module
-// is declared to use it), so one thread at a time is there.
-unsafe impl<T: Send> Sync for GilCell<T> {}
+/// Holds an object until it is closed and no call is in flight.
+#[derive(Debug)]
+pub(crate) struct Closable<T>(Guarded<State<T>>);
 
-impl<T> GilCell<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        GilCell(UnsafeCell::new(value))
-    }
-
-    /// Works on the content. `work` must run no Python code and drop no Python object but bytes and
-    /// numbers: either could come back here.
-    #[inline]
-    pub(crate) fn with<R>(&self, _py: Python<'_>, work: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: the token proves that this thread holds the lock, and `work` does not come back.
-        work(unsafe { &mut *self.0.get() })
-    }
+struct State<T> {
+    stage: Stage,
+    /// A share of an `Arc`, while it is held.
+    object: Option<NonNull<T>>,
+    in_flight: InFlight,
 }
 
-/// Whether an object is there, and who uses it without the interpreter lock.
-#[derive(Debug)]
-struct State<T> {
-    object: Option<NonNull<T>>,
-    stage: Stage,
-    /// Calls that have given up the lock, in this fork generation: those of the parent's threads
-    /// do not exist in a child.
-    calls: u32,
+/// How many calls use the object.
+#[derive(Clone, Copy)]
+struct InFlight {
+    /// Calls of threads that can run Python code meanwhile. In a forked child one of them may be that
+    /// of the thread that forked, so there the object stays as well.
+    attached: u32,
+    /// Calls of threads that have given up the GIL and run no Python code. They cannot fork, so a
+    /// forked child has none of them.
+    detached: u32,
+    /// The fork generation in which `detached` was counted.
     generation: u64,
 }
 
@@ -51,104 +43,183 @@ enum Stage {
     Closed,
 }
 
+// Derived, they would ask the same of `T`.
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for State<T> {}
+
 // SAFETY: the pointer owns its share of the object, so it may go wherever an `Arc` of it may.
 unsafe impl<T: Send + Sync> Send for State<T> {}
 
+impl InFlight {
+    fn count_detached(&mut self) -> &mut u32 {
+        let generation = fork_generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.detached = 0;
+        }
+        &mut self.detached
+    }
+
+    fn is_none(&mut self) -> bool {
+        self.attached == 0 && *self.count_detached() == 0
+    }
+}
+
 impl<T> State<T> {
-    /// Gives up the object if no call uses it any more.
-    fn release(&mut self) {
-        let idle = self.calls == 0 || self.generation != fork_generation();
-        if let Some(object) = self.object.filter(|_| self.stage == Stage::Closed && idle) {
-            self.object = None;
-            // SAFETY: made by `Arc::into_raw` in `Slot::open`, and taken out just now; no call uses
-            // it, and borrows of `Slot::with` end before the lock can change hands.
-            drop(unsafe { Arc::from_raw(object.as_ptr()) });
+    /// The share, if it is to be given up now.
+    fn take_if_unused(&mut self) -> Option<NonNull<T>> {
+        if self.stage == Stage::Closed && self.in_flight.is_none() {
+            self.object.take()
+        } else {
+            None
+        }
+    }
+
+    fn open_object(&self) -> PyResult<NonNull<T>> {
+        match (self.stage, self.object) {
+            (Stage::Open, Some(object)) => Ok(object),
+            (stage, _) => Err(not_open(stage)),
         }
     }
 }
 
-/// Holds the object of a handle from opening to closing.
-#[derive(Debug)]
-pub(crate) struct Slot<T>(GilCell<State<T>>);
+/// Gives up a share that was taken out of the state.
+fn give_up<T>(object: Option<NonNull<T>>) {
+    if let Some(object) = object {
+        // SAFETY: made by `Arc::into_raw` in `Closable::open`. Whoever took it out of the state is its
+        // only owner, and had seen that no call uses it.
+        drop(unsafe { Arc::from_raw(object.as_ptr()) });
+    }
+}
 
-impl<T> Slot<T> {
+impl<T> Closable<T> {
     pub(crate) fn new() -> Self {
-        let generation = fork_generation();
-        Slot(GilCell::new(State { object: None, stage: Stage::Unset, calls: 0, generation }))
+        let in_flight = InFlight { attached: 0, detached: 0, generation: fork_generation() };
+        Closable(Guarded::new(State { stage: Stage::Unset, object: None, in_flight }))
     }
 
-    /// Puts the object in.
-    pub(crate) fn open(&self, py: Python<'_>, object: T) {
+    /// Puts the object in; `false`, and it is dropped, when there has been one.
+    pub(crate) fn open(&self, py: Python<'_>, object: T) -> bool {
         let object = Arc::into_raw(Arc::new(object)).cast_mut();
-        self.0.with(py, |state| {
-            state.object = NonNull::new(object);
+        let refused = self.0.update(py, |state| {
+            if state.stage != Stage::Unset {
+                return NonNull::new(object);
+            }
             state.stage = Stage::Open;
+            state.object = NonNull::new(object);
+            None
         });
+        give_up(refused);
+        refused.is_none()
     }
 
     pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
-        self.0.with(py, |state| state.stage == Stage::Open)
+        self.0.get(py).stage == Stage::Open
     }
 
-    /// Works on the object with the lock held. `work` must run no Python code.
-    #[inline]
+    /// Fails unless the object is open.
+    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.get(py).open_object().map(|_| ())
+    }
+
+    /// Works on the object. It stays until then, whatever `work` does: it may close the handle, or
+    /// fork.
+    #[inline(always)]
     pub(crate) fn with<R>(&self, py: Python<'_>, work: impl FnOnce(&T) -> R) -> PyResult<R> {
-        match self.0.with(py, |state| (state.stage, state.object)) {
-            // SAFETY: an open slot has an object; it is dropped only with the lock held, which this
-            // thread has until `work` is done.
-            (Stage::Open, Some(object)) => Ok(work(unsafe { object.as_ref() })),
-            (stage, _) => Err(not_open(stage)),
+        let object = self.0.update(py, |state| {
+            let object = state.object.filter(|_| state.stage == Stage::Open);
+            state.in_flight.attached += u32::from(object.is_some());
+            object
+        });
+        let Some(object) = object else { return Err(self.not_open(py)) };
+        // SAFETY: the object stays as long as this call is counted.
+        let result = work(unsafe { object.as_ref() });
+        let closed = self.0.update(py, |state| {
+            state.in_flight.attached -= 1;
+            state.stage == Stage::Closed
+        });
+        if closed {
+            self.drop_if_unused(py);
         }
+        Ok(result)
+    }
+
+    /// Works on the object without the GIL, and runs no Python code: in a forked child it would not
+    /// count.
+    pub(super) fn with_detached<R: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&T) -> R + Send,
+    ) -> PyResult<R>
+    where
+        T: Sync,
+    {
+        let object = self.0.update(py, |state| {
+            let object = state.open_object()?;
+            *state.in_flight.count_detached() += 1;
+            Ok::<_, PyErr>(object)
+        })?;
+        // SAFETY: the object stays as long as this call is counted.
+        let object = unsafe { object.as_ref() };
+        let result = without_gil(py, || work(object));
+        give_up(self.0.update(py, |state| {
+            *state.in_flight.count_detached() -= 1;
+            state.take_if_unused()
+        }));
+        Ok(result)
     }
 
     /// The object, for a thread of ours that outlives the handle.
     pub(crate) fn share(&self, py: Python<'_>) -> PyResult<Arc<T>> {
-        self.with(py, |object| {
-            // SAFETY: the object was made by `Arc::into_raw` in `open`, and the slot, which is open,
-            // holds a share of it; this makes another.
-            unsafe {
-                Arc::increment_strong_count(object);
-                Arc::from_raw(object)
-            }
-        })
-    }
-
-    /// Begins a call that will give up the lock: the object stays until the call is dropped.
-    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<Call<'_, T>> {
-        self.with(py, |_| ())?;
-        let mut call = Call { slot: self, generation: 0 };
-        call.count(py);
-        Ok(call)
+        let object = self.0.get(py).open_object()?;
+        // SAFETY: made by `Arc::into_raw` in `open`, and the state, which holds a share of it, does not
+        // change before this makes another.
+        unsafe {
+            Arc::increment_strong_count(object.as_ptr());
+            Ok(Arc::from_raw(object.as_ptr()))
+        }
     }
 
     /// Takes the object out of a handle that is being deleted, unless it is shared.
     pub(crate) fn take(&mut self) -> Option<T> {
-        let state = self.0.0.get_mut();
+        let state = self.0.get_mut();
         state.stage = Stage::Closed;
         let object = state.object.take()?;
-        // SAFETY: made by `Arc::into_raw` in `Slot::open`, and taken out just now. A call in flight
-        // holds a reference to the handle, so there is none.
+        // SAFETY: made by `Arc::into_raw` in `open`, and taken out just now. A call in flight borrows
+        // the handle, so there is none.
         Arc::into_inner(unsafe { Arc::from_raw(object.as_ptr()) })
+    }
+
+    #[cold]
+    fn drop_if_unused(&self, py: Python<'_>) {
+        give_up(self.0.update(py, State::take_if_unused));
+    }
+
+    #[cold]
+    fn not_open(&self, py: Python<'_>) -> PyErr {
+        not_open(self.0.get(py).stage)
     }
 
     /// Closes: no call begins from here on, and the last one in flight drops the object.
     pub(crate) fn close(&self, py: Python<'_>) {
-        self.0.with(py, |state| {
+        give_up(self.0.update(py, |state| {
             if state.stage == Stage::Open {
                 state.stage = Stage::Closed;
-                state.release();
             }
-        });
+            state.take_if_unused()
+        }));
     }
 }
 
-impl<T> Drop for Slot<T> {
+impl<T> Drop for Closable<T> {
     fn drop(&mut self) {
-        let state = self.0.0.get_mut();
-        // A call in flight holds a reference to the handle, so there is none.
-        state.calls = 0;
-        state.stage = Stage::Closed;
-        state.release();
+        // A call in flight borrows the handle, so there is none.
+        give_up(self.0.get_mut().object.take());
     }
 }
 
@@ -160,59 +231,4 @@ fn not_open(stage: Stage) -> PyErr {
             "the handle is closed: open the object again with a new handle"
         }
     })
-}
-
-/// A call that may give up the interpreter lock while it uses the object.
-///
-/// It is made, renewed and dropped with the lock held.
-#[derive(Debug)]
-pub(crate) struct Call<'a, T> {
-    slot: &'a Slot<T>,
-    generation: u64,
-}
-
-impl<T> Call<'_, T> {
-    fn count(&mut self, py: Python<'_>) {
-        let now = fork_generation();
-        self.slot.0.with(py, |state| {
-            if state.generation != now {
-                state.generation = now;
-                state.calls = 0;
-            }
-            state.calls += 1;
-        });
-        self.generation = now;
-    }
-
-    /// After Python code has run: fails if it, or another thread, has closed the handle. If it has
-    /// forked and this is the child, the call is counted there.
-    pub(crate) fn renew(&mut self, py: Python<'_>) -> PyResult<()> {
-        self.slot.with(py, |_| ())?;
-        if self.generation != fork_generation() {
-            self.count(py);
-        }
-        Ok(())
-    }
-
-    /// The object. Only between making or renewing the call and the next Python code.
-    pub(crate) fn object(&self, py: Python<'_>) -> PyResult<&T> {
-        match self.slot.0.with(py, |state| state.object) {
-            // SAFETY: the call is counted, so the object stays until the call is dropped.
-            Some(object) => Ok(unsafe { object.as_ref() }),
-            None => Err(not_open(Stage::Closed)),
-        }
-    }
-}
-
-impl<T> Drop for Call<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: calls are dropped with the lock held (type docs).
-        let py = unsafe { Python::assume_attached() };
-        self.slot.0.with(py, |state| {
-            if state.generation == self.generation && fork_generation() == self.generation {
-                state.calls -= 1;
-                state.release();
-            }
-        });
-    }
 }

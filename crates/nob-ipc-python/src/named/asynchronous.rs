@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyDict, PyModule};
 
 use crate::convert::error::raise;
 use crate::convert::message::Message;
-use crate::convert::{self, Given, Timeout};
+use crate::convert::{self, Given};
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
 
@@ -28,13 +28,14 @@ pub(crate) fn ready<'py>(waits: &Bound<'py, PyDict>) -> PyResult<Vec<Bound<'py, 
     let mut ready = Vec::new();
     for (waiting, handle) in waits {
         let waits_on = match handle.cast::<NamedSemaphore>() {
-            Ok(semaphore) => semaphore.get().look(py, |semaphore| semaphore.value() == 0),
+            Ok(semaphore) => semaphore.get().slot().with(py, |semaphore| semaphore.value() == 0),
             Err(_) => handle
                 .cast::<NamedMessageQueue>()?
                 .get()
-                .look(py, |queue| queue.is_blocking().unwrap_or(false)),
+                .slot()
+                .with(py, |queue| queue.is_blocking().unwrap_or(false)),
         };
-        if waits_on != Some(true) {
+        if !waits_on.unwrap_or(false) {
             ready.push(waiting);
         }
     }
@@ -51,10 +52,11 @@ pub(crate) fn message<'py>(
     let py = queue.py();
     let priority = convert::priority(priority)?;
     let message = Message::of(message)?.into_bytes(py);
-    let checked = queue.get().look(py, |queue| queue.check(message.as_bytes(), priority));
+    let checked = queue.get().slot().with(py, |queue| queue.check(message.as_bytes(), priority));
     match checked {
-        None | Some(Ok(())) => Ok((message, priority)),
-        Some(Err(error)) => Err(raise(py, &error)),
+        // A closed handle is told by the call itself.
+        Err(_) | Ok(Ok(())) => Ok((message, priority)),
+        Ok(Err(error)) => Err(raise(py, &error)),
     }
 }
 
@@ -62,8 +64,5 @@ pub(crate) fn message<'py>(
 #[pyfunction(name = "_seconds")]
 #[pyo3(signature = (timeout, /))]
 pub(crate) fn seconds(timeout: Given<'_, '_>) -> PyResult<Option<f64>> {
-    Ok(match convert::timeout(timeout)? {
-        Timeout::Forever => None,
-        Timeout::For(timeout) => Some(timeout.as_secs_f64()),
-    })
+    Ok(convert::timeout(timeout)?.map(|timeout| timeout.as_secs_f64()))
 }

@@ -8,20 +8,20 @@ use pyo3::prelude::*;
 
 use crate::convert::error::raise;
 use crate::convert::{self, Given};
-use crate::interpreter::detach::without_lock;
+use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
-use crate::interpreter::slot::Slot;
+use crate::interpreter::slot::Closable;
 
 /// A core object and its ownership, which outlives closing.
 #[derive(Debug)]
 pub(crate) struct Handle<T> {
-    pub(crate) slot: Slot<T>,
+    pub(crate) slot: Closable<T>,
     ownership: OnceLock<Arc<Ownership>>,
 }
 
 impl<T> Handle<T> {
     pub(crate) fn new() -> Self {
-        Handle { slot: Slot::new(), ownership: OnceLock::new() }
+        Handle { slot: Closable::new(), ownership: OnceLock::new() }
     }
 
     /// Refuses a second `__init__`.
@@ -43,10 +43,11 @@ impl<T> Handle<T> {
         object: T,
         ownership: Arc<Ownership>,
     ) -> PyResult<()> {
-        self.check_unset()?;
-        finalize::remember(py, &ownership)?;
-        // Was unset a moment ago, and the lock has not been given up since.
-        let _ = self.ownership.set(ownership);
+        finalize::arrange_end(py)?;
+        // Another thread, or Python code that ran meanwhile, may have opened the handle.
+        if self.ownership.set(ownership).is_err() {
+            return self.check_unset();
+        }
         self.slot.open(py, object);
         Ok(())
     }
@@ -77,7 +78,7 @@ impl<T> Handle<T> {
 
     pub(crate) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
-        without_lock(py, || ownership.unlink()).map_err(|error| raise(py, &error))
+        without_gil(py, || ownership.unlink()).map_err(|error| raise(py, &error))
     }
 
     /// Closes, and removes the name if that is due.
@@ -103,17 +104,12 @@ impl<T> Handle<T> {
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
         // Python objects are deallocated with the interpreter lock held; this takes it once more.
-        Python::attach(|py| {
-            self.delete(py);
-            if let Some(ownership) = self.ownership.get() {
-                finalize::forget(py, ownership);
-            }
-        });
+        Python::attach(|py| self.delete(py));
     }
 }
 
 /// Removes a name without opening what has it.
 pub(crate) fn unlink_name(py: Python<'_>, kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
     let name: Name = convert::given_name(kind, name)?;
-    without_lock(py, || unlink(&name)).map_err(|error| raise(py, &error))
+    without_gil(py, || unlink(&name)).map_err(|error| raise(py, &error))
 }

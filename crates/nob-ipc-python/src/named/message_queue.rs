@@ -3,24 +3,22 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use nob_ipc::{Deadline, Direction, Kind, MessageQueue, Received};
+use nob_ipc::{Direction, Kind, MessageQueue};
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use crate::convert::error::{invalid_argument, raise};
-use crate::convert::message::{Message, message_tuple};
+use crate::convert::error::raise;
+use crate::convert::message::Message;
 use crate::convert::pickle;
-use crate::convert::{self, Given, Timeout};
-use crate::interpreter::detach::{self, AfterSignal, Ended, without_lock};
+use crate::convert::{self, Given};
+use crate::interpreter::detach::{AfterSignal, without_gil};
+use crate::interpreter::slot::Closable;
 use crate::named::asynchronous::coroutine;
 use crate::named::base::{self, Handle};
+use crate::named::batches;
 use crate::named::notification;
-use crate::named::send_receive::{self, with_buffer};
-
-/// After so many messages of a batch, other threads and signal handlers have their turn.
-const BREATH: usize = 256;
+use crate::named::send_receive;
 
 /// A queue of messages that processes share by name.
 ///
@@ -92,7 +90,7 @@ impl NamedMessageQueue {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::MessageQueue, name, existence)?;
-        let queue = without_lock(py, || options.open_named(&name));
+        let queue = without_gil(py, || options.open_named(&name));
         let queue = queue.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(queue.ownership());
         self.handle.open(py, queue, ownership)
@@ -120,8 +118,7 @@ impl NamedMessageQueue {
         let priority = convert::priority(priority)?;
         let message = Message::given(message)?;
         let message = (message.bytes(), priority);
-        let deadline = || timeout.deadline();
-        Ok(send_receive::send(py, &self.handle.slot, message, deadline, AfterSignal::GoOn)?)
+        Ok(send_receive::send(py, &self.handle.slot, message, timeout, AfterSignal::GoOn)?)
     }
 
     /// Send messages, waiting while the queue is full; how many were sent in time.
@@ -144,28 +141,7 @@ impl NamedMessageQueue {
     ) -> PyResult<usize> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
-        let messages = checked_messages(messages, self.max_message_size(py)?)?;
-        let deadline = timeout.deadline();
-        let (mut sent, mut breath) = (0, BREATH);
-        while sent < messages.len() {
-            let rested = if sent < breath {
-                Ok(())
-            } else {
-                breath = sent + BREATH;
-                detach::breathe(py).map_err(Ended::Raised)
-            };
-            match rested.and_then(|()| self.send_some(py, &messages[sent..], priority, deadline)) {
-                Ok(count) if count > 0 => sent += count,
-                Err(ended) if sent == 0 => return Err(ended.into()),
-                Err(Ended::Raised(error)) => {
-                    detach::postpone(error);
-                    break;
-                }
-                // The time is over; or the next call tells what is wrong.
-                Ok(_) | Err(Ended::Closed(_) | Ended::Failed(_)) => break,
-            }
-        }
-        Ok(sent)
+        batches::send_many(py, &self.handle.slot, messages, priority, timeout)
     }
 
     /// Receive a message and its priority; None when there was none in time.
@@ -181,30 +157,30 @@ impl NamedMessageQueue {
         timeout: Given<'_, '_>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let timeout = convert::timeout(timeout)?;
-        with_buffer(py, self.max_message_size(py)?, |buffer| {
-            let received = self.receive_into(py, buffer, timeout)?;
-            received
-                .map(|Received { length, priority }| message_tuple(py, &buffer[..length], priority))
-                .transpose()
-        })
+        send_receive::message(py, &self.handle.slot, timeout, AfterSignal::GoOn)
     }
 
     /// Receive what is there, waiting for the first; a list of (message, priority).
     ///
     /// max_messages: int, at most so many, at least 1; None: as many as the queue holds. timeout: seconds
-    /// to wait for the first, None waits for ever; the list is empty when the time was over.
-    /// Once one has been taken it raises nothing: what a signal handler raised comes out right after it.
+    /// to wait for the first, None waits for ever; the list is empty when the time was over. into: list,
+    /// to which each message is appended as it is taken, and which is returned: so what the interpreter
+    /// raises at the end of the call loses none of them.
+    /// Once one has been taken it raises nothing: what a signal handler raised is raised right after it.
     /// Before that, and for arguments, as receive.
     /// Source: mq_receive(3), on the monotonic clock.
     #[pyo3(
-        signature = (max_messages = Given::NOTHING, timeout = Given::NOTHING),
-        text_signature = "($self, max_messages=None, timeout=None)"
+        signature = (
+            max_messages = Given::NOTHING, timeout = Given::NOTHING, into = Given::NOTHING
+        ),
+        text_signature = "($self, max_messages=None, timeout=None, into=None)"
     )]
     fn receive_many<'py>(
         &self,
         py: Python<'py>,
-        max_messages: Given<'_, '_>,
-        timeout: Given<'_, '_>,
+        max_messages: Given<'_, 'py>,
+        timeout: Given<'_, 'py>,
+        into: Given<'_, 'py>,
     ) -> PyResult<Bound<'py, PyList>> {
         let timeout = convert::timeout(timeout)?;
         let most = if max_messages.is_none() {
@@ -212,26 +188,7 @@ impl NamedMessageQueue {
         } else {
             convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
         };
-        with_buffer(py, self.max_message_size(py)?, |buffer| {
-            let mut messages = Vec::with_capacity(most.min(BREATH));
-            let mut next = self.receive_into(py, buffer, timeout)?;
-            while let Some(Received { length, priority }) = next {
-                messages.push(message_tuple(py, &buffer[..length], priority)?);
-                if messages.len() == most {
-                    break;
-                }
-                if messages.len() % BREATH == 0
-                    && let Err(error) = detach::breathe(py)
-                {
-                    detach::postpone(error);
-                    break;
-                }
-                // What fails after the first is for the next call to tell.
-                let received = self.handle.slot.with(py, |queue| queue.try_receive(buffer));
-                next = received.ok().and_then(Result::ok).flatten();
-            }
-            PyList::new(py, messages)
-        })
+        batches::receive_many(py, &self.handle.slot, most, timeout, into)
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
@@ -443,96 +400,7 @@ impl NamedMessageQueue {
 }
 
 impl NamedMessageQueue {
-    /// Looks at the queue; `None` when the handle is not open.
-    pub(crate) fn look<R>(
-        &self,
-        py: Python<'_>,
-        look: impl FnOnce(&MessageQueue) -> R,
-    ) -> Option<R> {
-        self.handle.slot.with(py, look).ok()
+    pub(crate) fn slot(&self) -> &Closable<MessageQueue> {
+        &self.handle.slot
     }
-
-    /// Sends those for which there is room, up to `BREATH`; waits for the first if there is none. How
-    /// many were sent: none when the time was over.
-    fn send_some(
-        &self,
-        py: Python<'_>,
-        messages: &[Message<'_>],
-        priority: u32,
-        deadline: Deadline,
-    ) -> Result<usize, Ended> {
-        let mut sent = 0;
-        let end = self.handle.slot.with(py, |queue| {
-            for message in messages.iter().take(BREATH) {
-                match queue.try_send(message.bytes(), priority) {
-                    Ok(true) => sent += 1,
-                    end => return end,
-                }
-            }
-            Ok(true)
-        });
-        match (sent, messages) {
-            (0, [first, ..]) => {
-                end.map_err(Ended::Closed)?.map_err(Ended::Failed)?;
-                let first = (first.bytes(), priority);
-                let sent = send_receive::send(
-                    py,
-                    &self.handle.slot,
-                    first,
-                    || deadline,
-                    AfterSignal::GoOn,
-                );
-                sent.map(usize::from)
-            }
-            // What ended it comes up again.
-            _ => Ok(sent),
-        }
-    }
-
-    fn receive_into(
-        &self,
-        py: Python<'_>,
-        buffer: &mut [u8],
-        timeout: Timeout,
-    ) -> PyResult<Option<Received>> {
-        let deadline = || timeout.deadline();
-        Ok(send_receive::receive(py, &self.handle.slot, buffer, deadline, AfterSignal::GoOn)?)
-    }
-}
-
-/// All messages, each of which fits into the queue.
-fn checked_messages<'py>(
-    messages: &Bound<'py, PyAny>,
-    max_message_size: usize,
-) -> PyResult<Vec<Message<'py>>> {
-    let Ok(iterator) = messages.try_iter() else {
-        let kind = messages.get_type().name()?.to_string();
-        let message = format!("messages must be an iterable of messages, not {kind}");
-        return Err(invalid_argument(message));
-    };
-    if messages.is_instance_of::<PyBytes>()
-        || messages.is_instance_of::<PyByteArray>()
-        || messages.is_instance_of::<PyString>()
-    {
-        let message = "messages must be an iterable of messages, and not one: use send";
-        return Err(invalid_argument(message.into()));
-    }
-    let py = messages.py();
-    let count = messages.cast::<PyList>().map_or(0, PyListMethods::len);
-    let mut checked = Vec::with_capacity(count);
-    for (index, message) in iterator.enumerate() {
-        if index % BREATH == BREATH - 1 {
-            detach::breathe(py)?;
-        }
-        let message = Message::of(&message?)?;
-        let length = message.bytes().len();
-        if length > max_message_size {
-            return Err(PyValueError::new_err(format!(
-                "message {index} has {length} bytes, and the queue takes {max_message_size} at the \
-                 most; nothing was sent"
-            )));
-        }
-        checked.push(message);
-    }
-    Ok(checked)
 }

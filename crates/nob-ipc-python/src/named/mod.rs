@@ -1,7 +1,9 @@
 //! The classes and functions of `nob.ipc`.
 
+pub(crate) mod acquire;
 pub(crate) mod asynchronous;
 pub(crate) mod base;
+pub(crate) mod batches;
 pub(crate) mod message_queue;
 pub(crate) mod notification;
 pub(crate) mod poller;

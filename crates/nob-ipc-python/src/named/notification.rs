@@ -6,8 +6,8 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Given};
-use crate::interpreter::detach::without_lock;
-use crate::interpreter::slot::Slot;
+use crate::interpreter::detach::without_gil;
+use crate::interpreter::slot::Closable;
 
 /// A request for a notification, waited for by a thread of its own.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Watch")]
@@ -19,14 +19,14 @@ pub(crate) struct Watch {
 impl Watch {
     /// Wait for the notification; False when it can come no more.
     fn wait(&self, py: Python<'_>) -> PyResult<bool> {
-        without_lock(py, || self.watch.wait()).map_err(|error| raise(py, &error))
+        without_gil(py, || self.watch.wait()).map_err(|error| raise(py, &error))
     }
 }
 
 /// Requests what is wanted, or cancels; `false` when another process is registered.
 pub(crate) fn request(
     py: Python<'_>,
-    slot: &Slot<MessageQueue>,
+    slot: &Closable<MessageQueue>,
     notification: Given<'_, '_>,
 ) -> PyResult<bool> {
     let Some(wanted) = notification.0.filter(|wanted| !wanted.is_none()) else {

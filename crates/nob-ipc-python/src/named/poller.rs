@@ -78,7 +78,7 @@ impl Lookout {
 
     /// Look at one more semaphore, until its key is removed.
     fn add(&self, py: Python<'_>, key: usize, semaphore: &NamedSemaphore) -> PyResult<()> {
-        self.tell(Change::Add(key, semaphore.share(py)?));
+        self.tell(Change::Add(key, semaphore.slot().share(py)?));
         Ok(())
     }
 

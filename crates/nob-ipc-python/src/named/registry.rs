@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::convert::error::raise;
 use crate::convert::{self, Given};
-use crate::interpreter::detach::without_lock;
+use crate::interpreter::detach::without_gil;
 
 /// List all named objects of the machine that this user can see.
 ///
@@ -24,7 +24,7 @@ use crate::interpreter::detach::without_lock;
 #[pyfunction]
 pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let listing =
-        without_lock(py, || registry::list(&Kind::ALL)).map_err(|error| raise(py, &error))?;
+        without_gil(py, || registry::list(&Kind::ALL)).map_err(|error| raise(py, &error))?;
     let objects = PyList::empty(py);
     for object in &listing.objects {
         objects.append(described(py, object)?)?;
@@ -42,7 +42,7 @@ pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 #[pyo3(signature = (dry_run = Given::NOTHING), text_signature = "(dry_run=True)")]
 pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Given<'_, '_>) -> PyResult<Bound<'py, PyList>> {
     let dry_run = convert::switch("dry_run", dry_run, true)?;
-    let reaped = without_lock(py, || {
+    let reaped = without_gil(py, || {
         let reap = Reap::new();
         if dry_run { reap.dry_run() } else { reap.run() }
     });
@@ -101,5 +101,5 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
 /// Run the command nob-ipc with these arguments, its own name first; its exit status.
 #[pyfunction(name = "_command")]
 pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
-    without_lock(py, || nob_ipc_cli::run_from(arguments.into_iter()))
+    without_gil(py, || nob_ipc_cli::run_from(arguments.into_iter()))
 }

@@ -8,14 +8,12 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::pickle;
-use crate::convert::{self, Given, Timeout};
-use crate::interpreter::detach::{self, AfterSignal, Ended, without_lock};
-use crate::interpreter::slot::Slot;
+use crate::convert::{self, Given};
+use crate::interpreter::detach::{AfterSignal, without_gil};
+use crate::interpreter::slot::Closable;
+use crate::named::acquire::acquire;
 use crate::named::asynchronous::coroutine;
 use crate::named::base::{self, Handle};
-
-/// Releases of more permits than this give up the interpreter lock.
-const MANY: u32 = 1_000;
 
 /// A semaphore that processes share by name.
 ///
@@ -76,7 +74,7 @@ impl NamedSemaphore {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::Semaphore, name, existence)?;
-        let semaphore = without_lock(py, || options.open_named(&name));
+        let semaphore = without_gil(py, || options.open_named(&name));
         let semaphore = semaphore.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(semaphore.ownership());
         self.handle.open(py, semaphore, ownership)
@@ -98,7 +96,7 @@ impl NamedSemaphore {
         blocking: Given<'_, '_>,
         timeout: Given<'_, '_>,
     ) -> PyResult<bool> {
-        let mut end = Timeout::Forever;
+        let mut end = None;
         let mut waits = true;
         if blocking.0.is_some() || timeout.0.is_some() {
             waits = convert::switch("blocking", blocking, true)?;
@@ -118,8 +116,8 @@ impl NamedSemaphore {
     /// Give permits back, and wake as many waiters.
     ///
     /// n: int, how many, at least 1.
-    /// Raises OverflowError, and changes nothing, if the value would pass 2147483647; only others that
-    /// release at that very moment can make it part of n. ValueError when the handle is closed.
+    /// Raises OverflowError, and changes nothing, if the value would pass 2147483647. ValueError when
+    /// the handle is closed.
     /// Source: sem_post(3).
     #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=1)")]
     fn release(&self, py: Python<'_>, n: Given<'_, '_>) -> PyResult<()> {
@@ -130,13 +128,7 @@ impl NamedSemaphore {
         let count = convert::bounded("n", n, 1, (1, i64::MAX))?;
         // More than 32 bits would overflow as surely as the most that they hold.
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let released = if count > MANY {
-            let call = self.handle.slot.enter(py)?;
-            let semaphore = call.object(py)?;
-            without_lock(py, || semaphore.release_many(count))
-        } else {
-            self.handle.slot.with(py, |semaphore| semaphore.release_many(count))?
-        };
+        let released = self.handle.slot.with(py, |semaphore| semaphore.release_many(count))?;
         released.map_err(|error| raise(py, &error))
     }
 
@@ -176,7 +168,7 @@ impl NamedSemaphore {
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        acquire(slf.py(), &slf.get().handle.slot, Timeout::Forever, AfterSignal::GoOn)?;
+        acquire(slf.py(), &slf.get().handle.slot, None, AfterSignal::GoOn)?;
         Ok(slf.clone())
     }
 
@@ -270,27 +262,7 @@ impl NamedSemaphore {
 }
 
 impl NamedSemaphore {
-    /// Looks at the semaphore; `None` when the handle is not open.
-    pub(crate) fn look<R>(&self, py: Python<'_>, look: impl FnOnce(&Semaphore) -> R) -> Option<R> {
-        self.handle.slot.with(py, look).ok()
+    pub(crate) fn slot(&self) -> &Closable<Semaphore> {
+        &self.handle.slot
     }
-
-    /// The semaphore itself, for a thread that looks at it.
-    pub(crate) fn share(&self, py: Python<'_>) -> PyResult<Arc<Semaphore>> {
-        self.handle.slot.share(py)
-    }
-}
-
-/// Takes a permit; `false` when there was none in time.
-#[inline]
-pub(crate) fn acquire(
-    py: Python<'_>,
-    slot: &Slot<Semaphore>,
-    timeout: Timeout,
-    after_signal: AfterSignal,
-) -> Result<bool, Ended> {
-    if slot.with(py, Semaphore::try_acquire).map_err(Ended::Closed)? {
-        return Ok(true);
-    }
-    detach::go_on(py, slot, timeout.deadline(), after_signal, Semaphore::acquire_until)
 }

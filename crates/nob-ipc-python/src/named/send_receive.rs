@@ -1,66 +1,165 @@
-//! Sending and receiving, for every class that has a queue.
+//! Sending and receiving, for every class that has messages.
 
-use std::mem;
+#![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
-use nob_ipc::{Deadline, MessageQueue, Received};
+use std::time::Duration;
+
+use nob_ipc::{Deadline, Messages, Received};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
+use crate::convert::message::message_tuple;
+use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::{self, AfterSignal, Ended};
-use crate::interpreter::slot::{GilCell, Slot};
+use crate::interpreter::slot::Closable;
 
 /// Buffers up to this size are kept for the next message.
 const KEPT: usize = 1 << 20;
 
 /// The buffer of the last message. It is taken out while it is used, since other threads and signal
 /// handlers may receive, too.
-static BUFFER: GilCell<Vec<u8>> = GilCell::new(Vec::new());
+static BUFFER: Guarded<Vec<u8>> = Guarded::new(Vec::new());
 
 /// Lends a buffer with room for `size` bytes.
-#[inline]
-pub(crate) fn with_buffer<R>(py: Python<'_>, size: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut buffer = BUFFER.with(py, mem::take);
+#[inline(always)]
+pub(crate) fn with_buffer<R>(
+    py: Python<'_>,
+    size: usize,
+    work: impl FnOnce(&mut [u8]) -> R,
+) -> PyResult<R> {
+    let mut buffer = BUFFER.replace(py, Vec::new());
     if buffer.len() < size {
-        buffer = vec![0; size];
+        buffer = new_buffer(size)?;
     }
     let result = work(&mut buffer);
-    BUFFER.with(py, |kept| {
-        if (kept.len()..=KEPT).contains(&buffer.len()) {
-            *kept = buffer;
+    if buffer.len() <= KEPT {
+        // One that was put back meanwhile may be larger.
+        let other = BUFFER.replace(py, buffer);
+        if other.len() > size {
+            BUFFER.replace(py, other);
         }
-    });
-    result
+    }
+    Ok(result)
 }
 
-/// Sends a message; `false` when the queue stayed full. The deadline is made when it is needed.
+#[cold]
+fn new_buffer(size: usize) -> PyResult<Vec<u8>> {
+    let mut buffer = Vec::new();
+    if buffer.try_reserve_exact(size).is_err() {
+        let message = format!("no memory for a message of up to {size} bytes; none was taken");
+        return Err(PyMemoryError::new_err(message));
+    }
+    buffer.resize(size, 0);
+    Ok(buffer)
+}
+
+/// Sends a message; `false` when there was no room in time.
 #[inline]
-pub(crate) fn send(
+pub(crate) fn send<M: Messages>(
     py: Python<'_>,
-    slot: &Slot<MessageQueue>,
-    (bytes, priority): (&[u8], u32),
-    deadline: impl FnOnce() -> Deadline,
+    slot: &Closable<M>,
+    message: (&[u8], u32),
+    timeout: Option<Duration>,
     after_signal: AfterSignal,
 ) -> Result<bool, Ended> {
-    let sent = slot.with(py, |queue| queue.try_send(bytes, priority)).map_err(Ended::Closed)?;
-    if sent.map_err(Ended::Failed)? {
+    if try_send(py, slot, message)? {
         return Ok(true);
     }
-    let attempt = |queue: &MessageQueue, deadline| queue.send_until(bytes, priority, deadline);
-    detach::go_on(py, slot, deadline(), after_signal, attempt)
+    wait_send(py, slot, message, detach::deadline(timeout), after_signal)
 }
 
-/// Receives a message; `None` when the queue stayed empty. The deadline is made when it is needed.
-#[inline]
-pub(crate) fn receive(
+/// Sends a message if there is room for it.
+#[inline(always)]
+pub(crate) fn try_send<M: Messages>(
     py: Python<'_>,
-    slot: &Slot<MessageQueue>,
+    slot: &Closable<M>,
+    (bytes, priority): (&[u8], u32),
+) -> Result<bool, Ended> {
+    let sent = slot.with(py, |messages| messages.try_send(bytes, priority));
+    sent.map_err(Ended::Closed)?.map_err(Ended::Failed)
+}
+
+/// Waits until a message could be sent, after a try that found no room.
+pub(crate) fn wait_send<M: Messages>(
+    py: Python<'_>,
+    slot: &Closable<M>,
+    (bytes, priority): (&[u8], u32),
+    deadline: Deadline,
+    after_signal: AfterSignal,
+) -> Result<bool, Ended> {
+    detach::wait(py, slot, deadline, after_signal, |messages, deadline| {
+        messages.wait_send(bytes, priority, deadline)
+    })
+}
+
+/// Receives a message; `None` when there was none in time.
+#[inline]
+pub(crate) fn receive<M: Messages>(
+    py: Python<'_>,
+    slot: &Closable<M>,
     buffer: &mut [u8],
-    deadline: impl FnOnce() -> Deadline,
+    timeout: Option<Duration>,
     after_signal: AfterSignal,
 ) -> Result<Option<Received>, Ended> {
-    let received = slot.with(py, |queue| queue.try_receive(buffer)).map_err(Ended::Closed)?;
-    if let Some(received) = received.map_err(Ended::Failed)? {
+    if let Some(received) = try_receive(py, slot, buffer)? {
         return Ok(Some(received));
     }
-    let attempt = |queue: &MessageQueue, deadline| queue.receive_until(buffer, deadline);
-    detach::go_on(py, slot, deadline(), after_signal, attempt)
+    wait_receive(py, slot, buffer, detach::deadline(timeout), after_signal)
+}
+
+/// Receives a message if there is one.
+#[inline(always)]
+pub(crate) fn try_receive<M: Messages>(
+    py: Python<'_>,
+    slot: &Closable<M>,
+    buffer: &mut [u8],
+) -> Result<Option<Received>, Ended> {
+    let received = slot.with(py, |messages| messages.try_receive(buffer));
+    received.map_err(Ended::Closed)?.map_err(Ended::Failed)
+}
+
+/// Waits for a message, after a try that found none.
+pub(crate) fn wait_receive<M: Messages>(
+    py: Python<'_>,
+    slot: &Closable<M>,
+    buffer: &mut [u8],
+    deadline: Deadline,
+    after_signal: AfterSignal,
+) -> Result<Option<Received>, Ended> {
+    detach::wait(py, slot, deadline, after_signal, |messages, deadline| {
+        messages.wait_receive(buffer, deadline)
+    })
+}
+
+/// Receives a message and its priority, as Python has them.
+pub(crate) fn message<'py, M: Messages>(
+    py: Python<'py>,
+    slot: &Closable<M>,
+    timeout: Option<Duration>,
+    after_signal: AfterSignal,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    into_message(py, slot, |buffer| receive(py, slot, buffer, timeout, after_signal))
+}
+
+/// Does the same after a try that found none.
+pub(crate) fn wait_message<'py, M: Messages>(
+    py: Python<'py>,
+    slot: &Closable<M>,
+    deadline: Deadline,
+    after_signal: AfterSignal,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    into_message(py, slot, |buffer| wait_receive(py, slot, buffer, deadline, after_signal))
+}
+
+fn into_message<'py, M: Messages>(
+    py: Python<'py>,
+    slot: &Closable<M>,
+    receive: impl FnOnce(&mut [u8]) -> Result<Option<Received>, Ended>,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    with_buffer(py, slot.with(py, M::max_message_size)?, |buffer| {
+        receive(buffer)?
+            .map(|Received { length, priority }| message_tuple(py, &buffer[..length], priority))
+            .transpose()
+    })?
 }

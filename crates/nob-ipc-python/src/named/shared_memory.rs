@@ -13,8 +13,8 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::pickle;
 use crate::convert::{self, Given};
+use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::in_steps;
-use crate::interpreter::slot::GilCell;
 use crate::named::base::{self, Handle};
 
 /// A segment of memory that processes share by name.
@@ -36,7 +36,7 @@ use crate::named::base::{self, Handle};
 pub(crate) struct NamedSharedMemory {
     handle: Handle<SharedMemory>,
     /// How many mappings of this handle live.
-    mappings: GilCell<usize>,
+    mappings: Guarded<usize>,
 }
 
 #[pymethods]
@@ -49,7 +49,7 @@ impl NamedSharedMemory {
                           mode=0o600, reserve=True)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        NamedSharedMemory { handle: Handle::new(), mappings: GilCell::new(0) }
+        NamedSharedMemory { handle: Handle::new(), mappings: Guarded::new(0) }
     }
 
     #[pyo3(signature = (
@@ -139,12 +139,14 @@ impl NamedSharedMemory {
         } else {
             None
         };
-        // The descriptor stays until the mapping is made, whatever another thread closes.
-        let _call = this.handle.slot.enter(py)?;
-        // Length 0 stands for the size that the file has then.
-        let made = mapping.bind(py).call((this.fd(py)?, 0), access.as_ref());
+        // The descriptor stays until the mapping is made, whatever another thread closes. Length 0
+        // stands for the size that the file has then.
+        let (made, size) = this.handle.slot.with(py, |segment| {
+            let fd = segment.as_fd().as_raw_fd();
+            (mapping.bind(py).call((fd, 0), access.as_ref()), segment.size())
+        })?;
         let made = match made {
-            Err(error) if this.size(py)? == 0 => {
+            Err(error) if size.is_ok_and(|size| size == 0) => {
                 let message = format!(
                     "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; \
                      its creator may not be done: try again, or resize it",
@@ -173,15 +175,15 @@ impl NamedSharedMemory {
                 "cannot resize the shared memory: the handle is read-only; open it for writing",
             ));
         }
-        if self.mappings.with(py, |count| *count > 0) && size < self.size(py)? {
+        if self.mappings.get(py) > 0 && size < self.size(py)? {
             return Err(PyBufferError::new_err(
                 "cannot make the shared memory smaller while a mapping of this handle lives: close \
                  the mapping first",
             ));
         }
-        let call = self.handle.slot.enter(py)?;
-        let segment = call.object(py)?;
-        in_steps(py, raise, |on_step| segment.resize_with(size, on_step))
+        self.handle
+            .slot
+            .with(py, |segment| in_steps(py, raise, |on_step| segment.resize_with(size, on_step)))?
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -277,7 +279,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     fn new(segment: &Bound<'_, NamedSharedMemory>) -> Lease {
-        segment.get().mappings.with(segment.py(), |count| *count += 1);
+        segment.get().mappings.update(segment.py(), |count| *count += 1);
         Lease { segment: segment.clone().unbind() }
     }
 }
@@ -291,6 +293,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        Python::attach(|py| self.segment.get().mappings.with(py, |count| *count -= 1));
+        Python::attach(|py| self.segment.get().mappings.update(py, |count| *count -= 1));
     }
 }

@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyString};
 
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
-use crate::convert::{self, Given, Timeout};
+use crate::convert::{self, Given};
 
 /// What every constructor is told.
 #[derive(Debug)]
@@ -127,9 +127,9 @@ pub(super) fn truth(value: Given<'_, '_>, default: bool) -> PyResult<bool> {
 
 /// Seconds; also `False` and `True`, which are the numbers 0 and 1 there.
 #[inline]
-pub(super) fn timeout(value: Given<'_, '_>) -> PyResult<Timeout> {
+pub(super) fn timeout(value: Given<'_, '_>) -> PyResult<Option<Duration>> {
     match value.0.map(|value| value.cast::<PyBool>().map(|seconds| seconds.is_true())) {
-        Some(Ok(seconds)) => Ok(Timeout::For(Duration::from_secs(seconds.into()))),
+        Some(Ok(seconds)) => Ok(Some(Duration::from_secs(seconds.into()))),
         _ => convert::timeout(value),
     }
 }

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use super::arguments::Request;
 use super::error::{never_opened, not_open, refuse};
-use crate::interpreter::detach::without_lock;
-use crate::interpreter::slot::Slot;
+use crate::interpreter::detach::without_gil;
+use crate::interpreter::slot::Closable;
 use crate::named::base::Handle;
 
 /// A handle that unlinks nothing by itself, and remembers what its constructor was told and the
@@ -49,7 +49,7 @@ impl<T, F> Named<T, F> {
     }
 
     #[inline]
-    pub(super) fn slot(&self) -> &Slot<T> {
+    pub(super) fn slot(&self) -> &Closable<T> {
         &self.handle.slot
     }
 
@@ -104,7 +104,7 @@ impl<T, F> Named<T, F> {
 
     pub(super) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.handle.ownership().map_err(|_| never_opened())?;
-        without_lock(py, || ownership.unlink()).map_err(|error| refuse(py, &error))
+        without_gil(py, || ownership.unlink()).map_err(|error| refuse(py, &error))
     }
 
     /// `posix_ipc.KIND("NAME", mode=MODE` and what `more` adds.

@@ -12,7 +12,7 @@ use super::base::Named;
 use super::error::{busy, ended, refuse};
 use crate::convert::message::{Message, message_tuple};
 use crate::convert::{self, Given};
-use crate::interpreter::detach::{AfterSignal, without_lock};
+use crate::interpreter::detach::{AfterSignal, without_gil};
 use crate::named::notification;
 use crate::named::send_receive::{self, with_buffer};
 
@@ -80,7 +80,7 @@ impl MessageQueue {
         options.direction(convert::direction(read, arguments::truth(write, true)?)?);
         let request = Request::new(py, Kind::MessageQueue, name, flags, mode)?;
         options.existence(request.existence).mode(request.permissions()).unlink_on_drop(false);
-        let queue = without_lock(py, || {
+        let queue = without_gil(py, || {
             let queue = options.open_named(&request.name)?;
             if request.nonblocking {
                 queue.set_blocking(false)?;
@@ -120,8 +120,7 @@ impl MessageQueue {
         let priority = convert::priority(priority)?;
         let message = Message::given(message)?;
         let message = (message.bytes(), priority);
-        let deadline = || timeout.deadline();
-        match send_receive::send(py, self.named.slot(), message, deadline, AfterSignal::End) {
+        match send_receive::send(py, self.named.slot(), message, timeout, AfterSignal::End) {
             Ok(true) => Ok(()),
             Ok(false) => Err(busy(format!(
                 "cannot send to the message queue \"{}\": it is full, and was until the time was over",
@@ -144,10 +143,9 @@ impl MessageQueue {
         timeout: Given<'_, '_>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let timeout = arguments::timeout(timeout)?;
-        let deadline = || timeout.deadline();
         let size = self.named.facts()?.max_message_size;
         with_buffer(py, size, |buffer| {
-            match send_receive::receive(py, self.named.slot(), buffer, deadline, AfterSignal::End) {
+            match send_receive::receive(py, self.named.slot(), buffer, timeout, AfterSignal::End) {
                 Ok(Some(Received { length, priority })) => {
                     message_tuple(py, &buffer[..length], priority)
                 }
@@ -158,7 +156,7 @@ impl MessageQueue {
                 ))),
                 Err(end) => Err(ended(py, end)),
             }
-        })
+        })?
     }
 
     /// Ask to be told when the queue goes from empty to non-empty, once.

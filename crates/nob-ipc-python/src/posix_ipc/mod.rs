@@ -15,7 +15,7 @@ mod shared_memory;
 use nob_ipc::{Kind, unlink};
 use pyo3::prelude::*;
 
-use crate::interpreter::detach::without_lock;
+use crate::interpreter::detach::without_gil;
 
 pub(crate) use message_queue::{MessageQueue, queue_defaults};
 pub(crate) use semaphore::Semaphore;
@@ -48,5 +48,5 @@ pub(crate) fn unlink_message_queue(name: &Bound<'_, PyAny>) -> PyResult<()> {
 fn unlink_name(kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = name.py();
     let name = arguments::name(kind, &arguments::given_name(name)?, py)?;
-    without_lock(py, || unlink(&name)).map_err(|error| error::refuse(py, &error))
+    without_gil(py, || unlink(&name)).map_err(|error| error::refuse(py, &error))
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nob_ipc::Kind;
 use pyo3::prelude::*;
@@ -10,9 +11,9 @@ use pyo3::types::{PyDict, PyTuple};
 use super::arguments::{self, Request};
 use super::base::Named;
 use super::error::{busy, ended, refuse};
-use crate::convert::{self, Given, Timeout};
-use crate::interpreter::detach::{AfterSignal, without_lock};
-use crate::named::semaphore::acquire;
+use crate::convert::{self, Given};
+use crate::interpreter::detach::{AfterSignal, without_gil};
+use crate::named::acquire::acquire;
 
 /// A semaphore that processes share by name.
 ///
@@ -61,7 +62,7 @@ impl Semaphore {
         let mut options = nob_ipc::Semaphore::options();
         options.existence(request.existence).mode(request.permissions());
         options.initial_value(convert::narrow(value)?).unlink_on_drop(false);
-        let semaphore = without_lock(py, || options.open_named(&request.name));
+        let semaphore = without_gil(py, || options.open_named(&request.name));
         let semaphore = semaphore.map_err(|error| refuse(py, &error))?;
         let ownership = Arc::clone(semaphore.ownership());
         self.named.open(py, semaphore, ownership, request, ())
@@ -95,7 +96,7 @@ impl Semaphore {
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().take(slf.py(), Timeout::Forever)?;
+        slf.get().take(slf.py(), None)?;
         Ok(slf.clone())
     }
 
@@ -154,7 +155,7 @@ impl Semaphore {
 
 impl Semaphore {
     #[inline]
-    fn take(&self, py: Python<'_>, timeout: Timeout) -> PyResult<()> {
+    fn take(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         match acquire(py, self.named.slot(), timeout, AfterSignal::End) {
             Ok(true) => Ok(()),
             Ok(false) => Err(busy(format!(
