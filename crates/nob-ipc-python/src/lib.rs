@@ -20,6 +20,8 @@ mod _native {
     #[pymodule_export]
     use crate::named::asynchronous::{message, ready, seconds};
     #[pymodule_export]
+    use crate::named::base::Named;
+    #[pymodule_export]
     use crate::named::message_queue::NamedMessageQueue;
     #[pymodule_export]
     use crate::named::notification::Watch;
@@ -33,7 +35,7 @@ mod _native {
     use crate::named::shared_memory::{Lease, NamedSharedMemory};
     #[pymodule_export]
     use crate::posix_ipc::{
-        MessageQueue, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,
+        MessageQueue, PosixNamed, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,
         unlink_semaphore, unlink_shared_memory,
     };
 

@@ -25,6 +25,8 @@ __all__ = [
     "Semaphore",
     "SharedMemory",
     "_Lookout",
+    "_Named",
+    "_PosixNamed",
     "_Watch",
     "_command",
     "_message",
@@ -40,7 +42,59 @@ __all__ = [
 ]
 
 @disjoint_base
-class NamedSemaphore:
+class _Named:
+    """A handle to an object that processes share by name; what its kinds have in common."""
+
+    @property
+    def name(self) -> str:
+        """The name, with its leading slash (str)."""
+
+    @property
+    def linked_existing_object(self) -> bool:
+        """Whether this handle linked to an object that existed; False: it created it (bool)."""
+
+    @property
+    def unlink_on_delete(self) -> bool:
+        """Whether deletion of the handle removes the name (bool; may be set).
+
+        `True` also for a shared object, which the last of its users removes. Setting `False` keeps a
+        shared object for good; `PermissionError` if it is another user's.
+        """
+
+    @unlink_on_delete.setter
+    def unlink_on_delete(self, value: bool) -> None: ...
+    @property
+    def stale(self) -> bool:
+        """Whether the name leads to another object now, or to none (bool).
+
+        `PermissionError` if what has the name may not be looked at.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the handle is closed (bool)."""
+
+    def close(self) -> None:
+        """Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
+
+        A wait of another thread on this handle ends with `ValueError` within half a second.
+        """
+
+    def unlink(self) -> None:
+        """Remove the name now; handles and mappings that are open go on working.
+
+        See sem_unlink(3), shm_unlink(3), mq_unlink(3).
+
+        Raises:
+            FileNotFoundError: It is gone, or the name belongs to another object now.
+            PermissionError: The system does not permit it to this user.
+        """
+
+    def __del__(self) -> None:
+        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
+
+@disjoint_base
+class NamedSemaphore(_Named):
     """A semaphore that processes share by name.
 
     Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
@@ -52,8 +106,8 @@ class NamedSemaphore:
             random free name.
         initial_value: 0 to 2147483647; ignored when linking.
         handle_existence: What to do about a semaphore that exists, or does not.
-        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
-            created it.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new semaphore, subject to the umask.
 
     Raises:
@@ -142,42 +196,8 @@ class NamedSemaphore:
         /,
     ) -> None: ...
     @property
-    def name(self) -> str:
-        """The name, with its leading slash (str)."""
-
-    @property
-    def linked_existing_object(self) -> bool:
-        """Whether this handle linked to a semaphore that existed; False: it created it (bool)."""
-
-    @property
     def linked_existing_semaphore(self) -> bool:
         """Another name of linked_existing_object (bool)."""
-
-    @property
-    def unlink_on_delete(self) -> bool:
-        """Whether deletion of the handle removes the name (bool; may be set)."""
-
-    @unlink_on_delete.setter
-    def unlink_on_delete(self, value: bool) -> None: ...
-    @property
-    def closed(self) -> bool:
-        """Whether the handle is closed (bool)."""
-
-    def close(self) -> None:
-        """Give up this handle; never unlinks, and twice is fine.
-
-        A wait of another thread on this handle ends with `ValueError` within half a second.
-        """
-
-    def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working.
-
-        See sem_unlink(3).
-
-        Raises:
-            FileNotFoundError: It is gone, or the name belongs to another semaphore now.
-            PermissionError: The system does not permit it to this user.
-        """
 
     @classmethod
     def unlink_name(cls, name: str) -> None:
@@ -191,14 +211,14 @@ class NamedSemaphore:
             InvalidArgument: No semaphore can have this name.
         """
 
-    def __del__(self) -> None:
-        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a handle that links by name and does not unlink; ValueError when closed."""
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other.
+        """
 
 @disjoint_base
-class NamedSharedMemory:
+class NamedSharedMemory(_Named):
     """A segment of memory that processes share by name.
 
     `mmap` gives its bytes. `with shm:` closes on exit. See shm_overview(7).
@@ -209,8 +229,8 @@ class NamedSharedMemory:
         size: Bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
         read_only: Opens for reading only.
         handle_existence: What to do about a segment that exists, or does not.
-        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
-            created it.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new segment, subject to the umask.
         reserve: Allocates the memory at creation and growth. `False`: at first touch, where want of
             memory is a bus error.
@@ -288,37 +308,6 @@ class NamedSharedMemory:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    @property
-    def name(self) -> str:
-        """The name, with its leading slash (str)."""
-
-    @property
-    def linked_existing_object(self) -> bool:
-        """Whether this handle linked to a segment that existed; False: it created it (bool)."""
-
-    @property
-    def unlink_on_delete(self) -> bool:
-        """Whether deletion of the handle removes the name (bool; may be set)."""
-
-    @unlink_on_delete.setter
-    def unlink_on_delete(self, value: bool) -> None: ...
-    @property
-    def closed(self) -> bool:
-        """Whether the handle is closed (bool)."""
-
-    def close(self) -> None:
-        """Give up this handle; never unlinks, leaves mappings alone, and twice is fine."""
-
-    def unlink(self) -> None:
-        """Remove the name now; handles and mappings that are open go on working.
-
-        See shm_unlink(3).
-
-        Raises:
-            FileNotFoundError: It is gone, or the name belongs to another segment now.
-            PermissionError: The system does not permit it to this user.
-        """
-
     @classmethod
     def unlink_name(cls, name: str) -> None:
         """Remove a name without opening what has it.
@@ -331,14 +320,14 @@ class NamedSharedMemory:
             InvalidArgument: No segment can have this name.
         """
 
-    def __del__(self) -> None:
-        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a handle that links by name and does not unlink; ValueError when closed."""
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other.
+        """
 
 @disjoint_base
-class NamedMessageQueue:
+class NamedMessageQueue(_Named):
     """A queue of messages that processes share by name.
 
     The message with the highest priority is received first; within a priority, the first that was
@@ -354,8 +343,8 @@ class NamedMessageQueue:
         read: Opens for receiving.
         write: Opens for sending; one of the two must be true.
         handle_existence: What to do about a queue that exists, or does not.
-        unlink_on_delete: Whether deletion of the handle removes the name. `None`: if this handle
-            created it.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new queue, subject to the umask.
 
     Raises:
@@ -546,40 +535,6 @@ class NamedMessageQueue:
         traceback: TracebackType | None,
         /,
     ) -> None: ...
-    @property
-    def name(self) -> str:
-        """The name, with its leading slash (str)."""
-
-    @property
-    def linked_existing_object(self) -> bool:
-        """Whether this handle linked to a queue that existed; False: it created it (bool)."""
-
-    @property
-    def unlink_on_delete(self) -> bool:
-        """Whether deletion of the handle removes the name (bool; may be set)."""
-
-    @unlink_on_delete.setter
-    def unlink_on_delete(self, value: bool) -> None: ...
-    @property
-    def closed(self) -> bool:
-        """Whether the handle is closed (bool)."""
-
-    def close(self) -> None:
-        """Give up this handle; never unlinks, and twice is fine.
-
-        A wait of another thread on this handle ends with `ValueError` within half a second.
-        """
-
-    def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working.
-
-        See mq_unlink(3).
-
-        Raises:
-            FileNotFoundError: It is gone, or the name belongs to another queue now.
-            PermissionError: The system does not permit it to this user.
-        """
-
     @classmethod
     def unlink_name(cls, name: str) -> None:
         """Remove a name without opening what has it.
@@ -592,11 +547,11 @@ class NamedMessageQueue:
             InvalidArgument: No queue can have this name.
         """
 
-    def __del__(self) -> None:
-        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as a handle that links by name and does not unlink; ValueError when closed."""
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other.
+        """
 
 @final
 class Lease:
@@ -676,7 +631,22 @@ def _command(arguments: list[str]) -> int:
     """Run the command nob-ipc with these arguments, its own name first; its exit status."""
 
 @disjoint_base
-class Semaphore:
+class _PosixNamed:
+    """A handle to a named object; what its kinds have in common. It unlinks nothing by itself."""
+
+    @property
+    def name(self) -> str:
+        """The name as it was given (str)."""
+
+    @property
+    def mode(self) -> int:
+        """The mode as it was given (int)."""
+
+    def unlink(self) -> None:
+        """Remove the name now; handles and mappings that are open go on working."""
+
+@disjoint_base
+class Semaphore(_PosixNamed):
     """A semaphore that processes share by name.
 
     `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
@@ -704,22 +674,11 @@ class Semaphore:
     def __exit__(
         self, exc_type: object = ..., exc: object = ..., traceback: object = ..., /
     ) -> None: ...
-    @property
-    def name(self) -> str:
-        """The name as it was given (str)."""
-
-    @property
-    def mode(self) -> int:
-        """The mode as it was given (int)."""
-
     def close(self) -> None:
         """Give up this handle; never unlinks."""
 
-    def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working."""
-
 @disjoint_base
-class SharedMemory:
+class SharedMemory(_PosixNamed):
     """A segment of memory that processes share by name: a descriptor for mmap.mmap."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
@@ -745,19 +704,8 @@ class SharedMemory:
     def close_fd(self) -> None:
         """Close the descriptor; never unlinks, leaves mappings alone, and twice is fine."""
 
-    def unlink(self) -> None:
-        """Remove the name now; handles and mappings that are open go on working."""
-
-    @property
-    def name(self) -> str:
-        """The name as it was given (str)."""
-
-    @property
-    def mode(self) -> int:
-        """The mode as it was given (int)."""
-
 @disjoint_base
-class MessageQueue:
+class MessageQueue(_PosixNamed):
     """A queue of messages that processes share by name; the highest priority is received first."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
@@ -814,17 +762,6 @@ class MessageQueue:
 
     def close(self) -> None:
         """Close the descriptor; never unlinks."""
-
-    def unlink(self) -> None:
-        """Remove the name now; handles that are open go on working."""
-
-    @property
-    def name(self) -> str:
-        """The name as it was given (str)."""
-
-    @property
-    def mode(self) -> int:
-        """The mode as it was given (int)."""
 
 def unlink_semaphore(name: str | bytes) -> None:
     """Remove the name of a semaphore; handles that are open go on working."""

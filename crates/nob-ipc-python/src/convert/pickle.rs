@@ -1,26 +1,25 @@
 //! Pickling: a handle that links to the same object by name in another process.
 
 use pyo3::IntoPyObjectExt;
-use pyo3::PyTypeInfo;
+use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-/// What `__reduce__` returns: how to make the handle again, whatever the subclass's `__init__` wants.
-pub(crate) fn reduce<'py, T: PyTypeInfo>(
+use crate::named::base::Named;
+
+/// What `__reduce__` returns: how to make the handle again, whatever the subclass's `__init__` wants, and
+/// the state of the subclass, as `object.__reduce_ex__` has it.
+pub(crate) fn reduce<'py, T: PyClass<BaseType = Named>>(
     handle: &Bound<'py, T>,
-    name: String,
     options: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = handle.py();
+    let named = handle.as_super().get();
     let handle = handle.as_any();
-    options.set_item("unlink_on_delete", false)?;
+    options.set_item("unlink_on_delete", named.unlink_when_restored()?)?;
     let restore = py.import("nob.ipc._native")?.getattr("_restore")?;
-    let arguments = (T::type_object(py), handle.get_type(), name, options);
-    let attributes = match handle.getattr_opt("__dict__")? {
-        Some(attributes) if !attributes.is_empty()? => attributes,
-        _ => py.None().into_bound(py),
-    };
-    (restore, arguments, attributes).into_bound_py_any(py)
+    let arguments = (T::type_object(py), handle.get_type(), named.name()?, options);
+    (restore, arguments, handle.call_method0("__getstate__")?).into_bound_py_any(py)
 }
 
 /// Link a new handle of class `cls` to the object called `name`; what pickles call.

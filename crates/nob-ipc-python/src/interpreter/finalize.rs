@@ -7,9 +7,10 @@
 //! from 3.14 on such a thread hangs by itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-use nob_ipc::{Error, Ownership, delete_all};
-use pyo3::exceptions::{PyImportError, PyRuntimeError};
+use nob_ipc::{Error, Lifetime, Ownership, delete_all};
+use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
@@ -17,6 +18,7 @@ use pyo3::types::{PyDict, PyModule};
 use crate::convert::error::raise;
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::without_gil;
+use crate::interpreter::slot::Slot;
 
 #[cfg(not(any(test, panic = "abort")))]
 compile_error!(
@@ -33,6 +35,44 @@ static LAST_CALL: Guarded<bool> = Guarded::new(false);
 /// Whether workers of `multiprocessing` that this process forks will run [`in_new_worker`]. They inherit
 /// the answer, and what it says.
 static WORKERS_ARRANGED: Guarded<bool> = Guarded::new(false);
+
+/// An open handle: its object, and who unlinks that.
+type Handle = (Weak<dyn Slot>, Weak<Ownership>);
+
+/// The handles that were opened, for the end of a worker. Those that are gone are left out when there is
+/// no room.
+static HANDLES: Guarded<Vec<Handle>> = Guarded::new(Vec::new());
+
+/// Remembers a handle that is being opened.
+pub(crate) fn remember(
+    py: Python<'_>,
+    slot: &Arc<dyn Slot>,
+    ownership: &Arc<Ownership>,
+) -> PyResult<()> {
+    // Nothing here runs Python code, so nobody sees the list that is missing meanwhile.
+    let mut handles = HANDLES.replace(py, Vec::new());
+    if handles.len() == handles.capacity() {
+        handles.retain(|(_, ownership)| ownership.strong_count() > 0);
+    }
+    let room = handles.try_reserve(1);
+    if room.is_ok() {
+        handles.push((Arc::downgrade(slot), Arc::downgrade(ownership)));
+    }
+    HANDLES.replace(py, handles);
+    room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
+}
+
+/// Closes the handles to shared objects, which are in use until then.
+fn close_shared(py: Python<'_>) {
+    for (slot, ownership) in HANDLES.replace(py, Vec::new()) {
+        let shared = |ownership: Arc<Ownership>| ownership.lifetime() == Lifetime::Shared;
+        if let Some(slot) = slot.upgrade()
+            && ownership.upgrade().is_some_and(shared)
+        {
+            slot.close(py);
+        }
+    }
+}
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
 pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
@@ -51,8 +91,16 @@ fn unraisable(py: Python<'_>, error: &Error) {
     }
 }
 
-/// Called by `atexit`, after what was registered since `nob.ipc` was imported, and at the end of a worker.
-/// Handles stay usable: what was registered before has yet to run, and daemon threads go on.
+/// Called at the end of a worker, after all else: it ends without deleting anything.
+#[pyfunction]
+fn at_worker_exit(py: Python<'_>) {
+    close_shared(py);
+    at_exit(py);
+}
+
+/// Called by `atexit`, after what was registered since `nob.ipc` was imported. Handles stay usable: what
+/// was registered before has yet to run, and daemon threads go on. So a shared object is in use still; its
+/// name is tried again in [`after_exit`].
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
     for error in without_gil(py, delete_all) {
@@ -140,7 +188,7 @@ fn in_new_worker(util: &Bound<'_, PyAny>) -> PyResult<()> {
     let options = PyDict::new(py);
     // After everything else that asked.
     options.set_item("exitpriority", -1_000_000)?;
-    let end = pyo3::wrap_pyfunction!(at_exit, py)?;
+    let end = pyo3::wrap_pyfunction!(at_worker_exit, py)?;
     util.getattr("Finalize")?.call((py.None(), end), Some(&options))?;
     Ok(())
 }

@@ -23,6 +23,24 @@ struct State<T> {
     in_flight: InFlight,
 }
 
+/// What can be done with the object of a handle without knowing its type.
+pub(crate) trait Slot: Send + Sync {
+    fn is_open(&self, py: Python<'_>) -> bool;
+
+    /// Closes: no call begins from here on, and the last one in flight drops the object.
+    fn close(&self, py: Python<'_>);
+}
+
+impl<T: Send + Sync> Slot for Closable<T> {
+    fn is_open(&self, py: Python<'_>) -> bool {
+        self.is_open(py)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.close(py);
+    }
+}
+
 /// How many calls use the object.
 #[derive(Clone, Copy)]
 struct InFlight {
@@ -185,13 +203,13 @@ impl<T> Closable<T> {
         }
     }
 
-    /// Takes the object out of a handle that is being deleted, unless it is shared.
-    pub(crate) fn take(&mut self) -> Option<T> {
-        let state = self.0.get_mut();
-        state.stage = Stage::Closed;
-        let object = state.object.take()?;
-        // SAFETY: made by `Arc::into_raw` in `open`, and taken out just now. A call in flight borrows
-        // the handle, so there is none.
+    /// Closes, and takes the object out of a handle that is being deleted, unless it is shared.
+    pub(crate) fn take(&self, py: Python<'_>) -> Option<T> {
+        let object = self.0.update(py, |state| {
+            state.stage = Stage::Closed;
+            state.take_if_unused()
+        })?;
+        // SAFETY: made by `Arc::into_raw` in `open`, and taken out just now; no call uses it.
         Arc::into_inner(unsafe { Arc::from_raw(object.as_ptr()) })
     }
 

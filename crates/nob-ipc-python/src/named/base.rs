@@ -1,8 +1,9 @@
-//! What the handles of all three kinds have in common.
+//! `_Named`, what the classes of all kinds have in common.
 
 use std::sync::{Arc, OnceLock};
 
-use nob_ipc::{Kind, Name, Ownership, unlink};
+use nob_ipc::{Kind, Lifetime, Name, Ownership, unlink};
+use pyo3::PyClass;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -10,18 +11,29 @@ use crate::convert::error::raise;
 use crate::convert::{self, Given};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
-use crate::interpreter::slot::Closable;
+use crate::interpreter::slot::{Closable, Slot};
 
-/// A core object and its ownership, which outlives closing.
-#[derive(Debug)]
-pub(crate) struct Handle<T> {
-    pub(crate) slot: Closable<T>,
+/// A handle to an object that processes share by name; what its kinds have in common.
+#[pyclass(module = "nob.ipc._native", name = "_Named", subclass, weakref, frozen)]
+pub(crate) struct Named {
+    /// The object, which a subclass has, too. It is closed before the name goes.
+    slot: Arc<dyn Slot>,
     ownership: OnceLock<Arc<Ownership>>,
 }
 
-impl<T> Handle<T> {
-    pub(crate) fn new() -> Self {
-        Handle { slot: Closable::new(), ownership: OnceLock::new() }
+impl Named {
+    /// A new handle of a subclass, and the slot for its object.
+    pub(crate) fn initializer<C, T>(
+        subclass: impl FnOnce(Arc<Closable<T>>) -> C,
+    ) -> PyClassInitializer<C>
+    where
+        C: PyClass<BaseType = Named>,
+        T: Send + Sync + 'static,
+        PyClassInitializer<C>: From<(C, Named)>,
+    {
+        let slot = Arc::new(Closable::new());
+        let base = Named { slot: Arc::clone(&slot) as Arc<dyn Slot>, ownership: OnceLock::new() };
+        (subclass(slot), base).into()
     }
 
     /// Refuses a second `__init__`.
@@ -36,19 +48,21 @@ impl<T> Handle<T> {
         }
     }
 
-    /// Holds the object from here on.
-    pub(crate) fn open(
+    /// Holds the object from here on, in the slot of the subclass.
+    pub(crate) fn open<T: Send + Sync>(
         &self,
         py: Python<'_>,
+        slot: &Closable<T>,
         object: T,
         ownership: Arc<Ownership>,
     ) -> PyResult<()> {
         finalize::arrange_end(py)?;
+        finalize::remember(py, &self.slot, &ownership)?;
         // Another thread, or Python code that ran meanwhile, may have opened the handle.
         if self.ownership.set(ownership).is_err() {
             return self.check_unset();
         }
-        self.slot.open(py, object);
+        slot.open(py, object);
         Ok(())
     }
 
@@ -58,53 +72,100 @@ impl<T> Handle<T> {
         })
     }
 
+    /// What a pickled handle says of unlinking: one that shares the object shares it there, too.
+    pub(crate) fn unlink_when_restored(&self) -> PyResult<Option<bool>> {
+        let shared = self.ownership()?.lifetime() == Lifetime::Shared;
+        Ok((!shared).then_some(false))
+    }
+}
+
+#[pymethods]
+impl Named {
+    /// The name, with its leading slash (str).
+    #[getter]
     pub(crate) fn name(&self) -> PyResult<String> {
         Ok(self.ownership()?.name().to_string())
     }
 
-    pub(crate) fn set_unlink_on_delete(
-        &self,
-        py: Python<'_>,
-        value: Given<'_, '_>,
-    ) -> PyResult<()> {
+    /// Whether this handle linked to an object that existed; False: it created it (bool).
+    #[getter]
+    pub(crate) fn linked_existing_object(&self) -> PyResult<bool> {
+        Ok(!self.ownership()?.created())
+    }
+
+    /// Whether deletion of the handle removes the name (bool; may be set).
+    ///
+    /// True also for a shared object, which the last of its users removes. Setting False keeps a shared
+    /// object for good; PermissionError if it is another user's.
+    #[getter]
+    fn unlink_on_delete(&self) -> PyResult<bool> {
+        Ok(self.ownership()?.unlink_on_drop())
+    }
+
+    #[setter]
+    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
         let ownership = self.ownership()?;
         let unlink = convert::switch("unlink_on_delete", value, true)?;
         ownership.set_unlink_on_drop(unlink).map_err(|error| raise(py, &error))
     }
 
-    pub(crate) fn closed(&self, py: Python<'_>) -> bool {
+    /// Whether the name leads to another object now, or to none (bool).
+    ///
+    /// PermissionError if what has the name may not be looked at.
+    #[getter]
+    fn stale(&self, py: Python<'_>) -> PyResult<bool> {
+        let ownership = self.ownership()?;
+        without_gil(py, || ownership.is_stale()).map_err(|error| raise(py, &error))
+    }
+
+    /// Whether the handle is closed (bool).
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
         !self.slot.is_open(py)
     }
 
-    pub(crate) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+    /// Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
+    ///
+    /// A wait of another thread on this handle ends with ValueError within half a second.
+    fn close(&self, py: Python<'_>) {
+        self.slot.close(py);
+    }
+
+    /// Remove the name now; handles and mappings that are open go on working.
+    ///
+    /// Raises FileNotFoundError if it is gone or belongs to another object now, PermissionError.
+    /// Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
         without_gil(py, || ownership.unlink()).map_err(|error| raise(py, &error))
     }
 
-    /// Closes, and removes the name if that is due.
-    pub(crate) fn delete(&self, py: Python<'_>) {
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(&self, py: Python<'_>) {
         self.slot.close(py);
         if let Some(ownership) = self.ownership.get() {
             finalize::delete(py, ownership);
         }
     }
 
-    pub(crate) fn repr(&self, py: Python<'_>, kind: &str) -> String {
-        match self.ownership.get() {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let kind = slf.get_type().name()?;
+        let this = slf.get();
+        Ok(match this.ownership.get() {
             None => format!("<{kind} (never opened)>"),
             Some(ownership) => {
                 let origin = if ownership.created() { "created" } else { "linked" };
-                let state = if self.slot.is_open(py) { "open" } else { "closed" };
+                let state = if this.closed(slf.py()) { "closed" } else { "open" };
                 format!("<{kind} '{}' ({origin}, {state})>", ownership.name())
             }
-        }
+        })
     }
 }
 
-impl<T> Drop for Handle<T> {
+impl Drop for Named {
     fn drop(&mut self) {
-        // Python objects are deallocated with the interpreter lock held; this takes it once more.
-        Python::attach(|py| self.delete(py));
+        // Python objects are deallocated with the GIL held; this takes it once more.
+        Python::attach(|py| self.__del__(py));
     }
 }
 

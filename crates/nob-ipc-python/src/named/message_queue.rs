@@ -15,7 +15,7 @@ use crate::convert::{self, Given};
 use crate::interpreter::detach::{AfterSignal, without_gil};
 use crate::interpreter::slot::Closable;
 use crate::named::asynchronous::coroutine;
-use crate::named::base::{self, Handle};
+use crate::named::base::{self, Named};
 use crate::named::batches;
 use crate::named::notification;
 use crate::named::send_receive;
@@ -30,15 +30,16 @@ use crate::named::send_receive;
 /// max_message_size: int, bytes, of a new queue; None: the system's default.
 /// read, write: bool, the directions to open it for; at least one.
 /// handle_existence: Flags, what to do about a queue that exists, or does not.
-/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
+/// kept. True: deletion of this handle does. False: none does.
 /// mode: int, permission bits of a new queue, subject to the umask.
 ///
 /// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (EINVAL, EMFILE, ENOSPC: the
 /// text names the limit), InvalidArgument.
 /// Source: mq_overview(7), mq_open(3).
-#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+#[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedMessageQueue {
-    handle: Handle<MessageQueue>,
+    slot: Arc<Closable<MessageQueue>>,
 }
 
 #[pymethods]
@@ -50,8 +51,11 @@ impl NamedMessageQueue {
                           handle_existence=..., unlink_on_delete=None, *, \
                           mode=0o600)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        NamedMessageQueue { handle: Handle::new() }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        Named::initializer(|slot| NamedMessageQueue { slot })
     }
 
     #[pyo3(signature = (
@@ -67,8 +71,7 @@ impl NamedMessageQueue {
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         max_messages: Given<'_, '_>,
         max_message_size: Given<'_, '_>,
@@ -78,7 +81,8 @@ impl NamedMessageQueue {
         unlink_on_delete: Given<'_, '_>,
         mode: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.handle.check_unset()?;
+        let py = slf.py();
+        slf.as_super().get().check_unset()?;
         let existence = convert::existence(handle_existence, py)?;
         let mut options = MessageQueue::options();
         options.existence(existence);
@@ -93,7 +97,7 @@ impl NamedMessageQueue {
         let queue = without_gil(py, || options.open_named(&name));
         let queue = queue.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(queue.ownership());
-        self.handle.open(py, queue, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, queue, ownership)
     }
 
     /// Send a message; False when the queue stayed full until the time was over.
@@ -118,7 +122,7 @@ impl NamedMessageQueue {
         let priority = convert::priority(priority)?;
         let message = Message::given(message)?;
         let message = (message.bytes(), priority);
-        Ok(send_receive::send(py, &self.handle.slot, message, timeout, AfterSignal::GoOn)?)
+        Ok(send_receive::send(py, &self.slot, message, timeout, AfterSignal::GoOn)?)
     }
 
     /// Send messages, waiting while the queue is full; how many were sent in time.
@@ -141,7 +145,7 @@ impl NamedMessageQueue {
     ) -> PyResult<usize> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
-        batches::send_many(py, &self.handle.slot, messages, priority, timeout)
+        batches::send_many(py, &self.slot, messages, priority, timeout)
     }
 
     /// Receive a message and its priority; None when there was none in time.
@@ -157,7 +161,7 @@ impl NamedMessageQueue {
         timeout: Given<'_, '_>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let timeout = convert::timeout(timeout)?;
-        send_receive::message(py, &self.handle.slot, timeout, AfterSignal::GoOn)
+        send_receive::message(py, &self.slot, timeout, AfterSignal::GoOn)
     }
 
     /// Receive what is there, waiting for the first; a list of (message, priority).
@@ -188,7 +192,7 @@ impl NamedMessageQueue {
         } else {
             convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
         };
-        batches::receive_many(py, &self.handle.slot, most, timeout, into)
+        batches::receive_many(py, &self.slot, most, timeout, into)
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
@@ -245,20 +249,20 @@ impl NamedMessageQueue {
     /// How many messages are in the queue at this moment (int; mq_getattr(3)).
     #[getter]
     fn current_messages(&self, py: Python<'_>) -> PyResult<usize> {
-        let current = self.handle.slot.with(py, MessageQueue::current_messages)?;
+        let current = self.slot.with(py, MessageQueue::current_messages)?;
         current.map_err(|error| raise(py, &error))
     }
 
     /// How many messages the queue holds when it is full (int).
     #[getter]
     fn max_messages(&self, py: Python<'_>) -> PyResult<usize> {
-        self.handle.slot.with(py, MessageQueue::max_messages)
+        self.slot.with(py, MessageQueue::max_messages)
     }
 
     /// How many bytes a message may have (int).
     #[getter]
     fn max_message_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.handle.slot.with(py, MessageQueue::max_message_size)
+        self.slot.with(py, MessageQueue::max_message_size)
     }
 
     /// Whether send and receive wait at all (bool; may be set).
@@ -267,21 +271,21 @@ impl NamedMessageQueue {
     /// wait returns False or None at once, whatever the timeout. Source: mq_setattr(3).
     #[getter]
     fn block(&self, py: Python<'_>) -> PyResult<bool> {
-        let blocking = self.handle.slot.with(py, MessageQueue::is_blocking)?;
+        let blocking = self.slot.with(py, MessageQueue::is_blocking)?;
         blocking.map_err(|error| raise(py, &error))
     }
 
     #[setter]
     fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
         let value = convert::switch("block", value, true)?;
-        let set = self.handle.slot.with(py, |queue| queue.set_blocking(value))?;
+        let set = self.slot.with(py, |queue| queue.set_blocking(value))?;
         set.map_err(|error| raise(py, &error))
     }
 
     /// The descriptor, open as long as the handle is (int).
     #[getter]
     fn mqd(&self, py: Python<'_>) -> PyResult<i32> {
-        self.handle.slot.with(py, |queue| queue.as_fd().as_raw_fd())
+        self.slot.with(py, |queue| queue.as_fd().as_raw_fd())
     }
 
     /// Another name of mqd (int).
@@ -306,11 +310,11 @@ impl NamedMessageQueue {
         text_signature = "($self, notification=None)"
     )]
     fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<bool> {
-        notification::request(py, &self.handle.slot, notification)
+        notification::request(py, &self.slot, notification)
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().handle.slot.with(slf.py(), |_| ())?;
+        slf.get().slot.with(slf.py(), |_| ())?;
         Ok(slf.clone())
     }
 
@@ -323,51 +327,7 @@ impl NamedMessageQueue {
         exc: Given<'_, '_>,
         traceback: Given<'_, '_>,
     ) {
-        self.handle.slot.close(py);
-    }
-
-    /// The name, with its leading slash (str).
-    #[getter]
-    fn name(&self) -> PyResult<String> {
-        self.handle.name()
-    }
-
-    /// Whether this handle linked to a queue that existed; False: it created it (bool).
-    #[getter]
-    fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.ownership()?.created())
-    }
-
-    /// Whether deletion of the handle removes the name (bool; may be set).
-    #[getter]
-    fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.ownership()?.unlink_on_drop())
-    }
-
-    #[setter]
-    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
-        self.handle.set_unlink_on_delete(py, value)
-    }
-
-    /// Whether the handle is closed (bool).
-    #[getter]
-    fn closed(&self, py: Python<'_>) -> bool {
-        self.handle.closed(py)
-    }
-
-    /// Give up this handle; never unlinks, and twice is fine.
-    ///
-    /// A wait of another thread on this handle ends with ValueError within half a second.
-    fn close(&self, py: Python<'_>) {
-        self.handle.slot.close(py);
-    }
-
-    /// Remove the name now; handles that are open go on working.
-    ///
-    /// Raises FileNotFoundError if it is gone or belongs to another queue now, PermissionError.
-    /// Source: mq_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.unlink(py)
+        self.slot.close(py);
     }
 
     /// Remove a name without opening what has it.
@@ -378,29 +338,21 @@ impl NamedMessageQueue {
         base::unlink_name(cls.py(), Kind::MessageQueue, name)
     }
 
-    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
-    fn __del__(&self, py: Python<'_>) {
-        self.handle.delete(py);
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let kind = slf.get_type().name()?;
-        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
-    }
-
-    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    /// Pickle as a handle that links by name; ValueError when closed.
+    ///
+    /// It shares what this one shares, and does not unlink anything else.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let direction = slf.get().handle.slot.with(py, MessageQueue::direction)?;
+        let direction = slf.get().slot.with(py, MessageQueue::direction)?;
         let options = PyDict::new(py);
         options.set_item("read", direction != Direction::Send)?;
         options.set_item("write", direction != Direction::Receive)?;
-        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &options)
+        pickle::reduce::<Self>(slf, &options)
     }
 }
 
 impl NamedMessageQueue {
     pub(crate) fn slot(&self) -> &Closable<MessageQueue> {
-        &self.handle.slot
+        &self.slot
     }
 }

@@ -13,25 +13,26 @@ use crate::interpreter::detach::{AfterSignal, without_gil};
 use crate::interpreter::slot::Closable;
 use crate::named::acquire::acquire;
 use crate::named::asynchronous::coroutine;
-use crate::named::base::{self, Handle};
+use crate::named::base::{self, Named};
 
 /// A semaphore that processes share by name.
 ///
 /// Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
-/// gives some back. Nobody owns a permit. `with sem:` acquires on ownership and releases once on exit; it
+/// gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit; it
 /// does not close.
 ///
 /// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
 /// initial_value: int, 0 to 2147483647; ignored when linking.
 /// handle_existence: Flags, what to do about a semaphore that exists, or does not.
-/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
+/// kept. True: deletion of this handle does. False: none does.
 /// mode: int, permission bits of a new semaphore, subject to the umask.
 ///
 /// Raises FileExistsError, FileNotFoundError, PermissionError, OSError, InvalidArgument.
 /// Source: sem_overview(7), sem_open(3).
-#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+#[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSemaphore {
-    handle: Handle<Semaphore>,
+    slot: Arc<Closable<Semaphore>>,
 }
 
 #[pymethods]
@@ -42,8 +43,11 @@ impl NamedSemaphore {
         text_signature = "(name, initial_value=1, handle_existence=..., \
                           unlink_on_delete=None, *, mode=0o600)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        NamedSemaphore { handle: Handle::new() }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        Named::initializer(|slot| NamedSemaphore { slot })
     }
 
     #[pyo3(signature = (
@@ -55,15 +59,15 @@ impl NamedSemaphore {
         mode = Given::NOTHING,
     ))]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         initial_value: Given<'_, '_>,
         handle_existence: Given<'_, '_>,
         unlink_on_delete: Given<'_, '_>,
         mode: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.handle.check_unset()?;
+        let py = slf.py();
+        slf.as_super().get().check_unset()?;
         let existence = convert::existence(handle_existence, py)?;
         let most = i64::from(Semaphore::MAX_VALUE);
         let value = convert::bounded("initial_value", initial_value, 1, (0, most))?;
@@ -77,7 +81,7 @@ impl NamedSemaphore {
         let semaphore = without_gil(py, || options.open_named(&name));
         let semaphore = semaphore.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(semaphore.ownership());
-        self.handle.open(py, semaphore, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, semaphore, ownership)
     }
 
     /// Take a permit; False when there was none in time.
@@ -107,9 +111,9 @@ impl NamedSemaphore {
             }
         }
         if waits {
-            Ok(acquire(py, &self.handle.slot, end, AfterSignal::GoOn)?)
+            Ok(acquire(py, &self.slot, end, AfterSignal::GoOn)?)
         } else {
-            self.handle.slot.with(py, Semaphore::try_acquire)
+            self.slot.with(py, Semaphore::try_acquire)
         }
     }
 
@@ -122,13 +126,13 @@ impl NamedSemaphore {
     #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=1)")]
     fn release(&self, py: Python<'_>, n: Given<'_, '_>) -> PyResult<()> {
         if n.0.is_none() {
-            let released = self.handle.slot.with(py, Semaphore::release)?;
+            let released = self.slot.with(py, Semaphore::release)?;
             return released.map_err(|error| raise(py, &error));
         }
         let count = convert::bounded("n", n, 1, (1, i64::MAX))?;
         // More than 32 bits would overflow as surely as the most that they hold.
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let released = self.handle.slot.with(py, |semaphore| semaphore.release_many(count))?;
+        let released = self.slot.with(py, |semaphore| semaphore.release_many(count))?;
         released.map_err(|error| raise(py, &error))
     }
 
@@ -164,11 +168,11 @@ impl NamedSemaphore {
     /// The number of permits at this moment, never negative (int; sem_getvalue(3)).
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u32> {
-        self.handle.slot.with(py, Semaphore::value)
+        self.slot.with(py, Semaphore::value)
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        acquire(slf.py(), &slf.get().handle.slot, None, AfterSignal::GoOn)?;
+        acquire(slf.py(), &slf.get().slot, None, AfterSignal::GoOn)?;
         Ok(slf.clone())
     }
 
@@ -181,58 +185,14 @@ impl NamedSemaphore {
         exc: Given<'_, '_>,
         traceback: Given<'_, '_>,
     ) -> PyResult<()> {
-        let released = self.handle.slot.with(py, Semaphore::release)?;
+        let released = self.slot.with(py, Semaphore::release)?;
         released.map_err(|error| raise(py, &error))
-    }
-
-    /// The name, with its leading slash (str).
-    #[getter]
-    fn name(&self) -> PyResult<String> {
-        self.handle.name()
-    }
-
-    /// Whether this handle linked to a semaphore that existed; False: it created it (bool).
-    #[getter]
-    fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.ownership()?.created())
     }
 
     /// Another name of linked_existing_object (bool).
     #[getter]
-    fn linked_existing_semaphore(&self) -> PyResult<bool> {
-        self.linked_existing_object()
-    }
-
-    /// Whether deletion of the handle removes the name (bool; may be set).
-    #[getter]
-    fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.ownership()?.unlink_on_drop())
-    }
-
-    #[setter]
-    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
-        self.handle.set_unlink_on_delete(py, value)
-    }
-
-    /// Whether the handle is closed (bool).
-    #[getter]
-    fn closed(&self, py: Python<'_>) -> bool {
-        self.handle.closed(py)
-    }
-
-    /// Give up this handle; never unlinks, and twice is fine.
-    ///
-    /// A wait of another thread on this handle ends with ValueError within half a second.
-    fn close(&self, py: Python<'_>) {
-        self.handle.slot.close(py);
-    }
-
-    /// Remove the name now; handles that are open go on working.
-    ///
-    /// Raises FileNotFoundError if it is gone or belongs to another semaphore now, PermissionError.
-    /// Source: sem_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.unlink(py)
+    fn linked_existing_semaphore(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        slf.as_super().get().linked_existing_object()
     }
 
     /// Remove a name without opening what has it.
@@ -243,26 +203,18 @@ impl NamedSemaphore {
         base::unlink_name(cls.py(), Kind::Semaphore, name)
     }
 
-    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
-    fn __del__(&self, py: Python<'_>) {
-        self.handle.delete(py);
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let kind = slf.get_type().name()?;
-        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
-    }
-
-    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    /// Pickle as a handle that links by name; ValueError when closed.
+    ///
+    /// It shares what this one shares, and does not unlink anything else.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        slf.get().handle.slot.with(py, |_| ())?;
-        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &PyDict::new(py))
+        slf.get().slot.with(py, |_| ())?;
+        pickle::reduce::<Self>(slf, &PyDict::new(py))
     }
 }
 
 impl NamedSemaphore {
     pub(crate) fn slot(&self) -> &Closable<Semaphore> {
-        &self.handle.slot
+        &self.slot
     }
 }

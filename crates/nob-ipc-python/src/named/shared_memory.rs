@@ -15,7 +15,8 @@ use crate::convert::pickle;
 use crate::convert::{self, Given};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::in_steps;
-use crate::named::base::{self, Handle};
+use crate::interpreter::slot::Closable;
+use crate::named::base::{self, Named};
 
 /// A segment of memory that processes share by name.
 ///
@@ -25,16 +26,17 @@ use crate::named::base::{self, Handle};
 /// size: int, bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
 /// read_only: bool, opens for reading.
 /// handle_existence: Flags, what to do about a segment that exists, or does not.
-/// unlink_on_delete: bool, whether deletion removes the name; None: if this handle created it.
+/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
+/// kept. True: deletion of this handle does. False: none does.
 /// mode: int, permission bits of a new segment, subject to the umask.
 /// reserve: bool, allocates the memory at creation and growth; False: at first touch, where want of
 /// memory is a bus error.
 ///
 /// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (ENOSPC), InvalidArgument.
 /// Source: shm_overview(7), shm_open(3).
-#[pyclass(module = "nob.ipc", subclass, weakref, frozen)]
+#[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSharedMemory {
-    handle: Handle<SharedMemory>,
+    slot: Arc<Closable<SharedMemory>>,
     /// How many mappings of this handle live.
     mappings: Guarded<usize>,
 }
@@ -48,8 +50,11 @@ impl NamedSharedMemory {
                           handle_existence=..., unlink_on_delete=None, *, \
                           mode=0o600, reserve=True)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        NamedSharedMemory { handle: Handle::new(), mappings: Guarded::new(0) }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        Named::initializer(|slot| NamedSharedMemory { slot, mappings: Guarded::new(0) })
     }
 
     #[pyo3(signature = (
@@ -64,8 +69,7 @@ impl NamedSharedMemory {
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         size: Given<'_, '_>,
         read_only: Given<'_, '_>,
@@ -74,7 +78,8 @@ impl NamedSharedMemory {
         mode: Given<'_, '_>,
         reserve: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.handle.check_unset()?;
+        let py = slf.py();
+        slf.as_super().get().check_unset()?;
         let existence = convert::existence(handle_existence, py)?;
         let mut options = SharedMemory::options();
         options.existence(existence);
@@ -92,19 +97,19 @@ impl NamedSharedMemory {
         let name = convert::name(Kind::SharedMemory, name, existence)?;
         let segment = in_steps(py, raise, |on_step| options.open_with(&name, on_step))?;
         let ownership = Arc::clone(segment.ownership());
-        self.handle.open(py, segment, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, segment, ownership)
     }
 
     /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
     #[getter]
     fn size(&self, py: Python<'_>) -> PyResult<u64> {
-        self.handle.slot.with(py, SharedMemory::size)?.map_err(|error| raise(py, &error))
+        self.slot.with(py, SharedMemory::size)?.map_err(|error| raise(py, &error))
     }
 
     /// The descriptor, open as long as the handle is (int).
     #[getter]
     fn fd(&self, py: Python<'_>) -> PyResult<i32> {
-        self.handle.slot.with(py, |segment| segment.as_fd().as_raw_fd())
+        self.slot.with(py, |segment| segment.as_fd().as_raw_fd())
     }
 
     /// The descriptor, open as long as the handle is (int).
@@ -115,7 +120,7 @@ impl NamedSharedMemory {
     /// Whether the handle was opened for reading only (bool).
     #[getter]
     fn read_only(&self, py: Python<'_>) -> PyResult<bool> {
-        self.handle.slot.with(py, |segment| segment.access() == Access::ReadOnly)
+        self.slot.with(py, |segment| segment.access() == Access::ReadOnly)
     }
 
     /// Map all of it as it is now: an mmap.mmap of exactly .size bytes.
@@ -141,7 +146,7 @@ impl NamedSharedMemory {
         };
         // The descriptor stays until the mapping is made, whatever another thread closes. Length 0
         // stands for the size that the file has then.
-        let (made, size) = this.handle.slot.with(py, |segment| {
+        let (made, size) = this.slot.with(py, |segment| {
             let fd = segment.as_fd().as_raw_fd();
             (mapping.bind(py).call((fd, 0), access.as_ref()), segment.size())
         })?;
@@ -150,7 +155,7 @@ impl NamedSharedMemory {
                 let message = format!(
                     "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; \
                      its creator may not be done: try again, or resize it",
-                    this.handle.name()?
+                    slf.as_super().get().name()?
                 );
                 let refused = PyValueError::new_err(message);
                 refused.set_cause(py, Some(error));
@@ -181,13 +186,12 @@ impl NamedSharedMemory {
                  the mapping first",
             ));
         }
-        self.handle
-            .slot
+        self.slot
             .with(py, |segment| in_steps(py, raise, |on_step| segment.resize_with(size, on_step)))?
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().handle.slot.with(slf.py(), |_| ())?;
+        slf.get().slot.with(slf.py(), |_| ())?;
         Ok(slf.clone())
     }
 
@@ -200,49 +204,7 @@ impl NamedSharedMemory {
         exc: Given<'_, '_>,
         traceback: Given<'_, '_>,
     ) {
-        self.handle.slot.close(py);
-    }
-
-    /// The name, with its leading slash (str).
-    #[getter]
-    fn name(&self) -> PyResult<String> {
-        self.handle.name()
-    }
-
-    /// Whether this handle linked to a segment that existed; False: it created it (bool).
-    #[getter]
-    fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.handle.ownership()?.created())
-    }
-
-    /// Whether deletion of the handle removes the name (bool; may be set).
-    #[getter]
-    fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.handle.ownership()?.unlink_on_drop())
-    }
-
-    #[setter]
-    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
-        self.handle.set_unlink_on_delete(py, value)
-    }
-
-    /// Whether the handle is closed (bool).
-    #[getter]
-    fn closed(&self, py: Python<'_>) -> bool {
-        self.handle.closed(py)
-    }
-
-    /// Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
-    fn close(&self, py: Python<'_>) {
-        self.handle.slot.close(py);
-    }
-
-    /// Remove the name now; handles and mappings that are open go on working.
-    ///
-    /// Raises FileNotFoundError if it is gone or belongs to another segment now, PermissionError.
-    /// Source: shm_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.unlink(py)
+        self.slot.close(py);
     }
 
     /// Remove a name without opening what has it.
@@ -253,21 +215,13 @@ impl NamedSharedMemory {
         base::unlink_name(cls.py(), Kind::SharedMemory, name)
     }
 
-    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
-    fn __del__(&self, py: Python<'_>) {
-        self.handle.delete(py);
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let kind = slf.get_type().name()?;
-        Ok(slf.get().handle.repr(slf.py(), &kind.to_string_lossy()))
-    }
-
-    /// Pickle as a handle that links by name and does not unlink; ValueError when closed.
+    /// Pickle as a handle that links by name; ValueError when closed.
+    ///
+    /// It shares what this one shares, and does not unlink anything else.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let options = PyDict::new(slf.py());
         options.set_item("read_only", slf.get().read_only(slf.py())?)?;
-        pickle::reduce::<Self>(slf, slf.get().handle.name()?, &options)
+        pickle::reduce::<Self>(slf, &options)
     }
 }
 

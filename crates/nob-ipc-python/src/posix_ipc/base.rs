@@ -1,61 +1,130 @@
-//! What the handles of all three kinds have in common.
+//! What the classes of `nob.posix_ipc` have in common.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, OnceLock};
 
 use nob_ipc::Ownership;
+use pyo3::PyClass;
 use pyo3::prelude::*;
 
 use super::arguments::Request;
 use super::error::{never_opened, not_open, refuse};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::named::base::Handle;
 
-/// A handle that unlinks nothing by itself, and remembers what its constructor was told and the
-/// `facts` that never change.
+/// A handle to a named object; what its kinds have in common. It unlinks nothing by itself, and
+/// remembers what its constructor was told.
+#[pyclass(module = "nob.ipc._native", name = "_PosixNamed", subclass, frozen)]
+pub(crate) struct PosixNamed {
+    opened: OnceLock<(Request, Arc<Ownership>)>,
+}
+
+impl PosixNamed {
+    /// A new handle of a subclass.
+    pub(super) fn initializer<C>(subclass: C) -> PyClassInitializer<C>
+    where
+        C: PyClass<BaseType = PosixNamed>,
+        PyClassInitializer<C>: From<(C, PosixNamed)>,
+    {
+        (subclass, PosixNamed { opened: OnceLock::new() }).into()
+    }
+
+    /// Refuses a second `__init__`.
+    pub(super) fn check_unset(&self) -> PyResult<()> {
+        match self.opened.get() {
+            None => Ok(()),
+            Some((request, _)) => Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "the handle was opened on {} before: make a new one instead of calling __init__ a \
+                 second time",
+                request.name
+            ))),
+        }
+    }
+
+    /// Holds the object from here on, in the slot of the subclass.
+    pub(super) fn open<T>(
+        &self,
+        py: Python<'_>,
+        object: &Object<T>,
+        value: T,
+        ownership: Arc<Ownership>,
+        request: Request,
+    ) -> PyResult<()> {
+        // Another thread may have opened the handle.
+        if self.opened.set((request, ownership)).is_err() {
+            return self.check_unset();
+        }
+        object.slot.open(py, value);
+        Ok(())
+    }
+
+    fn opened(&self) -> PyResult<&(Request, Arc<Ownership>)> {
+        self.opened.get().ok_or_else(never_opened)
+    }
+
+    /// The object's name for a sentence.
+    pub(super) fn shown(&self) -> String {
+        self.opened.get().map(|(request, _)| request.name.to_string()).unwrap_or_default()
+    }
+
+    /// `posix_ipc.KIND("NAME", mode=MODE` and what `more` adds.
+    pub(super) fn describe(&self, kind: &str, more: &str) -> PyResult<String> {
+        let permissions = self.mode()?;
+        Ok(format!("posix_ipc.{kind}(\"{}\", mode=0{permissions:o}{more})", self.shown()))
+    }
+}
+
+#[pymethods]
+impl PosixNamed {
+    /// The name as it was given (str).
+    #[getter]
+    fn name(&self) -> PyResult<&OsStr> {
+        Ok(&self.opened()?.0.given)
+    }
+
+    /// The mode as it was given (int).
+    #[getter]
+    fn mode(&self) -> PyResult<u32> {
+        Ok(self.opened()?.0.mode)
+    }
+
+    /// Remove the name now; handles and mappings that are open go on working.
+    ///
+    /// Raises ExistentialError if it is gone or belongs to another object now, PermissionsError.
+    /// Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
+    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
+        let (_, ownership) = self.opened()?;
+        without_gil(py, || ownership.unlink()).map_err(|error| refuse(py, &error))
+    }
+
+    fn __str__(&self) -> PyResult<&OsStr> {
+        self.name()
+    }
+}
+
+/// The object of a handle, and what becomes of it when the handle goes.
 #[derive(Debug)]
-pub(super) struct Named<T, F = ()> {
-    handle: Handle<T>,
-    opened: OnceLock<(Request, F)>,
+pub(super) struct Object<T> {
+    slot: Closable<T>,
     /// Set when the program may know the descriptor by its number, or relies on it in another way:
     /// what leaves it to the process for good.
     keep: OnceLock<fn(T)>,
 }
 
-impl<T, F> Named<T, F> {
+impl<T> Object<T> {
     pub(super) fn new() -> Self {
-        Named { handle: Handle::new(), opened: OnceLock::new(), keep: OnceLock::new() }
-    }
-
-    pub(super) fn check_unset(&self) -> PyResult<()> {
-        self.handle.check_unset()
-    }
-
-    /// Holds the object from here on.
-    pub(super) fn open(
-        &self,
-        py: Python<'_>,
-        object: T,
-        ownership: Arc<Ownership>,
-        request: Request,
-        facts: F,
-    ) -> PyResult<()> {
-        self.handle.open(py, object, ownership)?;
-        // Opening succeeds once.
-        let _ = self.opened.set((request, facts));
-        Ok(())
+        Object { slot: Closable::new(), keep: OnceLock::new() }
     }
 
     #[inline]
     pub(super) fn slot(&self) -> &Closable<T> {
-        &self.handle.slot
+        &self.slot
     }
 
-    /// Works on the object with the lock held. `work` must run no Python code.
+    /// Works on the object, which stays until then.
     pub(super) fn with<R>(&self, py: Python<'_>, work: impl FnOnce(&T) -> R) -> PyResult<R> {
-        self.handle.slot.with(py, work).map_err(|error| not_open(py, &error))
+        self.slot.with(py, work).map_err(|error| not_open(py, &error))
     }
 
     /// The number of the descriptor, and -1 when there is none. From here on the program may use it
@@ -65,7 +134,7 @@ impl<T, F> Named<T, F> {
         T: AsFd,
     {
         self.keep(keep);
-        self.handle.slot.with(py, |object| object.as_fd().as_raw_fd()).unwrap_or(-1)
+        self.slot.with(py, |object| object.as_fd().as_raw_fd()).unwrap_or(-1)
     }
 
     /// Does this with the object when the handle is gone, unless it was closed before.
@@ -74,52 +143,21 @@ impl<T, F> Named<T, F> {
         let _ = self.keep.set(keep);
     }
 
-    /// The object's name for a sentence.
-    pub(super) fn shown(&self) -> String {
-        self.handle.name().unwrap_or_default()
-    }
-
-    fn opened(&self) -> PyResult<&(Request, F)> {
-        self.opened.get().ok_or_else(never_opened)
-    }
-
-    pub(super) fn facts(&self) -> PyResult<&F> {
-        Ok(&self.opened()?.1)
-    }
-
-    pub(super) fn name(&self) -> PyResult<&OsStr> {
-        Ok(&self.opened()?.0.given)
-    }
-
-    pub(super) fn mode(&self) -> PyResult<u32> {
-        Ok(self.opened()?.0.mode)
-    }
-
     /// Closes a handle that is open.
     pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |_| ())?;
-        self.handle.slot.close(py);
+        self.slot.check_open(py).map_err(|error| not_open(py, &error))?;
+        self.slot.close(py);
         Ok(())
-    }
-
-    pub(super) fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        let ownership = self.handle.ownership().map_err(|_| never_opened())?;
-        without_gil(py, || ownership.unlink()).map_err(|error| refuse(py, &error))
-    }
-
-    /// `posix_ipc.KIND("NAME", mode=MODE` and what `more` adds.
-    pub(super) fn repr(&self, kind: &str, more: &str) -> PyResult<String> {
-        let permissions = self.mode()?;
-        Ok(format!("posix_ipc.{kind}(\"{}\", mode=0{permissions:o}{more})", self.shown()))
     }
 }
 
-impl<T, F> Drop for Named<T, F> {
+impl<T> Drop for Object<T> {
     fn drop(&mut self) {
-        if let Some(keep) = self.keep.get()
-            && let Some(object) = self.handle.slot.take()
-        {
-            keep(object);
+        if let Some(keep) = self.keep.get() {
+            // Python objects are deallocated with the GIL held; this takes it once more.
+            if let Some(object) = Python::attach(|py| self.slot.take(py)) {
+                keep(object);
+            }
         }
     }
 }

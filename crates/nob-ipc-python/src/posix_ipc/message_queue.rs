@@ -1,15 +1,14 @@
 //! `posix_ipc.MessageQueue`.
 
-use std::ffi::OsStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nob_ipc::{Direction, Kind, Received};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
-use super::base::Named;
-use super::error::{busy, ended, refuse};
+use super::base::{Object, PosixNamed};
+use super::error::{busy, ended, never_opened, refuse};
 use crate::convert::message::{Message, message_tuple};
 use crate::convert::{self, Given};
 use crate::interpreter::detach::{AfterSignal, without_gil};
@@ -27,9 +26,10 @@ use crate::named::send_receive::{self, with_buffer};
 ///
 /// Raises ExistentialError, PermissionsError, ValueError and OSError (the text names the limit).
 /// Source: mq_open(3).
-#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+#[pyclass(module = "nob.posix_ipc", extends = PosixNamed, subclass, frozen)]
 pub(crate) struct MessageQueue {
-    named: Named<nob_ipc::MessageQueue, Facts>,
+    object: Object<nob_ipc::MessageQueue>,
+    facts: OnceLock<Facts>,
 }
 
 /// What never changes.
@@ -48,8 +48,11 @@ impl MessageQueue {
         text_signature = "(name, flags=0, mode=0o600, max_messages=..., max_message_size=..., \
                           read=True, write=True)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        MessageQueue { named: Named::new() }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PosixNamed::initializer(MessageQueue { object: Object::new(), facts: OnceLock::new() })
     }
 
     #[pyo3(signature = (
@@ -63,8 +66,7 @@ impl MessageQueue {
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         flags: Given<'_, '_>,
         mode: Given<'_, '_>,
@@ -73,7 +75,8 @@ impl MessageQueue {
         read: Given<'_, '_>,
         write: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.named.check_unset()?;
+        let (py, this) = (slf.py(), slf.get());
+        slf.as_super().get().check_unset()?;
         let mut options = nob_ipc::MessageQueue::options();
         convert::capacity(&mut options, max_messages, max_message_size)?;
         let read = arguments::truth(read, true)?;
@@ -94,7 +97,10 @@ impl MessageQueue {
             direction: queue.direction(),
         };
         let ownership = Arc::clone(queue.ownership());
-        self.named.open(py, queue, ownership, request, facts)
+        slf.as_super().get().open(py, &this.object, queue, ownership, request)?;
+        // Opening succeeds once.
+        let _ = this.facts.set(facts);
+        Ok(())
     }
 
     /// Send a message, waiting while the queue is full.
@@ -110,8 +116,7 @@ impl MessageQueue {
         text_signature = "($self, message, timeout=None, priority=0)"
     )]
     fn send(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         message: Given<'_, '_>,
         timeout: Given<'_, '_>,
         priority: Given<'_, '_>,
@@ -119,12 +124,12 @@ impl MessageQueue {
         let timeout = arguments::timeout(timeout)?;
         let priority = convert::priority(priority)?;
         let message = Message::given(message)?;
-        let message = (message.bytes(), priority);
-        match send_receive::send(py, self.named.slot(), message, timeout, AfterSignal::End) {
+        let (py, message) = (slf.py(), (message.bytes(), priority));
+        match send_receive::send(py, slf.get().object.slot(), message, timeout, AfterSignal::End) {
             Ok(true) => Ok(()),
             Ok(false) => Err(busy(format!(
                 "cannot send to the message queue \"{}\": it is full, and was until the time was over",
-                self.named.shown()
+                slf.as_super().get().shown()
             ))),
             Err(end) => Err(ended(py, end)),
         }
@@ -138,21 +143,21 @@ impl MessageQueue {
     /// then. Source: mq_receive(3), on the monotonic clock.
     #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
     fn receive<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         timeout: Given<'_, '_>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let timeout = arguments::timeout(timeout)?;
-        let size = self.named.facts()?.max_message_size;
+        let (py, this) = (slf.py(), slf.get());
+        let size = this.facts()?.max_message_size;
         with_buffer(py, size, |buffer| {
-            match send_receive::receive(py, self.named.slot(), buffer, timeout, AfterSignal::End) {
+            match send_receive::receive(py, this.object.slot(), buffer, timeout, AfterSignal::End) {
                 Ok(Some(Received { length, priority })) => {
                     message_tuple(py, &buffer[..length], priority)
                 }
                 Ok(None) => Err(busy(format!(
                     "cannot receive from the message queue \"{}\": it is empty, and was until the \
                      time was over",
-                    self.named.shown()
+                    slf.as_super().get().shown()
                 ))),
                 Err(end) => Err(ended(py, end)),
             }
@@ -169,57 +174,58 @@ impl MessageQueue {
         signature = (notification = Given::NOTHING),
         text_signature = "($self, notification=None)"
     )]
-    fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<()> {
-        self.named.with(py, |_| ())?;
-        if notification::request(py, self.named.slot(), notification)? {
+    fn request_notification(slf: &Bound<'_, Self>, notification: Given<'_, '_>) -> PyResult<()> {
+        let (py, object) = (slf.py(), &slf.get().object);
+        object.with(py, |_| ())?;
+        if notification::request(py, object.slot(), notification)? {
             // It outlives the handle.
-            self.named.keep(nob_ipc::MessageQueue::leak);
+            object.keep(nob_ipc::MessageQueue::leak);
             return Ok(());
         }
         Err(busy(format!(
             "cannot request a notification from the message queue \"{}\": another process has asked \
              for it",
-            self.named.shown()
+            slf.as_super().get().shown()
         )))
     }
 
     /// Whether send and receive wait at all; False: they raise BusyError (bool; may be set).
     #[getter]
     fn block(&self, py: Python<'_>) -> PyResult<bool> {
-        let blocking = self.named.with(py, nob_ipc::MessageQueue::is_blocking)?;
+        let blocking = self.object.with(py, nob_ipc::MessageQueue::is_blocking)?;
         blocking.map_err(|error| refuse(py, &error))
     }
 
     #[setter]
     fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
         let blocking = arguments::truth(value, true)?;
-        let done = self.named.with(py, |queue| queue.set_blocking(blocking))?;
+        let done = self.object.with(py, |queue| queue.set_blocking(blocking))?;
         done.map_err(|error| refuse(py, &error))
     }
 
     /// How many messages are in the queue at this moment (int; mq_getattr(3)).
     #[getter]
     fn current_messages(&self, py: Python<'_>) -> PyResult<usize> {
-        let current = self.named.with(py, nob_ipc::MessageQueue::current_messages)?;
+        let current = self.object.with(py, nob_ipc::MessageQueue::current_messages)?;
         current.map_err(|error| refuse(py, &error))
     }
 
     /// How many messages the queue holds when it is full (int).
     #[getter]
     fn max_messages(&self) -> PyResult<usize> {
-        Ok(self.named.facts()?.max_messages)
+        Ok(self.facts()?.max_messages)
     }
 
     /// How many bytes a message may have (int).
     #[getter]
     fn max_message_size(&self) -> PyResult<usize> {
-        Ok(self.named.facts()?.max_message_size)
+        Ok(self.facts()?.max_message_size)
     }
 
     /// The descriptor, open until close is called; -1 after that (int).
     #[getter]
     fn mqd(&self, py: Python<'_>) -> i32 {
-        self.named.lend(py, nob_ipc::MessageQueue::leak)
+        self.object.lend(py, nob_ipc::MessageQueue::leak)
     }
 
     /// The descriptor, open until close is called; -1 after that (int).
@@ -231,42 +237,24 @@ impl MessageQueue {
     ///
     /// Raises ExistentialError when it is closed already.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.named.close(py)
+        self.object.close(py)
     }
 
-    /// Remove the name now; handles that are open go on working.
-    ///
-    /// Raises ExistentialError if it is gone or belongs to another queue now, PermissionsError.
-    /// Source: mq_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.named.unlink(py)
-    }
-
-    /// The name as it was given (str).
-    #[getter]
-    fn name(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    /// The mode as it was given (int).
-    #[getter]
-    fn mode(&self) -> PyResult<u32> {
-        self.named.mode()
-    }
-
-    fn __str__(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    fn __repr__(&self) -> PyResult<String> {
-        let Facts { max_messages, max_message_size, direction } = *self.named.facts()?;
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let Facts { max_messages, max_message_size, direction } = *slf.get().facts()?;
         let truth = |is| if is { "True" } else { "False" };
         let more = format!(
             ", max_message_size={max_message_size}, max_messages={max_messages}, read={}, write={}",
             truth(direction != Direction::Send),
             truth(direction != Direction::Receive),
         );
-        self.named.repr("MessageQueue", &more)
+        slf.as_super().get().describe("MessageQueue", &more)
+    }
+}
+
+impl MessageQueue {
+    fn facts(&self) -> PyResult<&Facts> {
+        self.facts.get().ok_or_else(never_opened)
     }
 }
 

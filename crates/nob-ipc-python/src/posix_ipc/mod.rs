@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 
 use crate::interpreter::detach::without_gil;
 
+pub(crate) use base::PosixNamed;
 pub(crate) use message_queue::{MessageQueue, queue_defaults};
 pub(crate) use semaphore::Semaphore;
 pub(crate) use shared_memory::SharedMemory;

@@ -1,6 +1,5 @@
 //! `posix_ipc.Semaphore`.
 
-use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
-use super::base::Named;
+use super::base::{Object, PosixNamed};
 use super::error::{busy, ended, refuse};
 use crate::convert::{self, Given};
 use crate::interpreter::detach::{AfterSignal, without_gil};
@@ -17,7 +16,7 @@ use crate::named::acquire::acquire;
 
 /// A semaphore that processes share by name.
 ///
-/// `with sem:` acquires on ownership and releases on exit; it neither closes nor unlinks.
+/// `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
 ///
 /// name: str or bytes; None with O_CREX makes a random free one.
 /// flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates.
@@ -25,9 +24,9 @@ use crate::named::acquire::acquire;
 /// initial_value: int, 0 to SEMAPHORE_VALUE_MAX; ignored when opening.
 ///
 /// Raises ExistentialError, PermissionsError, ValueError, OSError. Source: sem_open(3).
-#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+#[pyclass(module = "nob.posix_ipc", extends = PosixNamed, subclass, frozen)]
 pub(crate) struct Semaphore {
-    named: Named<nob_ipc::Semaphore>,
+    object: Object<nob_ipc::Semaphore>,
 }
 
 #[pymethods]
@@ -37,8 +36,11 @@ impl Semaphore {
         signature = (*_args, **_kwargs),
         text_signature = "(name, flags=0, mode=0o600, initial_value=0)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Semaphore { named: Named::new() }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PosixNamed::initializer(Semaphore { object: Object::new() })
     }
 
     #[pyo3(signature = (
@@ -48,14 +50,14 @@ impl Semaphore {
         initial_value = Given::NOTHING,
     ))]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         flags: Given<'_, '_>,
         mode: Given<'_, '_>,
         initial_value: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.named.check_unset()?;
+        let (py, this) = (slf.py(), slf.get());
+        slf.as_super().get().check_unset()?;
         let most = i64::from(nob_ipc::Semaphore::MAX_VALUE);
         let value = convert::bounded("initial_value", initial_value, 0, (0, most))?;
         let request = Request::new(py, Kind::Semaphore, name, flags, mode)?;
@@ -65,7 +67,7 @@ impl Semaphore {
         let semaphore = without_gil(py, || options.open_named(&request.name));
         let semaphore = semaphore.map_err(|error| refuse(py, &error))?;
         let ownership = Arc::clone(semaphore.ownership());
-        self.named.open(py, semaphore, ownership, request, ())
+        slf.as_super().get().open(py, &this.object, semaphore, ownership, request)
     }
 
     /// Take a permit, waiting while there is none.
@@ -75,9 +77,8 @@ impl Semaphore {
     /// ExistentialError when the handle is or gets closed. Nothing was taken then.
     /// Source: sem_wait(3), on the monotonic clock.
     #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
-    fn acquire(&self, py: Python<'_>, timeout: Given<'_, '_>) -> PyResult<()> {
-        let timeout = arguments::timeout(timeout)?;
-        self.take(py, timeout)
+    fn acquire(slf: &Bound<'_, Self>, timeout: Given<'_, '_>) -> PyResult<()> {
+        take(slf, arguments::timeout(timeout)?)
     }
 
     /// Give a permit back.
@@ -85,18 +86,18 @@ impl Semaphore {
     /// Raises OSError (EOVERFLOW) at SEMAPHORE_VALUE_MAX, ExistentialError when closed.
     /// Source: sem_post(3).
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let released = self.named.with(py, nob_ipc::Semaphore::release)?;
+        let released = self.object.with(py, nob_ipc::Semaphore::release)?;
         released.map_err(|error| refuse(py, &error))
     }
 
     /// The number of permits at this moment (int; sem_getvalue(3)).
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u32> {
-        self.named.with(py, nob_ipc::Semaphore::value)
+        self.object.with(py, nob_ipc::Semaphore::value)
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().take(slf.py(), None)?;
+        take(slf, None)?;
         Ok(slf.clone())
     }
 
@@ -117,52 +118,27 @@ impl Semaphore {
         self.release(py)
     }
 
-    /// The name as it was given (str).
-    #[getter]
-    fn name(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    /// The mode as it was given (int).
-    #[getter]
-    fn mode(&self) -> PyResult<u32> {
-        self.named.mode()
-    }
-
     /// Give up this handle; never unlinks.
     ///
     /// Raises ExistentialError when it is closed already.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.named.close(py)
+        self.object.close(py)
     }
 
-    /// Remove the name now; handles that are open go on working.
-    ///
-    /// Raises ExistentialError if it is gone or belongs to another semaphore now, PermissionsError.
-    /// Source: sem_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.named.unlink(py)
-    }
-
-    fn __str__(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    fn __repr__(&self) -> PyResult<String> {
-        self.named.repr("Semaphore", "")
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        slf.as_super().get().describe("Semaphore", "")
     }
 }
 
-impl Semaphore {
-    #[inline]
-    fn take(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
-        match acquire(py, self.named.slot(), timeout, AfterSignal::End) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(busy(format!(
-                "cannot acquire the semaphore \"{}\": it had no permit in time",
-                self.named.shown()
-            ))),
-            Err(end) => Err(ended(py, end)),
-        }
+#[inline]
+fn take(slf: &Bound<'_, Semaphore>, timeout: Option<Duration>) -> PyResult<()> {
+    let py = slf.py();
+    match acquire(py, slf.get().object.slot(), timeout, AfterSignal::End) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(busy(format!(
+            "cannot acquire the semaphore \"{}\": it had no permit in time",
+            slf.as_super().get().shown()
+        ))),
+        Err(end) => Err(ended(py, end)),
     }
 }

@@ -1,6 +1,6 @@
 //! `posix_ipc.SharedMemory`.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::sync::Arc;
 
 use nob_ipc::{Access, Kind, SizePolicy};
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::arguments::{self, Request};
-use super::base::Named;
+use super::base::{Object, PosixNamed};
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
 use crate::convert::{self, Given};
@@ -26,9 +26,9 @@ use crate::interpreter::detach::in_steps;
 ///
 /// Raises ExistentialError, PermissionsError, ValueError, OSError (ENOSPC: the memory is reserved here,
 /// and not at first touch). Source: shm_open(3).
-#[pyclass(module = "nob.posix_ipc", subclass, frozen)]
+#[pyclass(module = "nob.posix_ipc", extends = PosixNamed, subclass, frozen)]
 pub(crate) struct SharedMemory {
-    named: Named<nob_ipc::SharedMemory>,
+    object: Object<nob_ipc::SharedMemory>,
 }
 
 #[pymethods]
@@ -38,8 +38,11 @@ impl SharedMemory {
         signature = (*_args, **_kwargs),
         text_signature = "(name, flags=0, mode=0o600, size=0, read_only=False)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        SharedMemory { named: Named::new() }
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        PosixNamed::initializer(SharedMemory { object: Object::new() })
     }
 
     #[pyo3(signature = (
@@ -50,15 +53,15 @@ impl SharedMemory {
         read_only = Given::NOTHING,
     ))]
     fn __init__(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: Given<'_, '_>,
         flags: Given<'_, '_>,
         mode: Given<'_, '_>,
         size: Given<'_, '_>,
         read_only: Given<'_, '_>,
     ) -> PyResult<()> {
-        self.named.check_unset()?;
+        let (py, this) = (slf.py(), slf.get());
+        slf.as_super().get().check_unset()?;
         let size = convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?;
         let read_only = arguments::truth(read_only, false)?;
         let request = Request::new(py, Kind::SharedMemory, name, flags, mode)?;
@@ -84,20 +87,20 @@ impl SharedMemory {
             warn_kept_larger(py, &request, now)?;
         }
         let ownership = Arc::clone(segment.ownership());
-        self.named.open(py, segment, ownership, request, ())
+        slf.as_super().get().open(py, &this.object, segment, ownership, request)
     }
 
     /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
     #[getter]
     fn size(&self, py: Python<'_>) -> PyResult<u64> {
-        let size = self.named.with(py, nob_ipc::SharedMemory::size)?;
+        let size = self.object.with(py, nob_ipc::SharedMemory::size)?;
         size.map_err(|error| refuse(py, &error))
     }
 
     /// The descriptor, open until close_fd is called; -1 after that (int).
     #[getter]
     fn fd(&self, py: Python<'_>) -> i32 {
-        self.named.lend(py, std::mem::forget)
+        self.object.lend(py, std::mem::forget)
     }
 
     /// The descriptor, open until close_fd is called; -1 after that (int).
@@ -107,35 +110,11 @@ impl SharedMemory {
 
     /// Close the descriptor; never unlinks, leaves mappings alone, and twice is fine.
     fn close_fd(&self, py: Python<'_>) {
-        self.named.slot().close(py);
+        self.object.slot().close(py);
     }
 
-    /// Remove the name now; handles and mappings that are open go on working.
-    ///
-    /// Raises ExistentialError if it is gone or belongs to another segment now, PermissionsError.
-    /// Source: shm_unlink(3).
-    fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        self.named.unlink(py)
-    }
-
-    /// The name as it was given (str).
-    #[getter]
-    fn name(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    /// The mode as it was given (int).
-    #[getter]
-    fn mode(&self) -> PyResult<u32> {
-        self.named.mode()
-    }
-
-    fn __str__(&self) -> PyResult<&OsStr> {
-        self.named.name()
-    }
-
-    fn __repr__(&self) -> PyResult<String> {
-        self.named.repr("SharedMemory", "")
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        slf.as_super().get().describe("SharedMemory", "")
     }
 }
 
