@@ -33,8 +33,9 @@ impl fmt::Display for Mark {
 
 impl Mark {
     /// Whether the process that it names lives; `None` where that cannot be told from here: its
-    /// numbers count in another namespace, or come from another boot or machine. A pid that is used
-    /// again does not deceive: it has another start time.
+    /// numbers count in another namespace, or come from another boot or machine, or a process of this pid
+    /// has begun at another time in a namespace that cannot be looked at. A pid that is used again does
+    /// not deceive: it has another start time.
     pub(crate) fn is_alive(&self) -> Option<bool> {
         let same = sys::proc::boot_id()? == self.boot_id
             && sys::proc::pid_namespace()? == self.pid_namespace

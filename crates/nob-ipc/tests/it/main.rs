@@ -27,6 +27,7 @@ mod shared;
 mod shared_memory;
 mod signals;
 mod support;
+mod time_namespace;
 mod traffic;
 mod waiting;
 
@@ -46,6 +47,7 @@ const ROLES: &[&[Role]] = &[
     records::ROLES,
     room::ROLES,
     shared::ROLES,
+    time_namespace::ROLES,
     traffic::ROLES,
 ];
 

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
@@ -38,21 +38,24 @@ pub(crate) fn boot_id() -> Option<String> {
     Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_string())
 }
 
+/// Where the kernel has no namespaces of a kind, there is one.
+pub(super) const NO_NAMESPACE: u64 = 0;
+
 /// Names the pid namespace of this process.
 pub(crate) fn pid_namespace() -> Option<u64> {
-    namespace("pid")
+    namespace("thread-self", "pid").ok()
 }
 
 /// Names the time namespace of this process, which shifts the times since boot
-/// ([time_namespaces(7)](https://man7.org/linux/man-pages/man7/time_namespaces.7.html)); 0 where the
-/// kernel has none.
+/// ([time_namespaces(7)](https://man7.org/linux/man-pages/man7/time_namespaces.7.html)).
 pub(crate) fn time_namespace() -> Option<u64> {
-    match fs::metadata("/proc/thread-self/ns/time") {
-        Err(error) if error.kind() == ErrorKind::NotFound => namespace("pid").map(|_| 0),
-        _ => namespace("time"),
+    match namespace("thread-self", "time") {
+        Err(error) if error.kind() == ErrorKind::NotFound => pid_namespace().map(|_| NO_NAMESPACE),
+        namespace => namespace.ok(),
     }
 }
 
-fn namespace(kind: &str) -> Option<u64> {
-    fs::metadata(format!("/proc/thread-self/ns/{kind}")).ok().map(|metadata| metadata.ino())
+/// Names a namespace of a process, by its folder in `/proc`.
+pub(super) fn namespace(process: &str, kind: &str) -> io::Result<u64> {
+    fs::metadata(format!("/proc/{process}/ns/{kind}")).map(|metadata| metadata.ino())
 }

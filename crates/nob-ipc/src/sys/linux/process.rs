@@ -69,7 +69,21 @@ pub(crate) fn is_alive(pid: u32, start_time: u64) -> Option<bool> {
     if !shows_own_namespace() {
         return None;
     }
-    stat(pid).map(|stat| stat.start_time == start_time && !stat.is_zombie())
+    let stat = stat(pid)?;
+    match stat.start_time == start_time {
+        _ if stat.is_zombie() => Some(false),
+        true => Some(true),
+        false => shares_time_namespace(pid).then_some(false),
+    }
+}
+
+/// Whether a process is known to count its time as this one does. One that was restored from a checkpoint
+/// began anew, in a time namespace of its own that hides that from it.
+fn shares_time_namespace(pid: u32) -> bool {
+    match super::proc::namespace(&pid.to_string(), "time") {
+        Ok(namespace) => super::proc::time_namespace() == Some(namespace),
+        Err(_) => super::proc::time_namespace() == Some(super::proc::NO_NAMESPACE),
+    }
 }
 
 /// Whether `/proc` counts pids as this process does.

@@ -190,6 +190,13 @@ pub fn wait_for(pid: i32) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
+/// Kills a child, and waits until it is gone.
+pub fn kill(pid: i32) {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::kill(pid, libc::SIGKILL) });
+    assert_eq!(wait_for(pid).signal(), Some(libc::SIGKILL));
+}
+
 pub fn thread_id() -> i32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::gettid() }
