@@ -83,8 +83,8 @@ pub(crate) trait Home: Sync {
     /// Marks an object as owned by this process, in place of a dead creator's mark.
     fn mark(&self, name: &Name, identity: Identity);
 
-    /// Removes the mark if it is this process's own, or a dead creator's.
-    fn unmark(&self, name: &Name, identity: Identity);
+    /// Removes a dead creator's mark, and this process's if it is `own`ed no more.
+    fn unmark(&self, name: &Name, identity: Identity, own: bool);
 
     /// The object is gone: removes what is kept beside it. `owner`: the user whom it belonged to.
     fn forget(&self, identity: Identity, owner: u32);

@@ -34,13 +34,13 @@ impl Home for Shm {
         });
     }
 
-    fn unmark(&self, name: &Name, identity: Identity) {
+    fn unmark(&self, name: &Name, identity: Identity, own: bool) {
         with_file(name, identity, |file| {
             let marked = sys::xattr::mark(file).ok();
-            if marked.as_deref() == mark::own().map(str::as_bytes) {
-                remove_mark(file);
-            } else {
+            if marked.as_deref() != mark::own().map(str::as_bytes) {
                 remove_mark_if_dead(file);
+            } else if own {
+                remove_mark(file);
             }
         });
     }

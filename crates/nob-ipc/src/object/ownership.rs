@@ -177,7 +177,13 @@ impl Ownership {
             return Ok(());
         }
         match (self.lifetime(), unlink) {
-            (Lifetime::Shared, true) | (Lifetime::Kept, false) => Ok(()),
+            (Lifetime::Shared, true) => Ok(()),
+            (Lifetime::Kept, false) => {
+                self.end_sharing()?;
+                // What another handle of this process owns is left to it.
+                self.home().unmark(&self.name, self.identity, false);
+                Ok(())
+            }
             (Lifetime::Owned, true) if self.is_ours() => Ok(()),
             (Lifetime::Owned | Lifetime::Kept, true) => {
                 self.end_sharing()?;
@@ -190,7 +196,7 @@ impl Ownership {
                 self.end_sharing()?;
                 // A forked child does not speak for its parent.
                 if self.is_ours() {
-                    self.home().unmark(&self.name, self.identity);
+                    self.home().unmark(&self.name, self.identity, true);
                 }
                 self.lifetime.store(KEPT, Ordering::Relaxed);
                 Ok(())
@@ -202,7 +208,7 @@ impl Ownership {
     /// left as the others leave it.
     pub(crate) fn disown(&self) {
         if self.lifetime() == Lifetime::Owned {
-            self.home().unmark(&self.name, self.identity);
+            self.home().unmark(&self.name, self.identity, true);
             self.lifetime.store(KEPT, Ordering::Relaxed);
         }
     }
@@ -307,7 +313,7 @@ impl Ownership {
             if self.created && self.is_ours() {
                 // While the creator's mark stands, what killed processes leave is not told from what he
                 // will remove.
-                self.home().unmark(&self.name, self.identity);
+                self.home().unmark(&self.name, self.identity, true);
             }
             left::remember(&self.name, self.identity, self.owner);
         }

@@ -107,6 +107,32 @@ fn of_a_dead_creator_is_replaced() {
     }
 }
 
+/// What somebody keeps who has linked to it is no orphan either; what another handle owns stays its own.
+#[test]
+fn of_a_dead_creator_goes_from_what_is_kept() {
+    let _watchdog = watchdog();
+    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let name = Unique::new();
+        let object = Object::create(kind, &name);
+        let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
+        linked.ownership().set_unlink_on_drop(false).expect("nothing to change");
+        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        replace_mark(kind, &name, &files::mark_of_the_dead());
+        linked.ownership().set_unlink_on_drop(false).expect("it is ours");
+        assert_eq!(mark(kind, &name), None, "{kind}");
+        drop(object);
+    }
+}
+
+fn replace_mark(kind: Kind, name: &str, mark: &str) {
+    if kind == Kind::MessageQueue {
+        let [(path, _)] = files::records_of(name).try_into().expect("one record");
+        fs::write(&path, format!("{mark}\n{name}")).expect("it is ours");
+    } else {
+        files::set_mark(kind, name, mark);
+    }
+}
+
 /// A handle whose name is gone marks nothing.
 #[test]
 fn none_after_unlinking() {

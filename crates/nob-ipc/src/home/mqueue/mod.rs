@@ -45,8 +45,8 @@ impl Home for Mqueue {
         }
     }
 
-    fn unmark(&self, _: &Name, identity: Identity) {
-        record::revoke(identity);
+    fn unmark(&self, _: &Name, identity: Identity, own: bool) {
+        record::revoke(identity, own);
     }
 
     fn forget(&self, identity: Identity, owner: u32) {

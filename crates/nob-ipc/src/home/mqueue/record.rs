@@ -64,10 +64,10 @@ pub(super) fn put(name: &Name, identity: Identity) {
     write_new(&directory, &file, name);
 }
 
-/// Removes the record if it is this process's own, or a dead creator's.
-pub(super) fn revoke(identity: Identity) {
+/// Removes a dead creator's record, and this process's `own`.
+pub(super) fn revoke(identity: Identity, own: bool) {
     let file = file_of(identity.file);
-    let own = mark::own().and_then(|own| own.parse().ok());
+    let own = mark::own().filter(|_| own).and_then(|own| own.parse().ok());
     for directory in Directory::of(sys::unistd::effective_user()) {
         let mark = mark_in(&directory, &file);
         if mark.is_some_and(|mark| Some(&mark) == own.as_ref() || mark.is_alive() == Some(false)) {
