@@ -44,8 +44,12 @@
 
 #![deny(unsafe_code)]
 
+mod kind;
+pub use kind::Kind;
+
 mod name;
-pub use name::{Kind, Name};
+pub use name::Name;
+mod naming;
 
 mod error;
 pub use error::{Error, ErrorKind, Operation, Result};

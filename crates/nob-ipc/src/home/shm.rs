@@ -1,10 +1,12 @@
 //! The files in `/dev/shm`: semaphores and segments.
 
+use super::interface::{Content, Coverage, Found, Home, Marked};
 use super::mark::{self, Mark};
 use super::usage::{self, Fresh, Part};
-use super::{Content, Coverage, Found, Home, Marked};
+
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::name::{Kind, Name, Place};
+use crate::kind::{Kind, Place};
+use crate::name::Name;
 use crate::sys::{
     self, AsFd, BorrowedFd, Errno, FileType, Identity, OpenMode, OwnedFd, Stat, flock,
 };
@@ -53,7 +55,7 @@ impl Home for Shm {
             Err(Errno::ACCES) => sys::fcntl::open(&path, OpenMode::WriteOnly)?,
             file => file?,
         };
-        Ok(Fresh::File(file))
+        Ok(Fresh::new(file))
     }
 
     fn mark_of(&self, _: &Name, fresh: &Fresh) -> Marked {

@@ -10,29 +10,26 @@
 use std::thread;
 use std::time::Duration;
 
-use super::mqueue::descriptor::QueueFd;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::name::Name;
 use crate::sys::flock;
 use crate::sys::time::monotonic;
-use crate::sys::{self, AsFd, BorrowedFd, Errno, FileId, OwnedFd, Stat};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, FileId, Stat};
 
 /// A description that was opened afresh, to look at what has a name, and to lock it.
-pub(crate) enum Fresh {
-    File(OwnedFd),
-    Queue(QueueFd),
-}
+pub(crate) struct Fresh(Box<dyn AsFd>);
 
 impl Fresh {
+    pub(crate) fn new(opened: impl AsFd + 'static) -> Fresh {
+        Fresh(Box::new(opened))
+    }
+
     pub(crate) fn stat(&self) -> sys::Result<Stat> {
         sys::stat::of(self.as_fd())
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Fresh::File(file) => file.as_fd(),
-            Fresh::Queue(queue) => queue.as_fd(),
-        }
+        self.0.as_fd()
     }
 }
 

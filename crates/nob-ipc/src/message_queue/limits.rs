@@ -149,7 +149,7 @@ fn descriptors_are_left() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::Kind;
+    use crate::kind::Kind;
 
     #[test]
     fn the_charge_is_the_kernels() {

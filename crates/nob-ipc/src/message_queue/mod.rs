@@ -6,14 +6,12 @@ use std::time::Duration;
 use self::wait::Side;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::mqueue::descriptor::QueueFd;
-use crate::home::mqueue::registrations;
 use crate::object::ownership::Ownership;
 use crate::object::{Messages, Received};
-use crate::retry_on_interrupt;
 use crate::sys::mqueue::Until;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState};
-use crate::wait::Deadline;
 use crate::wait::spin::Waiters;
+use crate::wait::{Deadline, retry_on_interrupt};
 
 mod limits;
 mod options;
@@ -366,8 +364,7 @@ impl MessageQueue {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Notify, self.ownership.name(), kind, None, why));
         }
-        registrations::request_signal(&self.queue, signal)
-            .map_err(|errno| self.fail(Operation::Notify, errno))
+        self.queue.request_signal(signal).map_err(|errno| self.fail(Operation::Notify, errno))
     }
 
     /// Asks for a [`Watch`] that can be waited on, in any thread, for the moment the queue goes from
@@ -378,8 +375,8 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn watch(&self) -> Result<Option<Watch>> {
-        let channel = registrations::request_channel(&self.queue)
-            .map_err(|errno| self.fail(Operation::Notify, errno))?;
+        let channel =
+            self.queue.request_channel().map_err(|errno| self.fail(Operation::Notify, errno))?;
         let (identity, name) = (self.queue.identity(), self.ownership.name());
         Ok(channel.map(|channel| Watch::new(channel, identity, name.clone())))
     }
@@ -390,7 +387,7 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn cancel_notification(&self) -> Result<()> {
-        registrations::cancel(&self.queue).map_err(|errno| self.fail(Operation::Notify, errno))
+        self.queue.cancel_request().map_err(|errno| self.fail(Operation::Notify, errno))
     }
 
     /// Gives the handle up, and leaves its descriptor, with a request for a notification, to the process

@@ -3,7 +3,7 @@
 use super::{MessageQueue, SPIN, SPIN_STRIDE};
 use crate::error::{Error, Operation, Result};
 use crate::sys::mqueue::Until;
-use crate::sys::{self, BorrowedFd, Errno, Readiness};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, Readiness};
 use crate::wait::Deadline;
 use crate::wait::spin::Waiters;
 

@@ -3,7 +3,8 @@
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::usage::{self, Pauses};
 use crate::home::{self, Removal};
-use crate::name::{Kind, Name};
+use crate::kind::Kind;
+use crate::name::Name;
 use crate::object::existence::{Existence, Next, Outcome, Step};
 use crate::object::ownership;
 use crate::sys::{Errno, FileId};

@@ -1,7 +1,8 @@
 //! What the options of all kinds have in common.
 
 use crate::error::Result;
-use crate::name::{Kind, Name};
+use crate::kind::Kind;
+use crate::name::Name;
 use crate::object::existence::Existence;
 use crate::object::ownership::Lifetime;
 use crate::object::{left, open};
@@ -61,7 +62,7 @@ macro_rules! common_setters {
     () => {
         /// What to do about an object that exists, or does not; default
         /// [`Existence::Link`](crate::Existence::Link).
-        pub fn existence(&mut self, existence: crate::Existence) -> &mut Self {
+        pub fn existence(&mut self, existence: crate::object::existence::Existence) -> &mut Self {
             self.common.existence = existence;
             self
         }

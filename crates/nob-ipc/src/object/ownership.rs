@@ -25,8 +25,9 @@ use crate::sys::{self, Errno, Identity, Stat};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NotFound`] if nothing has the name, [`ErrorKind::PermissionDenied`] if it is not
-/// this user's to remove, [`ErrorKind::Busy`] if another process keeps an exclusive lock on it.
+/// [`NotFound`](crate::ErrorKind::NotFound) if nothing has the name,
+/// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is not this user's to remove,
+/// [`Busy`](crate::ErrorKind::Busy) if another process keeps an exclusive lock on it.
 #[doc(alias = "sem_unlink")]
 #[doc(alias = "shm_unlink")]
 #[doc(alias = "mq_unlink")]
@@ -169,7 +170,8 @@ impl Ownership {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`] for a shared object of another user. Nothing has changed then.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) for a shared object of another
+    /// user. Nothing has changed then.
     pub fn set_unlink_on_drop(&self, unlink: bool) -> Result<()> {
         // What is gone needs neither.
         if self.deleted.load(Ordering::Relaxed) && self.lifetime() != Lifetime::Shared {
@@ -246,7 +248,8 @@ impl Ownership {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`] if what has the name may not be looked at.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if what has the name may not be
+    /// looked at.
     pub fn is_stale(&self) -> Result<bool> {
         match self.home().current(&self.name, self.identity) {
             Ok(identity) => Ok(identity != self.identity),
@@ -259,9 +262,11 @@ impl Ownership {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if nothing has the name any more, [`ErrorKind::Replaced`] if another
-    /// object has it now (both with errno `ENOENT`), [`ErrorKind::PermissionDenied`] if it is not
-    /// this user's to remove, [`ErrorKind::Busy`] if another process keeps an exclusive lock on it.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if nothing has the name any more,
+    /// [`Replaced`](crate::ErrorKind::Replaced) if another object has it now (both with errno
+    /// `ENOENT`), [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is not this user's
+    /// to remove, [`Busy`](crate::ErrorKind::Busy) if another process keeps an exclusive lock on
+    /// it.
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         match self.unlink_if().map_err(fail)? {
@@ -286,7 +291,8 @@ impl Ownership {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::PermissionDenied`], or what else the system says when it refuses to unlink.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied), or what else the system says when
+    /// it refuses to unlink.
     pub fn delete(&self) -> Result<()> {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
             return Ok(());

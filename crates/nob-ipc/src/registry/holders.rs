@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::object::{Holder, Object, Unlinked};
 use crate::home;
-use crate::name::Place;
+use crate::kind::Place;
 use crate::sys::{self, Credentials};
 
 /// What one look at all processes has shown beside the holders of objects.
@@ -74,7 +74,8 @@ mod tests {
 
     use super::*;
     use crate::home::{Content, Found, Marked};
-    use crate::name::{Kind, Name};
+    use crate::kind::Kind;
+    use crate::name::Name;
     use crate::sys::{FileId, FileType, Identity, Stat};
 
     const OWNER: u32 = 1000;

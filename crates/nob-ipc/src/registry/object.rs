@@ -6,7 +6,8 @@ use super::creator::Creator;
 use crate::error::{Error, Operation, Result};
 use crate::home::usage::Fresh;
 use crate::home::{self, Content, Found, Marked, Removal};
-use crate::name::{Kind, Name, Place};
+use crate::kind::{Kind, Place};
+use crate::name::Name;
 use crate::object::ownership;
 use crate::sys::{self, Errno, Identity, QueueState, Stat, UnlinkedFile};
 
@@ -280,8 +281,9 @@ impl Object {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if nothing has the name any more, [`ErrorKind::Replaced`] if another
-    /// object has it now, [`ErrorKind::PermissionDenied`] if it is not this user's to remove.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if nothing has the name any more,
+    /// [`Replaced`](crate::ErrorKind::Replaced) if another object has it now,
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is not this user's to remove.
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let home = home::of(&self.name);

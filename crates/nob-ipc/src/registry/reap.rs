@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Coverage, Creator, Object, list};
 use crate::error::{Error, Result};
 use crate::home::{self, Removal};
-use crate::name::{Kind, Place};
+use crate::kind::{Kind, Place};
 use crate::sys;
 
 /// What to remove: by default every [orphan](Object::orphan) that nobody holds.

@@ -6,12 +6,11 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Permits;
 use crate::object::ownership::Ownership;
-use crate::retry_on_interrupt;
 use crate::sys::semaphore::MappedSemaphore;
 use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
-use crate::wait::Deadline;
 use crate::wait::spin::Waiters;
+use crate::wait::{Deadline, retry_on_interrupt};
 
 mod options;
 pub use options::SemaphoreOptions;

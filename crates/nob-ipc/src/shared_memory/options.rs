@@ -8,7 +8,8 @@ use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_poli
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::shm;
 use crate::home::usage::Part;
-use crate::name::{Kind, Name};
+use crate::kind::Kind;
+use crate::name::Name;
 use crate::object::existence::Existence;
 use crate::object::live;
 use crate::object::open::{self, Linked, Opening};

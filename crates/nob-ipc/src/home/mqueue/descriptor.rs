@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::registrations;
+use super::registrations::{self, Channel, Target};
 use crate::name::Name;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OpenMode, OwnedFd, Stat};
 use crate::sys::{flock, mqueue};
@@ -79,13 +79,33 @@ impl QueueFd {
         &self.stat
     }
 
-    #[inline]
-    pub(super) fn shared(&self) -> &Arc<OwnedFd> {
-        self.fd.as_ref().expect("the descriptor is there until it is dropped")
+    /// Registers this process for a signal; `false`: another process is registered.
+    pub(crate) fn request_signal(&self, signal: i32) -> sys::Result<bool> {
+        registrations::request(self.shared(), self.identity(), Target::Signal(signal))
+    }
+
+    /// Registers this process for a notification that can be waited on; `None`: another is registered.
+    pub(crate) fn request_channel(&self) -> sys::Result<Option<Arc<Channel>>> {
+        let channel = Arc::new(Channel::new()?);
+        let target = Target::Channel(Arc::clone(&channel));
+        let registered = registrations::request(self.shared(), self.identity(), target)?;
+        Ok(registered.then_some(channel))
+    }
+
+    /// Withdraws a registration of this process.
+    pub(crate) fn cancel_request(&self) -> sys::Result<()> {
+        registrations::cancel(self.shared(), self.identity())
     }
 
     #[inline]
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+    fn shared(&self) -> &Arc<OwnedFd> {
+        self.fd.as_ref().expect("the descriptor is there until it is dropped")
+    }
+}
+
+impl AsFd for QueueFd {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared().as_fd()
     }
 }

@@ -4,9 +4,11 @@ pub(crate) mod descriptor;
 pub(crate) mod record;
 pub(crate) mod registrations;
 
+use super::interface::{Content, Coverage, Found, Home, Marked};
 use super::usage::{self, Fresh};
-use super::{Content, Coverage, Found, Home, Marked};
-use crate::name::{Kind, Name};
+
+use crate::kind::{Kind, Place};
+use crate::name::Name;
 use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::{self, Errno, Identity};
 use descriptor::open_to_look;
@@ -54,7 +56,7 @@ impl Home for Mqueue {
     }
 
     fn open(&self, name: &Name) -> sys::Result<Fresh> {
-        open_to_look(name).map(Fresh::Queue)
+        open_to_look(name).map(Fresh::new)
     }
 
     fn mark_of(&self, name: &Name, fresh: &Fresh) -> Marked {
@@ -68,15 +70,13 @@ impl Home for Mqueue {
     }
 
     fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
-        if !kinds.contains(&Kind::MessageQueue) {
-            return Ok((Vec::new(), Coverage::All));
-        }
         let (directory, names, coverage) = match QueueDirectory::open() {
             Ok(directory) => {
-                let names = directory.names()?;
-                let name =
-                    |name: &Vec<u8>| Name::new(Kind::MessageQueue, sys::records::os_str(name)).ok();
-                let names = names.iter().filter_map(name).collect();
+                let name = |file: &Vec<u8>| {
+                    let (kind, bare) = Kind::of_file(Place::Mqueue, file)?;
+                    Name::new(kind, sys::records::os_str(bare)).ok()
+                };
+                let names = directory.names()?.iter().filter_map(name).collect();
                 (Some(directory), names, Coverage::All)
             }
             Err(Errno::NOSYS) => return Err(Errno::NOSYS),
@@ -85,7 +85,8 @@ impl Home for Mqueue {
         };
         // What fails has been unlinked meanwhile, or is another user's without a directory to look at
         // it.
-        let queues = names.iter().filter_map(|name| look(name, directory.as_ref()).ok());
+        let queues = names.iter().filter(|name| kinds.contains(&name.kind()));
+        let queues = queues.filter_map(|name| look(name, directory.as_ref()).ok());
         Ok((queues.collect(), coverage))
     }
 
@@ -100,7 +101,7 @@ impl Home for Mqueue {
 }
 
 fn look(name: &Name, directory: Option<&QueueDirectory>) -> sys::Result<Found> {
-    let opened = open_to_look(name).map(Fresh::Queue);
+    let opened = open_to_look(name).map(Fresh::new);
     let stat = match (&opened, directory) {
         (Ok(queue), _) => queue.stat()?,
         (Err(_), Some(directory)) => directory.look(name.as_c_str())?,

@@ -9,9 +9,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Marked;
+use crate::home::interface::Marked;
 use crate::home::mark::{self, Mark};
-use crate::name::{Kind, Name};
+use crate::kind::Kind;
+use crate::name::Name;
 use crate::sys::mqueue_fs::QueueDirectory;
 use crate::sys::records::{self, Directory};
 use crate::sys::{self, Errno, FileId, Identity, Stat};

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::descriptor::QueueFd;
 use crate::sys::fork::PerProcess;
 use crate::sys::mqueue::{self, Fate, Notify};
 use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OwnedFd};
@@ -68,6 +67,12 @@ pub(super) fn is_empty(queue: BorrowedFd<'_>) -> bool {
     mqueue::state(queue).is_ok_and(|state| state.current_messages == 0)
 }
 
+impl Channel {
+    pub(super) fn new() -> sys::Result<Channel> {
+        Ok(Channel { socket: mqueue::notification_socket()?, fired: AtomicBool::new(false) })
+    }
+}
+
 impl Target {
     /// Reads what the kernel has said; `true` if the notification came.
     fn drain(&self) -> bool {
@@ -124,19 +129,23 @@ fn register(queue: BorrowedFd<'_>, target: &Target) -> sys::Result<()> {
 
 /// Registers this process in place of an earlier request of its own; `false`: another process is
 /// registered.
-fn request(queue: &QueueFd, target: Target) -> sys::Result<bool> {
+pub(super) fn request(
+    queue: &Arc<OwnedFd>,
+    identity: Identity,
+    target: Target,
+) -> sys::Result<bool> {
     let mut registrations = lock();
     let mut done = register(queue.as_fd(), &target);
     if done == Err(Errno::BUSY) {
         // Withdraws a registration of this process alone; another's stays.
         mqueue::notify(queue.as_fd(), None)?;
-        forget(&mut registrations, queue.identity());
+        forget(&mut registrations, identity);
         done = register(queue.as_fd(), &target);
     }
     match done {
         Ok(()) => {
-            let registration = Registration { queue: Arc::downgrade(queue.shared()), target };
-            if registrations.insert(queue.identity(), registration).is_none() {
+            let registration = Registration { queue: Arc::downgrade(queue), target };
+            if registrations.insert(identity, registration).is_none() {
                 LISTED.fetch_add(1, Ordering::Relaxed);
             }
             Ok(true)
@@ -146,22 +155,10 @@ fn request(queue: &QueueFd, target: Target) -> sys::Result<bool> {
     }
 }
 
-pub(crate) fn request_signal(queue: &QueueFd, signal: i32) -> sys::Result<bool> {
-    request(queue, Target::Signal(signal))
-}
-
-/// Registers this process for a notification that can be waited on; `None`: another is registered.
-pub(crate) fn request_channel(queue: &QueueFd) -> sys::Result<Option<Arc<Channel>>> {
-    let socket = mqueue::notification_socket()?;
-    let channel = Arc::new(Channel { socket, fired: AtomicBool::new(false) });
-    let registered = request(queue, Target::Channel(Arc::clone(&channel)))?;
-    Ok(registered.then_some(channel))
-}
-
-pub(crate) fn cancel(queue: &QueueFd) -> sys::Result<()> {
+pub(super) fn cancel(queue: &OwnedFd, identity: Identity) -> sys::Result<()> {
     let mut registrations = lock();
     mqueue::notify(queue.as_fd(), None)?;
-    forget(&mut registrations, queue.identity());
+    forget(&mut registrations, identity);
     Ok(())
 }
 
