@@ -104,7 +104,7 @@ impl UnlinkedJson {
             name: String::from_utf8_lossy(name).into_owned(),
             name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
             size: unlinked.size,
-            state: crate::commands::UNLINKED,
+            state: crate::describe::UNLINKED,
             holders: unlinked.holders.iter().map(HolderJson::new).collect(),
         }
     }
@@ -125,7 +125,7 @@ impl ObjectJson {
             mode: format!("{:04o}", object.mode()),
             created: object.created().map(seconds),
             changed: seconds(object.changed()),
-            state: crate::commands::state_word(object.state()),
+            state: crate::describe::state_word(object.state()),
             shared: object.is_shared(),
             used: object.used(),
             orphan: object.orphan(),

@@ -2,7 +2,8 @@
 //! in another language.
 //!
 //! Arguments are parsed into plain data (`args`); each command has a file in `commands`; exit statuses
-//! are in `failure`, what is printed and how in `output`, `text` and `json`.
+//! are in `report`, what is said of objects in `describe`, what is printed and how in `output`, `text`
+//! and `json`.
 
 #[allow(
     clippy::doc_markdown,
@@ -10,10 +11,13 @@
 )]
 mod args;
 mod commands;
+mod describe;
+mod dispatch;
 mod failure;
 mod json;
 mod output;
 mod people;
+mod report;
 mod signals;
 mod text;
 mod top;
@@ -36,12 +40,12 @@ use signals::Handlers;
 pub fn run_from(arguments: impl Iterator<Item = OsString>) -> i32 {
     let _handlers = Handlers::install();
     let done = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => commands::run(arguments.command),
+        Ok(arguments) => dispatch::run(arguments.command),
         Err(error) => Err(Failure::Usage(error)),
     };
     match done {
         Ok(()) => 0,
-        Err(failure) => failure.report(),
+        Err(failure) => report::report(failure),
     }
 }
 

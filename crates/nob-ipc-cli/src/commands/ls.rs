@@ -1,18 +1,15 @@
 //! `nob-ipc ls`.
 
 use nob_ipc::Kind;
-use nob_ipc::registry::{self, Coverage, Holder, Listing, Measure, Object, State};
+use nob_ipc::registry::{self, Coverage, Listing, Object, State};
 
 use super::table::Rows;
+use crate::describe::{CANNOT_LIST_QUEUES, UNLINKED, holders_words, measure_words, state_word};
 use crate::failure::Result;
 use crate::json;
 use crate::output::{Output, complain};
 use crate::people::Users;
 use crate::text;
-
-/// What is to be done so that queues can be listed.
-pub const CANNOT_LIST_QUEUES: &str = "not all message queues can be listed, because no mqueue file \
-     system is mounted; as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue";
 
 pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
     let listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
@@ -66,46 +63,6 @@ fn table(listing: &Listing) -> Rows {
         ]);
     }
     rows
-}
-
-/// What an object holds, in a few characters.
-pub fn measure_words(measure: Measure) -> String {
-    match measure {
-        Measure::Value(Some(value)) => format!("value {value}"),
-        Measure::Size { bytes, .. } => text::size(bytes),
-        Measure::Depth(Some(depth)) => {
-            format!("{}/{} messages", depth.messages, depth.max_messages)
-        }
-        _ => "?".into(),
-    }
-}
-
-/// Processes, each with its pid and command; `-` for none.
-pub fn holders_words(holders: &[Holder]) -> Vec<u8> {
-    let mut words = Vec::new();
-    for holder in holders {
-        if !words.is_empty() {
-            words.extend_from_slice(b", ");
-        }
-        words.extend_from_slice(holder.pid.to_string().as_bytes());
-        words.push(b' ');
-        words.extend_from_slice(&holder.command);
-    }
-    if words.is_empty() { b"-".to_vec() } else { words }
-}
-
-/// The word for the state of what has lost its name.
-pub const UNLINKED: &str = "unlinked";
-
-/// The word for a state, for programs.
-pub fn state_word(state: State) -> &'static str {
-    match state {
-        State::Orphan => "orphan",
-        State::InUse => "in use",
-        State::Awaited => "awaited",
-        State::Unused => "unused",
-        _ => "unknown",
-    }
 }
 
 fn state_cell(state: State) -> &'static str {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nob_ipc::registry::{Coverage, Creator, Finding, Outcome, Reap};
 
-use super::{CANNOT_LIST_QUEUES, holders_words};
+use crate::describe::{CANNOT_LIST_QUEUES, holders_words};
 use crate::failure::{Failure, Result};
 use crate::output::{Output, complain};
 use crate::text;

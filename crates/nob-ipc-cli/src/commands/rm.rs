@@ -3,6 +3,7 @@
 use nob_ipc::{ErrorKind, Name};
 
 use crate::failure::{Failure, Result};
+use crate::report::report;
 
 /// Removes all that can be removed; the last failure is the one that is reported at the end, those
 /// before at once.
@@ -13,7 +14,7 @@ pub fn run(names: &[Name], force: bool) -> Result<()> {
             Err(error) if force && error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
                 if let Some(earlier) = failure.replace(Failure::from(error)) {
-                    Failure::report(earlier);
+                    report(earlier);
                 }
             }
             Ok(()) => {}

@@ -27,7 +27,7 @@ pub fn run(
         return Err(Failure::because("there is no command to run"));
     };
     let semaphore = match create {
-        None => super::sem::link(name)?,
+        None => Semaphore::options().open_named(name)?,
         Some(value) => Semaphore::options()
             .initial_value(value)
             .existence(Existence::LinkOrCreate)

@@ -26,7 +26,7 @@ pub fn run(command: Sem) -> Result<()> {
     }
 }
 
-pub fn link(name: &Name) -> Result<Semaphore> {
+fn link(name: &Name) -> Result<Semaphore> {
     Ok(Semaphore::options().open_named(name)?)
 }
 

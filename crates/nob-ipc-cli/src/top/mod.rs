@@ -18,6 +18,7 @@ use nob_ipc::registry;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
+use crate::describe::address;
 use crate::failure::{Failure, Result, cannot};
 use crate::signals;
 use model::{Model, Wish};
@@ -91,7 +92,7 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
             Wish::Interrupt => return Err(Failure::Signalled(nix::libc::SIGINT)),
             Wish::Unlink(object) => {
                 let said = match object.unlink() {
-                    Ok(()) => format!("{} is removed", view::address(&object)),
+                    Ok(()) => format!("{} is removed", address(&object)),
                     Err(error) => error.to_string(),
                 };
                 look(&mut model);

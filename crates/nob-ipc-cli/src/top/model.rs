@@ -5,8 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::widgets::TableState;
 
 use super::history::{History, amount};
-use super::view::address;
-use crate::commands::{CANNOT_LIST_QUEUES, state_word};
+use crate::describe::{CANNOT_LIST_QUEUES, address, state_word};
 use crate::text;
 
 /// What is in front.

@@ -9,17 +9,12 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table};
 
 use super::history::{curve, scale};
 use super::model::{Mode, Model};
-use crate::commands::{fact_lines, holders_words, measure_words, state_word};
+use crate::describe::{address, facts, holders_words, measure_words, state_word};
 use crate::people::Users;
 use crate::text;
 
 /// How many characters wide the curve in the list is.
 const CURVE: u16 = 16;
-
-/// `sem:/name`, safe to print.
-pub fn address(object: &Object) -> String {
-    format!("{}:{}", object.kind().short_word(), text::escape(object.name().as_bytes()))
-}
 
 pub fn draw(frame: &mut Frame, model: &mut Model) {
     let rows = [Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)];
@@ -123,7 +118,7 @@ fn style_of(state: State) -> Style {
 /// Everything about the marked object, and a larger curve, over the lower part of the list.
 fn draw_details(frame: &mut Frame, list: Rect, object: &Object, measures: &[u64]) {
     const CURVE_HEIGHT: u16 = 4;
-    let facts: Vec<Line> = fact_lines(object)
+    let facts: Vec<Line> = facts(object)
         .into_iter()
         .map(|(label, value)| Line::from(format!("{label:<14}{}", text::escape(&value))))
         .collect();
