@@ -234,6 +234,16 @@ impl Error {
         Error::new(operation, name, kind, Some(errno), why)
     }
 
+    /// The object could not be mapped.
+    pub(crate) fn map_failed(operation: Operation, name: &Name, errno: Errno) -> Error {
+        if errno != Errno::NOMEM {
+            return Error::from_errno(operation, name, errno);
+        }
+        let why = "this process has no room for one more mapping; close handles and mappings, or \
+                   raise the sysctl vm.max_map_count or RLIMIT_AS (ulimit -v)";
+        Error::new(operation, name, ErrorKind::LimitExceeded, Some(errno), why)
+    }
+
     /// The deadline's periodic check is due.
     pub(crate) fn periodic_check(operation: Operation, name: &Name) -> Error {
         let mut error = Error::from_errno(operation, name, Errno::INTR);

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use nob_ipc::{Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
+use pyo3::Borrowed;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
-use pyo3::{Borrowed, IntoPyObjectExt};
 
 use crate::convert::error::{invalid_argument, raise};
 
@@ -245,23 +244,23 @@ pub(crate) fn narrow<T: TryFrom<i64>>(number: i64) -> PyResult<T> {
 
 /// What to do about an object that exists or not: a member of `Flags`.
 pub(crate) fn existence(value: Given<'_, '_>, py: Python<'_>) -> PyResult<Existence> {
-    static MEMBERS: PyOnceLock<[Py<PyAny>; 4]> = PyOnceLock::new();
+    const MEANINGS: [(&str, Existence); 4] = [
+        ("RAISE_IF_EXISTS", Existence::Create),
+        ("RAISE_IF_NOT_EXISTS", Existence::Link),
+        ("LINK_OR_CREATE", Existence::LinkOrCreate),
+        ("UNLINK_AND_CREATE", Existence::UnlinkAndCreate),
+    ];
     let Some(value) = value.0 else { return Ok(Existence::Link) };
-    let members = MEMBERS.get_or_try_init(py, || -> PyResult<_> {
-        let flags = py.import("nob.ipc.flags")?.getattr("Flags")?;
-        Ok([
-            flags.getattr("RAISE_IF_EXISTS")?.into_py_any(py)?,
-            flags.getattr("RAISE_IF_NOT_EXISTS")?.into_py_any(py)?,
-            flags.getattr("LINK_OR_CREATE")?.into_py_any(py)?,
-            flags.getattr("UNLINK_AND_CREATE")?.into_py_any(py)?,
-        ])
-    })?;
-    let meanings =
-        [Existence::Create, Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate];
-    match members.iter().zip(meanings).find(|(member, _)| value.is(*member)) {
-        Some((_, meaning)) => Ok(meaning),
-        None => refuse("handle_existence", "a member of nob.ipc.Flags", &value),
+    // By name, since a module that is imported again has other members.
+    let class = value.get_type();
+    if class.name()? == "Flags" && class.module()? == "nob.ipc.flags" {
+        let name = value.getattr(pyo3::intern!(py, "_name_"))?;
+        let name = name.cast::<PyString>()?.to_str()?;
+        if let Some((_, meaning)) = MEANINGS.iter().find(|(member, _)| *member == name) {
+            return Ok(*meaning);
+        }
     }
+    refuse("handle_existence", "a member of nob.ipc.Flags, such as Flags.LINK_OR_CREATE", &value)
 }
 
 /// A name that Python takes; `None` for a random free one where the object is to be new.

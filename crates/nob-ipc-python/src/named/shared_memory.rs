@@ -144,6 +144,7 @@ impl NamedSharedMemory {
         } else {
             None
         };
+        let lease = Bound::new(py, Lease::new(slf))?;
         // The descriptor stays until the mapping is made, whatever another thread closes. Length 0
         // stands for the size that the file has then.
         let (made, size) = this.slot.with(py, |segment| {
@@ -163,7 +164,7 @@ impl NamedSharedMemory {
             }
             made => made?,
         };
-        made.setattr(pyo3::intern!(py, "_lease"), Bound::new(py, Lease::new(slf))?)?;
+        made.setattr(pyo3::intern!(py, "_lease"), lease)?;
         Ok(made)
     }
 
@@ -180,14 +181,19 @@ impl NamedSharedMemory {
                 "cannot resize the shared memory: the handle is read-only; open it for writing",
             ));
         }
-        if self.mappings.get(py) > 0 && size < self.size(py)? {
-            return Err(PyBufferError::new_err(
-                "cannot make the shared memory smaller while a mapping of this handle lives: close \
-                 the mapping first",
-            ));
-        }
-        self.slot
-            .with(py, |segment| in_steps(py, raise, |on_step| segment.resize_with(size, on_step)))?
+        self.slot.with(py, |segment| {
+            if size >= segment.size().map_err(|error| raise(py, &error))? {
+                return in_steps(py, raise, |on_step| segment.grow_with(size, on_step));
+            }
+            // Mappings are counted before they are made, and the GIL is held from here to the end.
+            if self.mappings.get(py) > 0 {
+                return Err(PyBufferError::new_err(
+                    "cannot make the shared memory smaller while a mapping of this handle lives: \
+                     close the mapping first",
+                ));
+            }
+            segment.resize(size).map_err(|error| raise(py, &error))
+        })?
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {

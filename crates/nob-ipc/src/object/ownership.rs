@@ -314,7 +314,11 @@ impl Ownership {
 
     /// Removes the name of a shared object if nobody uses it any more.
     fn leave(&self) -> sys::Result<Removal> {
-        let removal = left::remove_if_unused(&self.name, self.identity, self.owner)?;
+        let removal = match left::remove_if_unused(&self.name, self.identity, self.owner) {
+            // Whoever may not remove the name leaves it to those who may.
+            Err(Errno::ACCES | Errno::PERM) => return Ok(Removal::InUse),
+            removal => removal?,
+        };
         if matches!(removal, Removal::InUse | Removal::Locked) {
             if self.created && self.is_ours() {
                 // While the creator's mark stands, what killed processes leave is not told from what he

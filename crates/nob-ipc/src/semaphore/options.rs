@@ -114,7 +114,8 @@ impl OpeningSemaphore<'_> {
                 Err(errno) => return Err(fail(errno)),
             }
         }
-        let mapped = MappedSemaphore::new(file).map_err(fail)?;
+        let mapped = MappedSemaphore::new(file)
+            .map_err(|errno| Error::map_failed(operation, name, errno))?;
         let lifetime = self.options.common.lifetime(stat, created);
         let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
         Ok(Semaphore { mapped, waiters: Waiters::new(), ownership })

@@ -130,8 +130,8 @@ impl SharedMemory {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Empty`] for size 0, [`ErrorKind::Other`] with `ENOMEM` when the process has no
-    /// room for the mapping.
+    /// [`ErrorKind::Empty`] for size 0, [`ErrorKind::LimitExceeded`] when the process has no room
+    /// for the mapping.
     #[doc(alias = "mmap")]
     pub fn map(&self) -> Result<Mapping> {
         let name = self.ownership.name();
@@ -141,7 +141,7 @@ impl SharedMemory {
                        again, or resize it";
             return Err(Error::new(Operation::Map, name, ErrorKind::Empty, None, why));
         }
-        let fail = |errno| Error::from_errno(Operation::Map, name, errno);
+        let fail = |errno| Error::map_failed(Operation::Map, name, errno);
         let length = usize::try_from(size).map_err(|_| fail(Errno::NOMEM))?;
         let map =
             Map::new(self.file.as_fd(), length, self.access == Access::ReadWrite).map_err(fail)?;
@@ -173,17 +173,38 @@ impl SharedMemory {
         on_step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<()> {
         let name = self.ownership.name();
-        if self.access == Access::ReadOnly {
-            let why = "it was opened for reading; open it for writing";
-            return Err(Error::new(Operation::Resize, name, ErrorKind::ReadOnly, None, why));
-        }
+        self.check_writable()?;
         check_size(Operation::Resize, name, size)?;
-        let done = if size > self.size()? {
-            self.grow(size, on_step)
-        } else {
-            sys::unistd::truncate(self.file.as_fd(), size).map_err(Stop::from)
-        };
-        done.map_err(|stop| stop.into_error(Operation::Resize, name, size))
+        if size > self.size()? {
+            return self.grow_with(size, on_step);
+        }
+        sys::unistd::truncate(self.file.as_fd(), size)
+            .map_err(|errno| Stop::from(errno).into_error(Operation::Resize, name, size))
+    }
+
+    /// Grows the segment to `size` as [`resize_with`](SharedMemory::resize_with) does, and leaves one that
+    /// is larger as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`resize_with`](SharedMemory::resize_with).
+    pub fn grow_with(&self, size: u64, on_step: &mut dyn FnMut() -> ControlFlow<()>) -> Result<()> {
+        let name = self.ownership.name();
+        self.check_writable()?;
+        check_size(Operation::Resize, name, size)?;
+        if size <= self.size()? {
+            return Ok(());
+        }
+        self.grow(size, on_step).map_err(|stop| stop.into_error(Operation::Resize, name, size))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.access == Access::ReadWrite {
+            return Ok(());
+        }
+        let why = "it was opened for reading; open it for writing";
+        let name = self.ownership.name();
+        Err(Error::new(Operation::Resize, name, ErrorKind::ReadOnly, None, why))
     }
 
     fn grow(&self, size: u64, on_step: OnStep<'_>) -> std::result::Result<(), Stop> {

@@ -1,8 +1,10 @@
 //! Shared objects (contract 3.10, 4.4): the name goes with the last handle, and never while another is
 //! open, in whatever order the processes leave, and however they end.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ pub const ROLES: &[Role] = &[
     ("shared::lock", lock),
     ("shared::churn", churn),
     ("shared::keep_exclusive", keep_exclusive),
+    ("shared::visit", visit),
 ];
 
 const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
@@ -73,6 +76,41 @@ fn the_last_one_removes_the_name() {
             }
             assert!(!files::exists(kind, &name), "{kind}: nobody uses it");
         }
+    }
+}
+
+/// Uses the object as somebody who may not remove its name.
+fn visit(arguments: &Arguments) {
+    process::become_user(process::NOBODY);
+    let object = share(kind(arguments, 0), arguments.text(1));
+    let ownership = Arc::clone(object.ownership());
+    say("open");
+    assert_eq!(hear(), "leave");
+    drop(object);
+    ownership.delete().expect("it is left to those who may remove it");
+}
+
+#[test]
+fn who_may_not_unlink_leaves_the_name() {
+    let _watchdog = watchdog();
+    if !process::is_root("become another user") {
+        return;
+    }
+    for kind in FILES {
+        let name = Unique::new();
+        let creator = share(kind, &name);
+        let path = files::path(kind, &name);
+        fs::set_permissions(path, Permissions::from_mode(0o1666)).expect("it is ours");
+        let mut visitor = Child::start("shared::visit", &[&index(kind), &&*name]);
+        assert_eq!(visitor.hear(), "open");
+        drop(creator);
+        visitor.say("leave");
+        visitor.finish();
+        assert!(files::exists(kind, &name), "{kind}");
+        let next = share(kind, &name);
+        assert!(next.ownership().created(), "{kind}: it was left behind");
+        drop(next);
+        assert!(!files::exists(kind, &name), "{kind}");
     }
 }
 
