@@ -91,6 +91,7 @@ fn assert_sane(error: &Error, errno: Errno) {
         Errno::NOSPC => &[ErrorKind::OutOfSpace, ErrorKind::Other],
         Errno::MFILE | Errno::NFILE => &[ErrorKind::LimitExceeded],
         Errno::ACCES => &[ErrorKind::PermissionDenied],
+        Errno::NOMEM => &[ErrorKind::LimitExceeded, ErrorKind::Other],
         _ => &[ErrorKind::Other],
     };
     assert_eq!(error.raw_os_error(), Some(errno.0), "{error}");

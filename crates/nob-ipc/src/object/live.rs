@@ -40,7 +40,7 @@ pub(crate) fn add(ownership: &Arc<Ownership>) -> Result<()> {
 ///
 /// For a program that ends without dropping its handles, by [`std::process::exit`] for example. A shared
 /// object is in use as long as a handle to it is open, so its name stays unless that is dropped before;
-/// names that earlier drops had to leave are tried again.
+/// names that earlier drops had to leave are tried again. The latest is removed first.
 ///
 /// ```
 /// use nob_ipc::{Existence, Kind, Name, Semaphore};
@@ -54,11 +54,16 @@ pub(crate) fn add(ownership: &Arc<Ownership>) -> Result<()> {
 /// ```
 #[must_use = "what could not be removed stays behind"]
 pub fn delete_all() -> Vec<Error> {
-    let live = live().lock().unwrap_or_else(PoisonError::into_inner);
-    let handles: Vec<_> = live.iter().filter_map(Weak::upgrade).collect();
-    // Deleting takes its time, and the last share may go here.
-    drop(live);
-    let errors = handles.iter().filter_map(|ownership| ownership.delete().err()).collect();
+    let mut errors = Vec::new();
+    let lock = || live().lock().unwrap_or_else(PoisonError::into_inner);
+    // Without a copy of the list, for which there may be no memory; and not under its lock, since deleting
+    // takes its time. Whoever clears the list meanwhile moves what is left of it to the front.
+    let mut rest = lock().len();
+    while rest > 0 {
+        rest -= 1;
+        let listed = lock().get(rest).and_then(Weak::upgrade);
+        errors.extend(listed.and_then(|ownership| ownership.delete().err()));
+    }
     left::try_again();
     errors
 }
