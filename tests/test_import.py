@@ -18,14 +18,13 @@ from nob.ipc import Flags
 
 POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
-LINK = Flags.RAISE_IF_NOT_EXISTS
 REQUIRED = inspect.Parameter.empty
 
 CONSTRUCTORS = {
     "NamedSemaphore": [
         ("name", REQUIRED, POSITIONAL),
         ("initial_value", 1, POSITIONAL),
-        ("handle_existence", LINK, POSITIONAL),
+        ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
     ],
@@ -33,7 +32,7 @@ CONSTRUCTORS = {
         ("name", REQUIRED, POSITIONAL),
         ("size", 0, POSITIONAL),
         ("read_only", False, POSITIONAL),
-        ("handle_existence", LINK, POSITIONAL),
+        ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
         ("reserve", True, KEYWORD),
@@ -44,7 +43,7 @@ CONSTRUCTORS = {
         ("max_message_size", None, POSITIONAL),
         ("read", True, POSITIONAL),
         ("write", True, POSITIONAL),
-        ("handle_existence", LINK, POSITIONAL),
+        ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
     ],
@@ -115,6 +114,8 @@ def test_all() -> None:
         "NamedMessageQueue",
         "NamedSemaphore",
         "NamedSharedMemory",
+        "list_objects",
+        "reap",
     ]
     for name in nob.ipc.__all__:
         assert not isinstance(getattr(nob.ipc, name), ModuleType)

@@ -115,7 +115,7 @@ def test_cancelling_what_another_process_registered(name: str) -> None:
 
 
 @conformance("M42")
-def test_a_receiver_in_the_line_comes_first(name: str) -> None:
+def test_a_receiver_in_the_wait_queue_comes_first(name: str) -> None:
     """M42: it takes the message, and the notification stays armed."""
     queue = QUEUE.create(name)
     with Signals() as signals, Script(RECEIVER.format(""), name) as receiver:

@@ -95,7 +95,8 @@ def test_a_wait_never_ends_early(name: str, timeout: float) -> None:
 def test_waits_use_the_monotonic_clock(name: str, tmp_path: Path) -> None:
     """M31: the kernel's queue calls, which know the wall clock only, get no deadline of it.
 
-    A wait without end may look up from time to time; one with an end may not depend on that clock.
+    A wait without an end may check for signals from time to time; one with an end may not depend on
+    that clock.
     """
     log = tmp_path / "log"
     code = PRELUDE + (
@@ -135,8 +136,8 @@ def test_one_message_for_two_that_wait(name: str) -> None:
 
 
 @conformance("M26")
-def test_waits_without_a_timeout_are_in_the_kernels_line(name: str) -> None:
-    """Contract 5.7: without a timeout in the queue call itself, with one elsewhere."""
+def test_waits_without_a_timeout_are_in_the_wait_queue(name: str) -> None:
+    """Contract 5.7: without a timeout in the queue call itself, with one in poll."""
     queue = QUEUE.create(name)
     with Script(RECEIVER.format(""), name) as untimed, Script(RECEIVER.format("20"), name) as timed:
         for receiver in (untimed, timed):
@@ -183,7 +184,7 @@ def test_each_message_is_sent_once(name: str) -> None:
 
 @conformance("M38")
 def test_a_timed_sender_gets_its_turn_beside_others(name: str) -> None:
-    """M38: though it is not in the kernel's line, and may be overtaken there."""
+    """M38: though it is not in the kernel's wait queue, and may be overtaken by those in it."""
     queue = full(name)
     with Script(SENDER.format("b'untimed'"), name) as untimed:
         untimed.expect("1")
