@@ -39,7 +39,7 @@ _RUST_TEST = re.compile(
 
 def python_tests() -> Iterator[tuple[str, str]]:
     """Pairs of a number and the test that is marked with it."""
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         whole = [
             number
@@ -51,7 +51,7 @@ def python_tests() -> Iterator[tuple[str, str]]:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 own = [number for mark in node.decorator_list for number in _marked(mark)]
                 for number in {*whole, *own}:
-                    yield number, f"`{path.name}::{node.name}`"
+                    yield number, f"`{path.relative_to(TESTS)}::{node.name}`"
 
 
 def _names(targets: list[ast.expr]) -> list[str]:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from loops import Run, runner
-from support import KINDS, QUEUE, SEMAPHORE, descriptors, made_by, records_of, unique
+from support.kinds import KINDS, QUEUE, SEMAPHORE, descriptors, made_by, records_of, unique
+from support.loops import Run, runner
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

@@ -16,7 +16,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from isolation import isolation
+from support.isolation import isolation
 
 import nob.posix_ipc
 

@@ -20,25 +20,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tally import count, counted
+from support.tally import count, counted
 
 HERE = Path(__file__).parent
 SCALE = float(os.environ.setdefault("NOB_IPC_STRESS", "10"))
 
 # What counts system calls or lets them fail goes first, and is not disturbed.
-UNDISTURBED = ["test_faults.py"]
+UNDISTURBED = "faults/test_failing_calls.py"
 TESTS = [
-    *UNDISTURBED,
-    "test_crash.py",
-    "test_races.py",
-    "test_signals.py",
-    "test_models.py",
-    "test_close_while_waiting.py",
-    "test_async_cancellation.py",
-    "test_fork.py",
-    "test_leaks.py",
-    "test_semaphore_waiting.py",
-    "test_queue_waiting.py",
+    UNDISTURBED,
+    "faults/test_kills.py",
+    "existence/test_races.py",
+    "waiting/test_signals.py",
+    "interface/test_models.py",
+    "waiting/test_close_while_waiting.py",
+    "asynchronous/test_async_cancellation.py",
+    "lifetime/test_fork.py",
+    "lifetime/test_leaks.py",
+    "waiting/test_semaphore_waits.py",
+    "waiting/test_queue_waits.py",
 ]
 
 
@@ -104,7 +104,7 @@ class Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        self._disturber.pause(item.path.name in UNDISTURBED)
+        self._disturber.pause(item.path == HERE / UNDISTURBED)
         return (yield)
 
 

@@ -1,0 +1,206 @@
+"""The examples run as they stand, show what they are to show, and leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.kinds import QUEUE, WATCHDOG, eventually, made_by
+
+from nob.ipc import list_objects
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+TALK = {"demo.py", "queue.py"}
+"""Those that share a queue with a name; all others make random names."""
+
+PROGRAMS = {"add_reader.py", "pipeline.py", "shared_array.py", "workers.py"}
+
+
+@pytest.fixture
+def examples(tmp_path: Path, name: str) -> Path:
+    """A copy of the examples, with a name of its own in place of the one that all users share."""
+    for file in EXAMPLES.glob("*.py"):
+        code, changed = re.subn('"/test_queue"', f'"{name}"', file.read_text(encoding="utf-8"))
+        assert changed == (file.name in TALK), "it uses another name now: see to it here, too"
+        (tmp_path / file.name).write_text(code, encoding="utf-8")
+    return tmp_path
+
+
+def group_exists(group: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, 0)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """An example in a process group of its own, which is expected to be empty afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, program, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+        # The tracker of spawned processes sees a moment later that nobody needs it.
+        eventually(lambda: not group_exists(process.pid), "the end of all processes")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert not made_by(process.pid)
+
+
+def test_all_examples_are_run_here() -> None:
+    assert {file.name for file in EXAMPLES.iterdir() if file.is_file()} == TALK | PROGRAMS
+
+
+def test_the_demonstration(examples: Path, name: str) -> None:
+    with running(examples / "demo.py") as demo:
+        output, errors = demo.communicate(timeout=WATCHDOG)
+    assert (demo.returncode, errors) == (0, ""), output
+    # The program queue.py, run twice.
+    assert "Message sent" in output
+    assert "Received message: 'Hello there!' with priority 0" in output
+    # With the semaphore, one sentence follows the other.
+    assert re.search(r"with it +(after you.*INSIST|NO NO.*please)! $", output, re.MULTILINE)
+    assert "none twice" in output
+    assert "nothing is left" in output
+    assert "\x1b" not in output, "colours are for terminals"
+    assert not QUEUE.exists(name)
+
+
+def test_the_demonstration_finds_its_queue_taken(examples: Path, name: str) -> None:
+    with QUEUE.create(name) as queue:
+        with running(examples / "demo.py") as demo:
+            _, errors = demo.communicate(timeout=WATCHDOG)
+        assert demo.returncode == 1
+        assert name in errors
+        assert "unlink_name" in errors
+        assert "Traceback" not in errors
+        assert queue.current_messages == 0
+
+
+@pytest.mark.parametrize("part", ["talk", "take turns", "paint"])
+def test_the_demonstration_is_interrupted(examples: Path, name: str, part: str) -> None:
+    """Ctrl-C: the terminal sends it to all processes of the group."""
+    with running(examples / "demo.py") as demo:
+        assert demo.stdout is not None
+        while part not in demo.stdout.readline():
+            assert demo.poll() is None
+        os.killpg(demo.pid, signal.SIGINT)
+        demo.communicate(timeout=WATCHDOG)
+    assert demo.returncode == 130
+    assert not QUEUE.exists(name)
+
+
+def words(example: Path, *arguments: str) -> str:
+    """What an example says when all goes well."""
+    with running(example, *arguments) as process:
+        output, errors = process.communicate(timeout=WATCHDOG)
+    assert (process.returncode, errors) == (0, ""), output + errors
+    return output
+
+
+def test_add_reader(examples: Path) -> None:
+    output = words(examples / "add_reader.py")
+    assert re.findall(r"Received '(\w+)'", output) == ["one", "two", "three", "bye"]
+
+
+def test_shared_array(examples: Path) -> None:
+    pytest.importorskip("numpy", reason="numpy cannot be imported here", exc_type=ImportError)
+    assert "8000 numbers by 8 tasks: right" in words(examples / "shared_array.py")
+
+
+def test_workers(examples: Path) -> None:
+    output = words(examples / "workers.py")
+    for method in ("fork", "spawn"):
+        assert f"{method}: the squares end with [9409, 9604, 9801]" in output
+
+
+RESULT = re.compile(r"(\d+) = ([\d * ]+)( \(urgent\))?$", re.MULTILINE)
+
+
+def results(output: str) -> dict[int, bool]:
+    """The numbers that the pipeline took apart, and whether they were urgent."""
+    found = {}
+    for number, factors, urgent in RESULT.findall(output):
+        assert int(number) not in found
+        found[int(number)] = bool(urgent)
+        assert math.prod(map(int, factors.split(" * "))) == int(number)
+    return found
+
+
+def test_the_pipeline(examples: Path) -> None:
+    output = words(examples / "pipeline.py", "--numbers", "200", "--workers", "2")
+    assert results(output) == {number: number % 10 == 0 for number in range(2, 202)}
+    assert "Done: 200 results" in output
+
+
+def queues_of(pid: int) -> list[str]:
+    return [
+        each["name"]
+        for each in list_objects()
+        if each["kind"] == "mq" and pid in [holder["pid"] for holder in each["holders"]]
+    ]
+
+
+def test_the_pipeline_is_interrupted(examples: Path) -> None:
+    """Ctrl-C: what is in it is finished, and all is well."""
+    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
+        assert pipeline.stdout is not None
+        begun = "".join(pipeline.stdout.readline() for _ in range(20))
+        queues = queues_of(pipeline.pid)
+        os.killpg(pipeline.pid, signal.SIGINT)
+        # `communicate` knows nothing of lines that were read ahead.
+        rest = pipeline.stdout.read()
+        _, errors = pipeline.communicate(timeout=WATCHDOG)
+    assert (pipeline.returncode, errors) == (0, "")
+    found = results(begun + rest)
+    # The producer has sent them one after the other.
+    assert sorted(found) == list(range(2, 2 + len(found)))
+    assert f"Stopped: {len(found)} results" in rest
+    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
+
+
+def test_a_worker_of_the_pipeline_dies(examples: Path) -> None:
+    """It is told, and nothing is left behind either."""
+    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
+        assert pipeline.stdout is not None
+        pipeline.stdout.readline()
+        queues = queues_of(pipeline.pid)
+        children = Path(f"/proc/{pipeline.pid}/task/{pipeline.pid}/children")
+        for child in children.read_text(encoding="ascii").split()[:3]:
+            os.kill(int(child), signal.SIGKILL)
+        _, errors = pipeline.communicate(timeout=WATCHDOG)
+    assert pipeline.returncode == 1
+    assert "a worker has died" in errors
+    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
+
+
+def test_uv_finds_the_package() -> None:
+    """What `uv run examples/queue.py` reads: the dependency, and where it is."""
+    text = (EXAMPLES / "queue.py").read_text(encoding="utf-8")
+    head = re.search(r"^# /// script\n((?:#.*\n)+?)# ///$", text, re.MULTILINE)
+    assert head
+    script = tomllib.loads(re.sub(r"^# ?", "", head[1], flags=re.MULTILINE))
+    [(distribution, source)] = script["tool"]["uv"]["sources"].items()
+    project = tomllib.loads((EXAMPLES / source["path"] / "pyproject.toml").read_text())["project"]
+    assert project["name"] == distribution
+    assert script["dependencies"] == [f"{distribution}[ipc]"]
+    assert script["requires-python"] == project["requires-python"]

@@ -1,0 +1,331 @@
+"""Processes that create, link, grow and unlink at the same time (contract 3.2, 3.3, 3.4)."""
+
+import contextlib
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from support import tally
+from support.children import Background, Script, in_child
+from support.kinds import (
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    conformance,
+    each_file_kind,
+    each_kind,
+    removed,
+    rounds,
+    seconds,
+)
+
+from nob.ipc import Flags
+
+PROCESSES = 4
+
+CLASSES = {
+    "semaphore": "kind, small = NamedSemaphore, dict(initial_value=7)",
+    "segment": "kind, small = NamedSharedMemory, dict(size=10_000)",
+    "queue": "kind, small = NamedMessageQueue, dict(max_messages=1, max_message_size=8)",
+}
+
+
+def together(code: str, kind: Kind, *arguments: object, number: int = PROCESSES) -> list[str]:
+    """Runs the code in several processes that start at once; the last line each of them says."""
+    setup = CLASSES[kind.word] + "\nimport random\nsay('ready'); hear()\n"
+    scripts = [Script(setup + code, *arguments) for _ in range(number)]
+    try:
+        for script in scripts:
+            script.expect("ready")
+        for script in scripts:
+            script.say("go")
+        lines = [script.hear() for script in scripts]
+        for script in scripts:
+            script.finish()
+        return lines
+    finally:
+        for script in scripts:
+            script.__exit__(None, None, None)
+
+
+@conformance("C16")
+@each_kind
+def test_one_winner_for_each_name(kind: Kind, name: str) -> None:
+    """C16: all others see FileExistsError, and nothing else."""
+    # The system has room for few queues, and others want some too.
+    number = 60 if kind is QUEUE else rounds(100)
+    names = [f"{name}-{index}" for index in range(number)]
+    code = f"""
+won = []
+for index in range({number}):
+    each = f"{{name}}-{{index}}"
+    try:
+        kind(each, handle_existence=CREATE, unlink_on_delete=False, **small).close()
+        won.append(index)
+    except FileExistsError:
+        pass
+    time.sleep(random.random() * 0.0005)
+say(*won)
+"""
+    with removed(*names):
+        lines = together(code, kind, name)
+        winners = Counter(int(index) for line in lines for index in line.split())
+        assert winners == Counter(range(number))
+
+
+@conformance("C17")
+@each_kind
+def test_open_or_create_beside_unlink(kind: Kind, name: str) -> None:
+    """C17: never FileNotFoundError, never FileExistsError, in loops of several processes."""
+    code = f"""
+end = time.monotonic() + {seconds(1.5)}
+made = linked = 0
+while time.monotonic() < end:
+    handle = kind(name, handle_existence=Flags.LINK_OR_CREATE, unlink_on_delete=False, **small)
+    if handle.linked_existing_object: linked += 1
+    else: made += 1
+    if random.random() < 0.5:
+        try: handle.unlink()
+        except FileNotFoundError: pass
+    handle.close()
+say(made, linked)
+"""
+    lines = together(code, kind, name)
+    made, linked = (sum(int(line.split()[index]) for line in lines) for index in (0, 1))
+    tally.count("rounds", made + linked)
+    assert made > 10
+    assert linked > 10
+
+
+@conformance("C17")
+@each_kind
+def test_replacing_beside_replacing(kind: Kind, name: str) -> None:
+    """Contract 3.2: UNLINK_AND_CREATE always creates, and never ends up in another's object."""
+    code = f"""
+end = time.monotonic() + {seconds(1.0)}
+count = 0
+while time.monotonic() < end:
+    handle = kind(name, handle_existence=Flags.UNLINK_AND_CREATE, unlink_on_delete=False, **small)
+    assert handle.linked_existing_object is False
+    count += 1
+    if kind is NamedMessageQueue:
+        assert handle.send(str(count), 0), "somebody else's queue"
+        assert handle.receive(0) == (str(count).encode(), 0)
+    elif kind is NamedSemaphore:
+        assert handle.value == 7
+        handle.release()
+        assert handle.value == 8
+    else:
+        with handle.mmap() as memory:
+            assert memory[:8] == bytes(8)
+            memory[:8] = os.getpid().to_bytes(8, "little")
+            assert memory[:8] == os.getpid().to_bytes(8, "little")
+    handle.close()
+say(count)
+"""
+    lines = together(code, kind, name)
+    tally.count("rounds", sum(map(int, lines)))
+    assert all(int(line) > 10 for line in lines)
+
+
+@conformance("S26", "H25")
+@each_file_kind
+def test_nobody_sees_half_an_object(kind: Kind, name: str) -> None:
+    """S26, H25: value and size are there from the first instant."""
+    stop = time.monotonic() + seconds(2.0)
+    code = f"""
+end = time.monotonic() + {seconds(2.0)}
+seen = 0
+while time.monotonic() < end:
+    try:
+        handle = kind(name)
+    except FileNotFoundError:
+        continue
+    if kind is NamedSemaphore:
+        assert handle.value == 7, handle.value
+    else:
+        assert handle.size == 10_000, handle.size
+        handle.mmap().close()
+    seen += 1
+say(seen)
+"""
+
+    def create() -> int:
+        count = 0
+        small: dict[str, Any] = {"initial_value": 7} if kind is SEMAPHORE else {"size": 10_000}
+        while time.monotonic() < stop:
+            for flag in (Flags.RAISE_IF_EXISTS, Flags.UNLINK_AND_CREATE, Flags.LINK_OR_CREATE):
+                handle = kind.create(name, flag, unlink_on_delete=False, **small)
+                count += 1
+                if flag is not Flags.RAISE_IF_EXISTS:
+                    handle.unlink()
+                handle.close()
+        return count
+
+    creating = Background(create)
+    seen = sum(int(line) for line in together(code, kind, name, number=2))
+    tally.count("rounds", seen)
+    assert creating.result() > 10
+    assert seen > 10
+
+
+def test_the_attributes_of_a_queue_are_there_at_once(name: str) -> None:
+    """The kernel makes it whole; so is our handle of it."""
+    stop = time.monotonic() + seconds(1.0)
+    code = f"""
+end = time.monotonic() + {seconds(1.0)}
+seen = 0
+while time.monotonic() < end:
+    try:
+        handle = kind(name)
+    except FileNotFoundError:
+        continue
+    assert (handle.max_messages, handle.max_message_size) == (2, 16)
+    seen += 1
+say(seen)
+"""
+
+    def create() -> None:
+        while time.monotonic() < stop:
+            QUEUE.create(name)
+
+    creating = Background(create)
+    assert int(together(code, QUEUE, name, number=1)[0]) > 0
+    creating.result()
+
+
+def test_two_that_grow_never_shrink(name: str) -> None:
+    """Contract 3.4: whoever asks for more gets it, and nobody's growth is taken back."""
+    code = f"""
+end = time.monotonic() + {seconds(1.5)}
+chance = random.Random(os.getpid())
+greatest = 0
+while time.monotonic() < end:
+    wanted = chance.randrange(1, 400_000)
+    handle = kind(name, handle_existence=Flags.LINK_OR_CREATE, size=wanted, unlink_on_delete=False)
+    size = handle.size
+    assert size >= wanted, (size, wanted)
+    assert size >= greatest, (size, greatest)
+    greatest = size
+    if size > 350_000: time.sleep(0.001)
+    handle.close()
+say(greatest)
+"""
+    sizes = [int(line) for line in together(code, SEGMENT, name)]
+    assert max(sizes) == SEGMENT.open(name).size
+
+
+def test_growing_step_by_step_together(name: str) -> None:
+    """The same where each step counts: the size only rises, and ends at the greatest wish."""
+    segment = SEGMENT.create(name, size=1)
+    for step in tally.counting(rounds(20)):
+        base = segment.size
+        wishes = [base + 1 + index * 4096 + step for index in range(4)]
+        random.Random(step).shuffle(wishes)
+        threads = [
+            Background(lambda w=wish: SEGMENT.open(name, Flags.LINK_OR_CREATE, size=w).size)
+            for wish in wishes
+        ]
+        got = [thread.result() for thread in threads]
+        assert all(size >= wish for size, wish in zip(got, wishes, strict=True))
+        assert segment.size == max(wishes)
+
+
+@conformance("C29", "C31")
+@each_kind
+def test_one_of_many_unlinks(kind: Kind, name: str) -> None:
+    """C29: one succeeds, the others are told that it is gone."""
+    for _ in tally.counting(rounds(20)):
+        handle = kind.create(name)
+        others = [kind.open(name) for _ in range(4)]
+
+        def unlink(other: Any) -> bool:
+            try:
+                other.unlink()
+            except FileNotFoundError:
+                return False
+            return True
+
+        threads = [Background(lambda other=other: unlink(other)) for other in others]
+        assert sorted(thread.result() for thread in threads) == [False, False, False, True]
+        assert not kind.exists(name)
+        del handle
+
+
+@each_kind
+def test_deletion_beside_replacing(kind: Kind, name: str) -> None:
+    """Contract 4.4: a handle unlinks the object that it was opened on, and no other."""
+    end = time.monotonic() + seconds(1.0)
+    while time.monotonic() < end:
+        tally.count("rounds")
+        old = kind.create(name)
+        new = kind.create(name, Flags.UNLINK_AND_CREATE)
+        del old
+        assert kind.exists(name)
+        kind.use(kind.open(name))
+        new.unlink()
+
+
+@each_kind
+def test_retries_end(kind: Kind, name: str) -> None:
+    """Contract 3.2: they may end in EBUSY after a second at the earliest; here they succeed."""
+
+    def churn() -> None:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError):
+                kind.cls.unlink_name(name)
+            with contextlib.suppress(FileExistsError):
+                kind.create(name, unlink_on_delete=False)
+
+    churning = [Background(lambda: in_child(churn)) for _ in range(2)]
+    count = 0
+    while any(each.is_running() for each in churning):
+        kind.create(name, Flags.LINK_OR_CREATE, unlink_on_delete=False)
+        kind.create(name, Flags.UNLINK_AND_CREATE, unlink_on_delete=False)
+        count += 1
+    for each in churning:
+        each.result()
+    assert count > 10
+
+
+def test_names_of_none_do_not_collide() -> None:
+    """Random names, made in many threads and processes at once."""
+
+    def create() -> list[str]:
+        return [SEMAPHORE.create(None, unlink_on_delete=False).name for _ in range(50)]
+
+    names = [name for each in [Background(create) for _ in range(4)] for name in each.result()]
+    names += in_child(create) + in_child(create)
+    with removed(*names):
+        assert len(set(names)) == 300
+
+
+@pytest.mark.stress
+@each_kind
+def test_flags_against_each_other(kind: Kind, name: str) -> None:
+    """Every flag in every process, at random; only the errors that the contract names."""
+    code = f"""
+end = time.monotonic() + {seconds(1.0)}
+chance = random.Random(os.getpid())
+counts = dict.fromkeys(Flags, 0)
+while time.monotonic() < end:
+    flag = chance.choice(list(Flags))
+    try:
+        handle = kind(name, handle_existence=flag, **small)
+        counts[flag] += 1
+        if chance.random() < 0.3: handle.close()
+        if chance.random() < 0.3: handle.unlink()
+        if chance.random() < 0.2: handle.unlink_on_delete = False
+    except FileExistsError:
+        assert flag is Flags.RAISE_IF_EXISTS, flag
+    except FileNotFoundError as error:
+        assert flag is Flags.RAISE_IF_NOT_EXISTS or "unlink" in error.strerror, (flag, error)
+say(*counts.values())
+"""
+    totals = [sum(map(int, line.split())) for line in together(code, kind, name)]
+    tally.count("rounds", sum(totals))
+    assert all(total > 10 for total in totals)

@@ -1,0 +1,220 @@
+"""Each primitive against a model of a few lines: any sequence of calls through two handles of this
+process and one of another must do what the model does."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from support.kinds import SEM_VALUE_MAX, WATCHDOG, unique
+
+from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+
+STRESS = float(os.environ.get("NOB_IPC_STRESS", "1"))
+SETTINGS = settings(
+    max_examples=max(15, int(15 * STRESS)),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+ACTORS = st.sampled_from(["first", "second", "stranger"])
+NOT_WAITING = st.sampled_from([{"blocking": False}, {"timeout": 0}, {"timeout": 1e-9}])
+
+
+def _stranger(pipe: Any, cls: Any, name: str) -> None:
+    """Another process: does what it is told to its own handle, and says what came of it."""
+    handle = cls(name)
+    while True:
+        told = pipe.recv()
+        pipe.send(_outcome(functools.partial(_do, handle, *told)))
+
+
+def _do(handle: Any, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    if method in ("peek", "poke"):
+        at, data = arguments
+        with handle.mmap() as memory:
+            if method == "peek":
+                return bytes(memory[at : at + data])
+            memory[at : at + len(data)] = data
+            return None
+    attribute = getattr(handle, method)
+    return attribute(*arguments, **options) if callable(attribute) else attribute
+
+
+def _outcome(call: Callable[[], Any]) -> Any:
+    """The result of a call, or the name of what it raised."""
+    try:
+        return call()
+    except (ValueError, OverflowError, BufferError) as error:
+        return type(error).__name__
+
+
+class Machine(RuleBasedStateMachine):
+    """Two handles here and one in another process, on one new object."""
+
+    cls: Any
+    options: dict[str, Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = unique()
+        first = self.cls(name, handle_existence=Flags.RAISE_IF_EXISTS, **self.options)
+        self.handles = {"first": first, "second": self.cls(name)}
+        context = multiprocessing.get_context("fork")
+        self.pipe, end = context.Pipe()
+        self.process = context.Process(target=_stranger, args=(end, self.cls, name), daemon=True)
+        self.process.start()
+        end.close()
+
+    def do(self, actor: str, method: str, *arguments: Any, **options: Any) -> Any:
+        handle = self.handles.get(actor)
+        if handle is not None:
+            return _outcome(lambda: _do(handle, method, arguments, options))
+        self.pipe.send((method, arguments, options))
+        assert self.pipe.poll(WATCHDOG), "the other process hangs"
+        return self.pipe.recv()
+
+    def teardown(self) -> None:
+        # It holds nothing, and how the interpreter ends is not what this is about.
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.pipe.close()
+        for handle in self.handles.values():
+            handle.close()
+        self.handles.popitem()
+        self.handles["first"].unlink()
+
+
+class SemaphoreMachine(Machine):
+    """The model is a number."""
+
+    cls = NamedSemaphore
+    options = {"initial_value": 2}  # noqa: RUF012 (read only)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = 2
+
+    @rule(
+        actor=ACTORS, way=st.sampled_from([{"blocking": False}, {"timeout": 0}, {"timeout": 1e-9}])
+    )
+    def acquire(self, actor: str, way: dict[str, Any]) -> None:
+        assert self.do(actor, "acquire", **way) is (self.value > 0)
+        self.value = max(0, self.value - 1)
+
+    @rule(actor=ACTORS, count=st.integers(1, 5) | st.sampled_from([SEM_VALUE_MAX, 2**40]))
+    def release(self, actor: str, count: int) -> None:
+        fits = self.value + count <= SEM_VALUE_MAX
+        if fits and count > 1_000:
+            return
+        assert self.do(actor, "release", count) == (None if fits else "OverflowError")
+        self.value += count if fits else 0
+
+    @invariant()
+    def all_see_the_value(self) -> None:
+        for actor in ("first", "second", "stranger"):
+            assert self.do(actor, "value") == self.value
+
+
+class SegmentMachine(Machine):
+    """The model is a bytearray."""
+
+    cls = NamedSharedMemory
+    options = {"size": 100}  # noqa: RUF012 (read only)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = bytearray(100)
+
+    @rule(actor=ACTORS, at=st.integers(0, 9000), data=st.binary(min_size=1, max_size=50))
+    def write(self, actor: str, at: int, data: bytes) -> None:
+        if at + len(data) <= len(self.bytes):
+            assert self.do(actor, "poke", at, data) is None
+            self.bytes[at : at + len(data)] = data
+
+    @rule(actor=ACTORS, at=st.integers(0, 9000), length=st.integers(1, 5000))
+    def read(self, actor: str, at: int, length: int) -> None:
+        expected = bytes(self.bytes[at : at + length]) if self.bytes else "ValueError"
+        assert self.do(actor, "peek", at, length) == expected
+
+    @rule(actor=ACTORS, size=st.integers(0, 9000))
+    def resize(self, actor: str, size: int) -> None:
+        assert self.do(actor, "resize", size) is None
+        del self.bytes[size:]
+        self.bytes.extend(bytes(size - len(self.bytes)))
+
+    @rule(size=st.integers(0, 9000))
+    def attach_larger(self, size: int) -> None:
+        with NamedSharedMemory(self.handles["first"].name, size) as segment:
+            self.bytes.extend(bytes(max(0, size - len(self.bytes))))
+            assert segment.size == len(self.bytes)
+
+    @invariant()
+    def all_see_the_size(self) -> None:
+        for actor in ("first", "second", "stranger"):
+            assert self.do(actor, "size") == len(self.bytes)
+
+
+class QueueMachine(Machine):
+    """The model is a list, sorted by priority and order of arrival."""
+
+    cls = NamedMessageQueue
+    options = {"max_messages": 3, "max_message_size": 8}  # noqa: RUF012 (read only)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[tuple[int, int, bytes]] = []
+        self.arrivals = 0
+
+    @rule(
+        actor=ACTORS,
+        message=st.binary(max_size=10),
+        priority=st.integers(0, 2) | st.just(32767),
+        timeout=st.sampled_from([0, 1e-9]),
+    )
+    def send(self, actor: str, message: bytes, priority: int, timeout: float) -> None:
+        outcome = self.do(actor, "send", message, timeout, priority)
+        if len(message) > 8:
+            assert outcome == "ValueError"
+        else:
+            assert outcome is (len(self.messages) < 3)
+            if outcome is True:
+                self.arrivals += 1
+                self.messages.append((-priority, self.arrivals, message))
+                self.messages.sort()
+
+    @rule(actor=ACTORS, timeout=st.sampled_from([0, 1e-9]))
+    def receive(self, actor: str, timeout: float) -> None:
+        outcome = self.do(actor, "receive", timeout)
+        if not self.messages:
+            assert outcome is None
+            return
+        priority, _, message = self.messages.pop(0)
+        assert outcome == (message, -priority)
+
+    @rule(actor=ACTORS, most=st.integers(1, 3))
+    def receive_many(self, actor: str, most: int) -> None:
+        expected = [(message, -priority) for priority, _, message in self.messages[:most]]
+        assert self.do(actor, "receive_many", most, 0) == expected
+        del self.messages[:most]
+
+    @invariant()
+    def all_see_the_count(self) -> None:
+        for actor in ("first", "second", "stranger"):
+            assert self.do(actor, "current_messages") == len(self.messages)
+
+
+for machine in (SemaphoreMachine, SegmentMachine, QueueMachine):
+    machine.TestCase.settings = SETTINGS
+
+TestSemaphore = SemaphoreMachine.TestCase
+TestSegment = SegmentMachine.TestCase
+TestQueue = QueueMachine.TestCase

@@ -1,0 +1,58 @@
+"""Handles that several threads use, and what the module says of the interpreter lock."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from support.kinds import QUEUE, SEMAPHORE, WATCHDOG
+
+from nob.ipc import NamedMessageQueue, NamedSemaphore
+
+WORKERS, EACH = 4, 50
+
+
+def work(turn: NamedSemaphore, jobs: NamedMessageQueue, results: NamedMessageQueue) -> list[int]:
+    """Takes jobs one by one, in turn with the others, and returns what it has seen there."""
+    seen = []
+    for _ in range(EACH):
+        with turn:
+            received = jobs.receive(timeout=WATCHDOG)
+            assert received is not None
+            seen.append(turn.value)
+        results.send(received[0])
+    return seen
+
+
+def executor(kind: str) -> Executor:
+    if kind == "threads":
+        return ThreadPoolExecutor(WORKERS)
+    return ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context(kind))
+
+
+@pytest.mark.parametrize("kind", ["threads", "fork", "spawn"])
+def test_concurrent_futures(name: str, kind: str) -> None:
+    """Tasks that share handles: as they are in threads, pickled in other processes."""
+    turn = SEMAPHORE.create(name, initial_value=1)
+    with (
+        QUEUE.create(name) as jobs,
+        QUEUE.create(f"{name}-results") as results,
+        executor(kind) as pool,
+    ):
+        seen = [pool.submit(work, turn, jobs, results) for _ in range(WORKERS)]
+        sending = ThreadPoolExecutor(1).submit(jobs.send_many, map(str, range(WORKERS * EACH)))
+        messages: list[Any] = [results.receive(WATCHDOG) for _ in range(WORKERS * EACH)]
+        assert sending.result(WATCHDOG) == WORKERS * EACH
+        assert [each.result(WATCHDOG) for each in seen] == [[0] * EACH] * WORKERS
+    assert sorted(int(message) for message, _ in messages) == list(range(WORKERS * EACH))
+
+
+def test_the_interpreter_lock_is_on() -> None:
+    """A free-threaded interpreter turns it on when it loads the module, which relies on it."""
+    is_enabled = getattr(sys, "_is_gil_enabled", None)
+    if is_enabled is None:
+        pytest.skip("this interpreter cannot be without its lock")
+    assert is_enabled()

@@ -1,0 +1,386 @@
+"""Forked children, workers of multiprocessing, and exec (contract 4.3, 4.4)."""
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from support.children import (
+    CLONE_NEWPID,
+    Background,
+    Script,
+    fork,
+    in_child,
+    needs_namespaces,
+    run,
+    unshare,
+    wait_until_asleep,
+)
+from support.kinds import (
+    KINDS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    WATCHDOG,
+    Kind,
+    conformance,
+    descriptors,
+    each_kind,
+    removed,
+    rounds,
+)
+from support.tally import counting
+
+from nob.ipc import Flags
+
+# Newer Pythons warn of what this is about.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+METHODS = ["fork", "spawn", "forkserver"]
+
+
+@conformance("C34")
+@each_kind
+def test_an_inherited_handle_works(kind: Kind, name: str) -> None:
+    """C34: the child's close leaves the parent's handle as it is."""
+    handle = kind.create(name)
+
+    def child() -> bool:
+        kind.stamp(handle)
+        kind.use(handle)
+        handle.close()
+        return bool(handle.closed)
+
+    assert in_child(child)
+    assert not handle.closed
+    assert kind.is_stamped(handle)
+    kind.use(handle)
+    assert kind.exists(name)
+
+
+@each_kind
+def test_a_forked_child_never_unlinks_by_deletion(kind: Kind, name: str) -> None:
+    """Contract 4.4: by its last reference, by hand, by closing first, by a changed mind."""
+    holder = [kind.create(name)]
+
+    def child() -> None:
+        holder[0].unlink_on_delete = True
+        holder[0].__del__()
+        assert kind.exists(name)
+        holder[0].close()
+        holder.clear()
+        gc.collect()
+        assert kind.exists(name)
+
+    in_child(child)
+    in_child(lambda: in_child(child))
+    assert kind.exists(name)
+    holder.clear()
+    assert not kind.exists(name)
+
+
+@each_kind
+def test_a_forked_child_may_unlink(kind: Kind, name: str) -> None:
+    """When it says so."""
+    handle = kind.create(name)
+    in_child(handle.unlink)
+    assert not kind.exists(name)
+
+
+@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError", "os._exit(0)"])
+def test_a_forked_child_that_ends_normally(name: str, ending: str) -> None:
+    """Also by the whole way of the interpreter: the parent's objects stay, its own go."""
+    code = f"""
+kinds = [(NamedSemaphore, {{}}), (NamedSharedMemory, dict(size=1)),
+         (NamedMessageQueue, dict(max_messages=1, max_message_size=1))]
+handles = [kind(name, handle_existence=CREATE, **more) for kind, more in kinds]
+child = os.fork()
+if child == 0:
+    own = [kind(name + "-own", handle_existence=CREATE, **more) for kind, more in kinds]
+    {ending}
+    sys.exit()
+os.waitpid(child, 0)
+for kind, _ in kinds:
+    kind(name)
+    try:
+        kind(name + "-own")
+    except FileNotFoundError:
+        continue
+    if "{ending}" != "os._exit(0)":
+        sys.exit(kind.__name__)
+"""
+    with removed(name + "-own"):
+        assert run(code, name, env={**os.environ, "PYTHONWARNINGS": "ignore"})[0] == 0
+    for kind in KINDS:
+        assert not kind.exists(name)
+
+
+@each_kind
+def test_what_a_child_creates_is_its_own(kind: Kind, name: str) -> None:
+    """Deletion unlinks it in the child; it does not outlive its handle."""
+
+    def child() -> list[bool]:
+        handle = kind.create(name)
+        there = kind.exists(name)
+        kind.use(handle)
+        in_child(handle.__del__)
+        still = kind.exists(name)
+        del handle
+        return [there, still, kind.exists(name)]
+
+    assert in_child(child) == [True, True, False]
+
+
+def create_and_leave(name: str, started: object) -> None:
+    """What a worker does: objects in a global, and the end of the function."""
+    globals()["kept"] = [kind.create(name) for kind in KINDS]
+    started.set()  # type: ignore[attr-defined]
+
+
+def link_and_leave(name: str, started: object) -> None:
+    globals()["kept"] = [kind.open(name) for kind in KINDS]
+    started.set()  # type: ignore[attr-defined]
+
+
+def exit_and_leave(name: str, started: object) -> None:
+    create_and_leave(name, started)
+    sys.exit(3)
+
+
+def raise_and_leave(name: str, started: object) -> None:
+    create_and_leave(name, started)
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    raise KeyError
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", [create_and_leave, exit_and_leave, raise_and_leave])
+def test_workers_unlink_what_they_created(name: str, method: str, target: object) -> None:
+    """Contract 4.3: workers of multiprocessing included, which do not end as other processes."""
+    work(name, method, target)
+    assert [kind.exists(name) for kind in KINDS] == [False] * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_leave_what_they_linked(name: str, method: str) -> None:
+    handles = [kind.create(name) for kind in KINDS]
+    work(name, method, link_and_leave)
+    assert [kind.exists(name) for kind in KINDS] == [True] * 3
+    assert len(handles) == 3
+
+
+def work(name: str, method: str, target: object) -> None:
+    context = multiprocessing.get_context(method)
+    started = context.Event()
+    worker = context.Process(target=target, args=(name, started))  # type: ignore[arg-type]
+    worker.start()
+    try:
+        assert started.wait(WATCHDOG)
+        worker.join(WATCHDOG)
+        assert worker.exitcode is not None, "the worker hangs"
+    finally:
+        worker.kill()
+        worker.join()
+
+
+@conformance("C35")
+@each_kind
+def test_nothing_survives_exec(kind: Kind, name: str) -> None:
+    """C35: neither descriptor nor mapping; the name stays."""
+    handle = kind.create(name)
+    memory = handle.mmap() if kind is SEGMENT else None
+    status = kind.status(handle)
+    code = """
+import os
+for descriptor in os.listdir("/proc/self/fd"):
+    try:
+        print(os.fstat(int(descriptor)).st_ino)
+    except OSError:
+        continue
+for line in open("/proc/self/maps"):
+    print(line.split()[4])
+"""
+    reading, writing = os.pipe()
+    child = fork()
+    if child == 0:
+        os.dup2(writing, 1)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        files = pipe.read().split()
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(files) > 3
+    assert str(status.st_ino) not in files
+    assert kind.exists(name)
+    del memory
+
+
+@conformance("C37")
+@each_kind
+def test_a_new_process_reaches_the_object_by_name(kind: Kind, name: str) -> None:
+    """C37: started in whatever way."""
+    handle = kind.create(name)
+    code = f"""
+handle = {kind.cls.__name__}(name)
+if hasattr(handle, "release"): handle.release()
+elif hasattr(handle, "mmap"):
+    with handle.mmap() as memory: memory[:5] = b"stamp"
+else: handle.send(b"stamp")
+"""
+    with Script(code, name) as other:
+        other.finish()
+    assert kind.is_stamped(handle)
+
+
+@conformance("C43")
+def test_fork_while_threads_are_inside(name: str) -> None:
+    """C43: a child forked from the middle of everything uses old handles and opens new ones."""
+    stop = threading.Event()
+    semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    segment = SEGMENT.create(name)
+    names = [f"{name}-{index}" for index in range(4)]
+
+    def churn(mine: str) -> None:
+        while not stop.is_set():
+            with SEGMENT.create(mine, Flags.UNLINK_AND_CREATE).mmap():
+                SEMAPHORE.create(mine, Flags.UNLINK_AND_CREATE).close()
+                QUEUE.create(mine, Flags.UNLINK_AND_CREATE).close()
+            semaphore.acquire(timeout=0.0001)
+            semaphore.release()
+            queue.receive(0.0001)
+
+    def child() -> None:
+        assert semaphore.value >= 0
+        semaphore.release()
+        assert semaphore.acquire(timeout=20)
+        queue.send(b"child", 0)
+        segment.resize(segment.size)
+        for kind in KINDS:
+            kind.use(kind.create(names[3], Flags.UNLINK_AND_CREATE))
+
+    with removed(*names):
+        threads = [Background(lambda mine=mine: churn(mine)) for mine in names[:3]]
+        try:
+            for _ in counting(rounds(40)):
+                in_child(child)
+        finally:
+            stop.set()
+        for thread in threads:
+            thread.result()
+
+
+@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
+def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
+    """The child's handle has no call in flight: it closes at once, and gives back what it has."""
+    semaphore = SEMAPHORE.create(name, initial_value=0)
+    queue = QUEUE.create(name)
+    waiting = Background(lambda: eval(wait, {"semaphore": semaphore, "queue": queue}))
+    waiting.wait_until_asleep()
+
+    def child() -> bool:
+        before = len(descriptors())
+        queue.close()
+        semaphore.close()
+        return len(descriptors()) < before
+
+    assert in_child(child)
+    assert waiting.is_running()
+    semaphore.release()
+    queue.send(b"x")
+    assert waiting.result()
+
+
+@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
+def test_a_handler_forks_in_the_middle_of_a_wait(name: str, wait: str) -> None:
+    """Both go on to wait with the same handle, and both are served."""
+    code = f"""
+semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+children = []
+signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+say("ready")
+{wait}
+semaphore.close()
+queue.close()
+if children == [0]:
+    os._exit(0)
+assert os.waitpid(children[0], 0)[1] == 0
+"""
+    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    with Script(code, name) as script:
+        script.expect("ready")
+        wait_until_asleep(script.pid)
+        script.process.send_signal(signal.SIGUSR1)
+        for _ in range(2):
+            semaphore.release()
+            queue.send(b"x")
+        script.finish()
+
+
+@needs_namespaces
+@each_kind
+def test_a_forked_child_with_the_same_pid(kind: Kind, name: str) -> None:
+    """Contract 4.4: fork is recognised by itself, not by the pid, which a namespace repeats."""
+
+    def second(handle: list[object]) -> int:
+        handle.clear()
+        return os.getpid()
+
+    def first() -> tuple[int, int, bool, bool]:
+        handle = [kind.create(name)]
+        unshare(CLONE_NEWPID)
+        child = in_child(second, handle)
+        there = kind.exists(name)
+        handle.clear()
+        return os.getpid(), child, there, kind.exists(name)
+
+    def begin() -> tuple[int, int, bool, bool]:
+        unshare(CLONE_NEWPID)
+        pids: tuple[int, int, bool, bool] = in_child(first)
+        return pids
+
+    assert in_child(begin) == (1, 1, True, False)
+
+
+def test_a_forked_child_that_is_killed_changes_nothing(name: str) -> None:
+    """It had the parent's handles; whatever it did, the parent still unlinks."""
+    handles = [kind.create(name) for kind in KINDS]
+    for _ in range(3):
+        child = fork()
+        if child == 0:
+            handles.clear()
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+    for kind, handle in zip(KINDS, handles, strict=True):
+        kind.use(handle)
+    del handle
+    handles.clear()
+    assert [kind.exists(name) for kind in KINDS] == [False] * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_that_import_the_library_late(name: str, method: str, tmp_path: Path) -> None:
+    """Contract 4.3: also where the parent has never seen it."""
+    program = tmp_path / "program.py"
+    program.write_text(f"""
+import multiprocessing
+
+def work():
+    global kept
+    from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    new = {{"handle_existence": Flags.RAISE_IF_EXISTS}}
+    kept = [NamedSemaphore({name!r}, **new), NamedSharedMemory({name!r}, 1, **new),
+            NamedMessageQueue({name!r}, 1, 1, **new)]
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context({method!r}).Process(target=work)
+    worker.start()
+    worker.join()
+    raise SystemExit(worker.exitcode)
+""")
+    subprocess.run([sys.executable, program], check=True, timeout=60)
+    assert [kind.exists(name) for kind in KINDS] == [False] * 3

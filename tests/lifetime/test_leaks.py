@@ -1,0 +1,235 @@
+"""A thousand rounds leave descriptors, mappings, threads and memory where they were."""
+
+import contextlib
+import gc
+import os
+import pickle
+import threading
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+from support.children import Background
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, conformance, descriptors, rounds
+from support.tally import counting
+
+from nob.ipc import Flags, InvalidArgument
+
+pytestmark = conformance("C42")
+ROUNDS = rounds(1000)
+SLACK = 1024 * 1024
+"""What the resident memory may grow by in all rounds: far less than a page each."""
+
+
+def state() -> tuple[dict[int, str], int, int, int]:
+    gc.collect()
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        lines = [line for line in maps if "/dev/shm" in line]
+    return descriptors(), len(lines), threading.active_count(), len(os.listdir("/proc/self/task"))
+
+
+def resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def repeat(function: Callable[[], None], number: int = ROUNDS) -> None:
+    """Calls the function so often, and compares before and after; the first rounds warm up."""
+    for _ in range(max(5, number // 5)):
+        function()
+    before, memory = state(), resident()
+    for _ in counting(number):
+        function()
+    assert state() == before
+    assert resident() - memory < SLACK
+
+
+def test_create_use_close_unlink(name: str) -> None:
+    """C42: every kind, by every way to end."""
+
+    def life() -> None:
+        for kind in KINDS:
+            handle = kind.create(name)
+            kind.use(handle)
+            linked = kind.open(name)
+            kind.use(linked)
+            linked.close()
+            handle.close()
+            handle.unlink()
+            kind.create(name, Flags.LINK_OR_CREATE)
+            kind.create(name, Flags.UNLINK_AND_CREATE).__del__()
+
+    repeat(life)
+
+
+def test_blocks_and_mappings(name: str) -> None:
+    def life() -> None:
+        with SEGMENT.create(name, size=20_000).mmap() as memory:
+            memory[:] = b"x" * 20_000
+        with SEGMENT.create(name) as segment:
+            segment.resize(10_000)
+            view = memoryview(segment.mmap())
+            view.release()
+        segment.unlink()
+        with QUEUE.create(name) as queue:
+            queue.block = False
+            queue.send("text", 0, 7)
+            queue.receive()
+        del queue
+        with SEMAPHORE.create(name, Flags.UNLINK_AND_CREATE):
+            pass
+
+    repeat(life)
+
+
+def test_constructors_that_fail(name: str) -> None:
+    """C42: each way to fail gives back what it had."""
+    kept = [kind.create(name) for kind in KINDS]
+    os.symlink("/nowhere", SEGMENT.path(name + "-link"))
+
+    def fail() -> None:
+        for kind in KINDS:
+            for call in (
+                lambda kind=kind: kind.create(name),
+                lambda kind=kind: kind.open(name + "-missing"),
+                lambda kind=kind: kind.create(name, mode="x"),
+                lambda kind=kind: kind.create("/a/b"),
+                lambda kind=kind: kind.cls(),
+            ):
+                with contextlib.suppress(OSError, InvalidArgument, TypeError):
+                    call()
+                    pytest.fail("it worked")
+        for call in (
+            lambda: SEGMENT.open(name + "-link"),
+            lambda: SEGMENT.open(name, size=2**62),
+            lambda: SEGMENT.open(name, size=65, read_only=True),
+            lambda: QUEUE.create(name, Flags.UNLINK_AND_CREATE, max_messages=2**40),
+            lambda: QUEUE.open(name, write=False).send(b"x"),
+            lambda: SEMAPHORE.open(name).release(2**31),
+        ):
+            with contextlib.suppress(OSError, ValueError, OverflowError):
+                call()
+                pytest.fail("it worked")
+
+    try:
+        repeat(fail, ROUNDS // 4)
+    finally:
+        SEGMENT.remove(name + "-link")
+    for kind, handle in zip(KINDS, kept, strict=True):
+        kind.use(handle)
+
+
+def test_waits_that_run_out(name: str) -> None:
+    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+
+    def wait() -> None:
+        assert not semaphore.acquire(timeout=1e-6)
+        assert not queue.receive(1e-6)
+        assert not queue.receive(0)
+
+    repeat(wait)
+
+
+def test_messages(name: str) -> None:
+    """C42: of all sizes; no buffer is kept."""
+    queue = QUEUE.create(name, max_messages=1, max_message_size=8192)
+
+    def talk() -> None:
+        for size in (0, 1, 4096, 8192):
+            queue.send(b"x" * size)
+            assert len(queue.receive()[0]) == size
+
+    repeat(talk)
+
+
+def test_notifications(name: str) -> None:
+    """C42: registered, cancelled, fired; with their threads."""
+    queue = QUEUE.create(name)
+
+    def notify() -> None:
+        fired = threading.Event()
+        assert queue.request_notification((lambda _: fired.set(), None))
+        queue.send(b"x")
+        assert fired.wait(30)
+        queue.receive()
+        assert queue.request_notification((print, "never"))
+        assert queue.request_notification(None)
+
+    for _ in range(20):
+        notify()
+    queue.request_notification(None)
+    before, memory = state(), resident()
+    for _ in range(ROUNDS // 4):
+        notify()
+    settled = threading.Event()
+    for _ in range(1000):
+        if state() == before:
+            break
+        settled.wait(0.01)
+    assert state() == before
+    assert resident() - memory < SLACK
+
+
+def test_pickling(name: str) -> None:
+    handles = [kind.create(name) for kind in KINDS]
+
+    def copy() -> None:
+        for handle in handles:
+            pickle.loads(pickle.dumps(handle)).close()
+
+    repeat(copy)
+
+
+def test_subclasses_and_cycles(name: str) -> None:
+    def life() -> None:
+        for kind in KINDS:
+            sub = type("Sub", (kind.cls,), {})
+            handle = sub(name, handle_existence=Flags.UNLINK_AND_CREATE, **kind.small)
+            handle.me = handle
+        gc.collect()
+
+    repeat(life, ROUNDS // 20)
+
+
+def test_closing_under_waiters(name: str) -> None:
+    """C42: the last call in flight gives the resource back, each time."""
+    kept = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+
+    def close() -> None:
+        handles = SEMAPHORE.open(name), QUEUE.open(name)
+        calls = handles[0].acquire, handles[1].receive
+        waiters = [Background(call) for call in calls]
+        for handle in handles:
+            handle.close()
+        for waiter in waiters:
+            with pytest.raises(ValueError, match="closed"):
+                waiter.result()
+
+    repeat(close, ROUNDS // 100)
+    assert not kept[0].closed
+
+
+def test_python_objects_are_given_back(name: str) -> None:
+    """C42: what the interpreter itself counts."""
+    semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+
+    def use() -> None:
+        for _ in range(100):
+            semaphore.acquire(timeout=1.5)
+            semaphore.release()
+            queue.send("text", priority=3)
+            queue.receive(timeout=2)
+            _ = semaphore.name, semaphore.value, repr(queue), queue.block
+
+    use()
+    tracemalloc.start()
+    try:
+        use()
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(10):
+            use()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+    finally:
+        tracemalloc.stop()

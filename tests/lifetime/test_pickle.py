@@ -1,0 +1,206 @@
+"""Pickled handles: what they are in another process (contract 2)."""
+
+import copy
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from support.children import Script, as_nobody
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, conformance, each_kind
+
+from nob.ipc import Flags, NamedSemaphore
+
+# Newer Pythons warn of forking beside threads, which is done here on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
+
+
+@conformance("C37")
+@each_kind
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_pickled_handle_links_by_name(kind: Kind, name: str, protocol: int) -> None:
+    """C37: to the same object, with unlink_on_delete=False."""
+    handle = kind.create(name)
+    kind.stamp(handle)
+    again = pickle.loads(pickle.dumps(handle, protocol))
+    assert type(again) is kind.cls
+    assert again.name == name
+    assert again.linked_existing_object is True
+    assert again.unlink_on_delete is False
+    assert handle.unlink_on_delete is True
+    assert kind.is_stamped(again)
+    kind.use(again)
+    del again
+    assert kind.exists(name)
+
+
+@conformance("C37")
+@each_kind
+def test_another_process_unpickles(kind: Kind, name: str) -> None:
+    """C37: and its end unlinks nothing."""
+    handle = kind.create(name)
+    code = """
+import pickle
+handle = pickle.loads(bytes.fromhex(hear()))
+if hasattr(handle, "release"): handle.release()
+elif hasattr(handle, "mmap"):
+    with handle.mmap() as memory: memory[:5] = b"stamp"
+else: handle.send(b"stamp")
+"""
+    with Script(code) as other:
+        other.say(pickle.dumps(handle).hex())
+        other.finish()
+    assert kind.is_stamped(handle)
+    assert kind.exists(name)
+
+
+@conformance("C37")
+@each_kind
+def test_unpickling_after_unlink(kind: Kind, name: str) -> None:
+    """C37: FileNotFoundError."""
+    handle = kind.create(name)
+    text = pickle.dumps(handle)
+    handle.unlink()
+    with pytest.raises(FileNotFoundError):
+        pickle.loads(text)
+    assert not kind.exists(name)
+
+
+@each_kind
+def test_pickling_a_closed_handle(kind: Kind, name: str) -> None:
+    """A ValueError, with every protocol."""
+    handle = kind.create(name)
+    handle.close()
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(ValueError, match="closed"):
+            pickle.dumps(handle, protocol)
+
+
+def test_directions_are_kept(name: str) -> None:
+    """Also for who may not do the other."""
+    queue, segment = QUEUE.create(name), SEGMENT.create(name)
+    reader = pickle.loads(pickle.dumps(QUEUE.open(name, write=False)))
+    writer = pickle.loads(pickle.dumps(QUEUE.open(name, read=False)))
+    writer.send(b"x")
+    assert reader.receive() == (b"x", 0)
+    with pytest.raises(OSError, match=r"."):
+        reader.send(b"x")
+    with pytest.raises(OSError, match=r"."):
+        writer.receive(0)
+    assert pickle.loads(pickle.dumps(SEGMENT.open(name, read_only=True))).read_only is True
+    assert pickle.loads(pickle.dumps(segment)).read_only is False
+    assert queue.current_messages == 0
+
+
+def test_unpickling_without_permission(name: str) -> None:
+    semaphore = SEMAPHORE.create(name)
+    text = pickle.dumps(semaphore)
+    with pytest.raises(PermissionError):
+        as_nobody(lambda: pickle.loads(text).value)
+
+
+@each_kind
+def test_unpickling_does_not_change_the_object(kind: Kind, name: str) -> None:
+    """A segment is as large as it is then; a semaphore has the value it has then."""
+    handle = kind.create(name)
+    text = pickle.dumps(handle)
+    kind.stamp(handle)
+    before = kind.status(handle)
+    again = pickle.loads(text)
+    after = kind.status(again)
+    assert (after.st_ino, after.st_size, after.st_mode) == (
+        before.st_ino,
+        before.st_size,
+        before.st_mode,
+    )
+    assert kind.is_stamped(handle)
+
+
+def test_unpickling_after_the_segment_has_shrunk_or_grown(name: str) -> None:
+    segment = SEGMENT.create(name)
+    text = pickle.dumps(segment)
+    for size in (10, 100):
+        segment.resize(size)
+        assert pickle.loads(text).size == segment.size == size
+
+
+@each_kind
+def test_copies_are_handles_of_their_own(kind: Kind, name: str) -> None:
+    """copy and deepcopy go the way of pickle."""
+    handle = kind.create(name)
+    for make in (copy.copy, copy.deepcopy):
+        twin = make(handle)
+        assert twin is not handle
+        twin.close()
+        kind.use(handle)
+    assert kind.exists(name)
+
+
+class Doubled(NamedSemaphore):
+    """A subclass without arguments of its own."""
+
+    def twice(self) -> int:
+        return int(self.value) * 2
+
+
+def test_a_subclass_stays_one(name: str) -> None:
+    handle = Doubled(name, 21, handle_existence=Flags.RAISE_IF_EXISTS)
+    again = pickle.loads(pickle.dumps(handle))
+    assert type(again) is Doubled
+    assert again.twice() == 42
+
+
+class Keyed(NamedSemaphore):
+    """A subclass with arguments of its own."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__("/" + key, 21, Flags.LINK_OR_CREATE)
+
+
+def test_a_subclass_with_other_arguments(name: str) -> None:
+    """Its __init__ has run once; the copy links, and has its attributes."""
+    handle = Keyed(name[1:])
+    again = pickle.loads(pickle.dumps(handle))
+    assert type(again) is Keyed
+    assert (again.name, again.key, again.value) == (name, name[1:], 21)
+    assert again.linked_existing_object is True
+    assert again.unlink_on_delete is False
+
+
+def release_all(semaphore: NamedSemaphore, queue: object, segment: object) -> str:
+    """What a worker does with handles that it was given."""
+    semaphore.release()
+    queue.send(b"worker")  # type: ignore[attr-defined]
+    with segment.mmap() as memory:  # type: ignore[attr-defined]
+        memory[:6] = b"worker"
+    return semaphore.name
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
+    """Of a process, with each way to start it; the objects outlive it."""
+    handles = [kind.create(name) for kind in KINDS]
+    context = multiprocessing.get_context(method)
+    semaphore, segment, queue = handles
+    worker = context.Process(target=release_all, args=(semaphore, queue, segment))
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert semaphore.value == 4
+    assert queue.receive(0) == (b"worker", 0)
+    with segment.mmap() as memory:
+        assert memory[:6] == b"worker"
+    assert all(kind.exists(name) for kind in KINDS)
+
+
+def test_handles_as_arguments_of_a_pool(name: str) -> None:
+    semaphore, segment, queue = (kind.create(name) for kind in KINDS)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        for _ in range(2):
+            assert pool.submit(release_all, semaphore, queue, segment).result(60) == name
+    assert semaphore.value == 5
+    assert queue.current_messages == 2
+    assert all(kind.exists(name) for kind in KINDS)

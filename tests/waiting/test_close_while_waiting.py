@@ -1,0 +1,264 @@
+"""Closing a handle in one thread while another waits in it (contract 4.6)."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.children import Background, Script, run, wait_until_asleep
+from support.kinds import (
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    WATCHDOG,
+    Kind,
+    conformance,
+    descriptors,
+    rounds,
+    seconds,
+)
+from support.tally import count, counting
+
+from nob.ipc import Flags
+
+pytestmark = conformance("C40")
+
+
+def empty_semaphore(name: str) -> Any:
+    return SEMAPHORE.create(name, initial_value=0)
+
+
+def empty_queue(name: str) -> Any:
+    return QUEUE.create(name)
+
+
+def full_queue(name: str) -> Any:
+    queue = QUEUE.create(name, max_messages=1)
+    queue.send(b"first")
+    return queue
+
+
+def enter(handle: Any) -> None:
+    with handle:
+        pytest.fail("it was entered")
+
+
+WAITS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
+    "acquire": (empty_semaphore, lambda handle: handle.acquire()),
+    "acquire with timeout": (empty_semaphore, lambda handle: handle.acquire(timeout=60)),
+    "enter": (empty_semaphore, enter),
+    "receive": (empty_queue, lambda handle: handle.receive()),
+    "receive with timeout": (empty_queue, lambda handle: handle.receive(60)),
+    "send": (full_queue, lambda handle: handle.send(b"second")),
+    "send with timeout": (full_queue, lambda handle: handle.send(b"second", 60)),
+}
+each_wait = pytest.mark.parametrize("wait", WAITS)
+ENDINGS = {
+    "close": lambda handle: handle.close(),
+    "del": lambda handle: handle.__del__(),
+}
+
+
+@each_wait
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_wait_ends_with_a_value_error(name: str, wait: str, ending: str) -> None:
+    """C40: close returns, and every waiter hears of it; the rest stays as it was."""
+    make, call = WAITS[wait]
+    handle = make(name)
+    waiters = [Background(lambda: call(handle)) for _ in range(3)]
+    for waiter in waiters:
+        waiter.wait_until_asleep()
+    ENDINGS[ending](handle)
+    assert handle.closed
+    for waiter in waiters:
+        with pytest.raises(ValueError, match="closed"):
+            waiter.result()
+    assert SEMAPHORE.exists(name) == (make is empty_semaphore and ending == "close")
+
+
+@each_wait
+def test_the_resource_is_released_by_the_last_call(name: str, wait: str) -> None:
+    """C40: and a number that is used again is not touched."""
+    before = descriptors()
+    make, call = WAITS[wait]
+    handle = make(name)
+    waiter = Background(lambda: call(handle))
+    waiter.wait_until_asleep()
+    handle.close()
+    pipes = [os.pipe() for _ in range(4)]
+    with pytest.raises(ValueError, match="closed"):
+        waiter.result()
+    for reading, writing in pipes:
+        os.write(writing, b"x")
+        assert os.read(reading, 10) == b"x"
+        os.close(reading)
+        os.close(writing)
+    assert descriptors() == before
+
+
+@each_wait
+def test_other_handles_wait_on(name: str, wait: str) -> None:
+    """C40: of the same process and of another; they can be served."""
+    make, call = WAITS[wait]
+    handle = make(name)
+    kind = SEMAPHORE if make is empty_semaphore else QUEUE
+    other = kind.open(name)
+    waiters = [Background(lambda: call(handle)), Background(lambda: call(other))]
+    for waiter in waiters:
+        waiter.wait_until_asleep()
+    handle.close()
+    with pytest.raises(ValueError, match="closed"):
+        waiters[0].result()
+    assert waiters[1].is_running()
+    third = kind.open(name)
+    if make is empty_semaphore:
+        third.release()
+    elif make is empty_queue:
+        third.send(b"x")
+    else:
+        third.receive()
+    if wait == "enter":
+        with pytest.raises(BaseException, match="it was entered"):
+            waiters[1].result()
+    else:
+        assert waiters[1].result()
+
+
+def test_nothing_is_taken_and_dropped(name: str) -> None:
+    """C40: what a closed handle has taken it returns; everything else is still there."""
+    number = rounds(60)
+    for index in counting(number):
+        semaphore = SEMAPHORE.create(name, Flags.UNLINK_AND_CREATE, initial_value=0)
+        queue = QUEUE.create(name, Flags.UNLINK_AND_CREATE)
+        mine, ours = SEMAPHORE.open(name), QUEUE.open(name)
+        timeout = None if index % 2 else 60
+        waiters = [
+            Background(lambda mine=mine, timeout=timeout: mine.acquire(timeout=timeout)),
+            Background(lambda ours=ours, timeout=timeout: ours.receive(timeout)),
+        ]
+        if index % 3:
+            for waiter in waiters:
+                waiter.wait_until_asleep()
+        barrier = threading.Barrier(2)
+
+        closing = Background(lambda b=barrier, m=mine, o=ours: (b.wait(), m.close(), o.close()))
+        barrier.wait()
+        semaphore.release()
+        queue.send(b"x")
+        closing.result()
+        taken = [took(waiter) for waiter in waiters]
+        assert [semaphore.value, queue.current_messages] == [1 - taken[0], 1 - taken[1]]
+
+
+def took(waiter: Background) -> bool:
+    try:
+        return bool(waiter.result())
+    except ValueError:
+        return False
+
+
+def test_closing_the_moment_a_wait_begins(name: str) -> None:
+    """C40: however the two meet, the wait ends."""
+    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    end = time.monotonic() + seconds(3)
+    while time.monotonic() < end:
+        count("rounds")
+        for make, call in (
+            (SEMAPHORE, lambda h: h.acquire()),
+            (QUEUE, lambda h: h.receive()),
+            (QUEUE, lambda h: h.receive(60)),
+        ):
+            handle = make.open(name)
+            started = threading.Event()
+
+            waiter = Background(lambda s=started, c=call, h=handle: (s.set(), c(h)))
+            started.wait(WATCHDOG)
+            handle.close()
+            with pytest.raises(ValueError, match="closed"):
+                waiter.result()
+    assert semaphore.value == queue.current_messages == 0
+
+
+def use_once(kind: Kind, handle: Any) -> None:
+    if kind is SEMAPHORE:
+        handle.release()
+        handle.acquire(timeout=1)
+    elif kind is SEGMENT:
+        handle.mmap().close()
+    else:
+        handle.send(b"x", 0)
+        handle.receive(0)
+
+
+@pytest.mark.parametrize("kind", [SEMAPHORE, SEGMENT, QUEUE], ids=lambda kind: kind.word)
+def test_closing_in_every_thread_at_once(kind: Kind, name: str) -> None:
+    """C40: eight threads use and close; nothing crashes, each is told, no stranger is touched."""
+    for _ in counting(rounds(20)):
+        handle = kind.create(name, Flags.UNLINK_AND_CREATE)
+        barrier = threading.Barrier(8)
+
+        def use(handle: Any = handle, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            with contextlib.suppress(ValueError):
+                for _ in range(20):
+                    use_once(kind, handle)
+            handle.close()
+            with pytest.raises(ValueError, match="closed"):
+                use_once(kind, handle)
+
+        for thread in [Background(use) for _ in range(8)]:
+            thread.result()
+        assert handle.closed
+
+
+def test_a_closed_handle_still_unlinks_though_a_thread_waits(name: str) -> None:
+    """Contract 4.6: its deletion does not wait for the thread either."""
+    handle = QUEUE.create(name)
+    waiter = Background(handle.receive)
+    waiter.wait_until_asleep()
+    handle.close()
+    assert QUEUE.exists(name)
+    handle.__del__()
+    assert not QUEUE.exists(name)
+    with pytest.raises(ValueError, match="closed"):
+        waiter.result()
+
+
+@pytest.mark.parametrize("wait", ["acquire()", "acquire(timeout=60)"])
+def test_the_exit_closes_under_a_waiter(name: str, wait: str) -> None:
+    """C40: a daemon thread waits while the main thread closes and ends."""
+    code = f"""
+semaphore = NamedSemaphore(name, 0, CREATE)
+threading.Thread(target=lambda: semaphore.{wait}, daemon=True).start()
+time.sleep(0.05)
+semaphore.close()
+"""
+    assert run(code, name) == (0, "")
+    assert not SEMAPHORE.exists(name)
+
+
+def test_a_handler_closes_what_its_thread_waits_in(name: str) -> None:
+    """C40: the same thread, by a signal handler: the wait ends with a ValueError."""
+    code = """
+semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+signal.signal(signal.SIGUSR1, lambda *_: (semaphore.close(), queue.close()))
+for wait in (lambda: semaphore.acquire(), lambda: queue.receive(), lambda: queue.receive(60)):
+    say("ready")
+    try:
+        wait()
+    except ValueError as error:
+        say("closed" in str(error))
+    queue, semaphore = NamedMessageQueue(name), NamedSemaphore(name)
+"""
+    handles = [SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)]
+    with Script(code, name) as script:
+        for _ in range(3):
+            script.expect("ready")
+            wait_until_asleep(script.pid)
+            script.process.send_signal(10)
+            script.expect("True")
+        script.finish()
+    assert len(handles) == 2
