@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support.kinds import KINDS, QUEUE, SEMAPHORE, descriptors, made_by, records_of, unique
+from support.kinds import KINDS, QUEUE, SEMAPHORE, unique
 from support.loops import Run, runner
+from support.system import descriptors, made_by, records_of
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from support.children import Script
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, rounds
+from support.checks import rounds
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE
 from support.loops import Run
+from support.scripts import Script
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

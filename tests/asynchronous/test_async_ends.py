@@ -10,9 +10,12 @@ import weakref
 from typing import Any
 
 import pytest
-from support.children import Background, in_child
-from support.kinds import QUEUE, SEMAPHORE, WATCHDOG, descriptors, eventually
+from support.checks import WATCHDOG, eventually
+from support.children import in_child
+from support.kinds import QUEUE, SEMAPHORE
 from support.loops import Run, new_loop, runner
+from support.system import descriptors
+from support.waits import Background
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

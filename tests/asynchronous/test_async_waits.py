@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 import pytest
-from support.children import Background
-from support.kinds import QUEUE, SEMAPHORE, Number, eventually
+from support.checks import Number, eventually
+from support.kinds import QUEUE, SEMAPHORE
 from support.loops import Run
+from support.waits import Background
 
 from nob.ipc import Flags, InvalidArgument, NamedMessageQueue, NamedSemaphore
 

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.kinds import QUEUE, WATCHDOG
+from support.checks import WATCHDOG
+from support.kinds import QUEUE
 from support.programs import Program
 
 PROGRAM = '''

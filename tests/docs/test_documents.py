@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.checks import WATCHDOG
 from support.isolation import isolation
-from support.kinds import WATCHDOG, removed, unique
+from support.kinds import removed, unique
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("crates/*/*.md")})

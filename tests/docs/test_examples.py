@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.kinds import QUEUE, WATCHDOG, eventually, made_by
+from support.checks import WATCHDOG, eventually
+from support.kinds import QUEUE
+from support.system import made_by
 
 from nob.ipc import list_objects
 

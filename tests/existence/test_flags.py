@@ -4,19 +4,11 @@ import errno
 import os
 
 import pytest
-from support.children import as_nobody, become, in_child, mount, needs_namespaces
-from support.kinds import (
-    KINDS,
-    NOBODY,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_file_kind,
-    each_kind,
-    helpful,
-)
+from support.checks import conformance, helpful
+from support.children import as_nobody, become, in_child
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind
+from support.namespaces import mount, needs_namespaces
+from support.system import NOBODY
 
 from nob.ipc import Flags
 

@@ -1,17 +1,8 @@
 """Which names are legal, and what becomes of them (contract 3.1)."""
 
 import pytest
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_kind,
-    removed,
-    unique,
-)
+from support.checks import conformance
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
 
 from nob.ipc import Flags, InvalidArgument
 

@@ -8,19 +8,11 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from support.children import Background, in_child
-from support.kinds import (
-    NOBODY,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    descriptors,
-    each_file_kind,
-    each_kind,
-    helpful,
-)
+from support.checks import conformance, helpful
+from support.children import in_child
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind
+from support.system import NOBODY, descriptors
+from support.waits import Background
 
 from nob.ipc import Flags
 

@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 from support import tally
-from support.children import Background, Script, in_child
-from support.kinds import (
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_file_kind,
-    each_kind,
-    removed,
-    rounds,
-    seconds,
-)
+from support.checks import conformance, rounds, seconds
+from support.children import in_child
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind, removed
+from support.scripts import Script
+from support.waits import Background
 
 from nob.ipc import Flags
 

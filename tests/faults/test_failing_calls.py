@@ -14,18 +14,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from support.children import Script
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    WATCHDOG,
-    Kind,
-    conformance,
-    each_kind,
-    made_by,
-)
+from support.checks import WATCHDOG, conformance
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.scripts import Script
+from support.system import made_by
 from support.tally import count
 
 from nob.ipc import Flags

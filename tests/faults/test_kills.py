@@ -10,21 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.children import Background, as_stranger, fork, wait_until_asleep
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_kind,
-    made_by,
-    removed,
-    rounds,
-    unique,
-)
+from support.checks import conformance, rounds
+from support.children import as_stranger, fork
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
+from support.system import made_by
 from support.tally import count, counting
+from support.waits import Background, wait_until_asleep
 
 from nob.ipc import Flags
 

@@ -9,16 +9,11 @@ import resource
 import signal
 
 import pytest
-from support.children import fork, in_child, mount, needs_namespaces
-from support.kinds import (
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    descriptors,
-    each_file_kind,
-    helpful,
-)
+from support.checks import conformance, helpful
+from support.children import fork, in_child
+from support.kinds import SEGMENT, SEMAPHORE, Kind, each_file_kind
+from support.namespaces import mount, needs_namespaces
+from support.system import descriptors
 
 from nob.ipc import Flags
 

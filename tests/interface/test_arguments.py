@@ -8,16 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from support.kinds import (
-    QUEUE,
-    SEGMENT,
-    SEM_VALUE_MAX,
-    SEMAPHORE,
-    Kind,
-    Number,
-    conformance,
-    each_kind,
-)
+from support.checks import Number, conformance
+from support.kinds import QUEUE, SEGMENT, SEM_VALUE_MAX, SEMAPHORE, Kind, each_kind
 
 from nob.ipc import Flags, InvalidArgument
 

@@ -9,31 +9,11 @@ import re
 import resource
 
 import pytest
-from support.children import (
-    CLONE_NEWIPC,
-    as_nobody,
-    as_stranger,
-    become,
-    in_child,
-    mount,
-    needs_namespaces,
-    unshare,
-)
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    descriptors,
-    digits,
-    each_file_kind,
-    each_kind,
-    helpful,
-    sysctl,
-    unique,
-)
+from support.checks import conformance, digits, helpful
+from support.children import as_nobody, as_stranger, become, in_child
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind, unique
+from support.namespaces import CLONE_NEWIPC, mount, needs_namespaces, unshare
+from support.system import descriptors, sysctl
 
 from nob.ipc import Flags, InvalidArgument
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.kinds import SEMAPHORE, WATCHDOG
+from support.checks import WATCHDOG
+from support.kinds import SEMAPHORE
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

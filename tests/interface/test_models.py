@@ -12,7 +12,8 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from support.kinds import SEM_VALUE_MAX, WATCHDOG, unique
+from support.checks import WATCHDOG
+from support.kinds import SEM_VALUE_MAX, unique
 
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support.kinds import KINDS, Kind, conformance, each_kind
+from support.checks import conformance
+from support.kinds import KINDS, Kind, each_kind
 
 import nob.ipc
 from nob.ipc import Flags

@@ -8,7 +8,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from support.kinds import QUEUE, SEMAPHORE, WATCHDOG
+from support.checks import WATCHDOG
+from support.kinds import QUEUE, SEMAPHORE
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 

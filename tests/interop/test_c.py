@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import Background, wait_until_asleep
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, WATCHDOG, conformance, rounds
+from support.checks import WATCHDOG, conformance, rounds
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE
+from support.waits import Background, wait_until_asleep
 
 Peer = Callable[..., str]
 

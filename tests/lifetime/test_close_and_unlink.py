@@ -5,17 +5,10 @@ import os
 import sys
 
 import pytest
+from support.checks import conformance, helpful
 from support.children import become, in_child
-from support.kinds import (
-    KINDS,
-    SEGMENT,
-    USES,
-    Kind,
-    conformance,
-    descriptors,
-    each_kind,
-    helpful,
-)
+from support.kinds import KINDS, SEGMENT, USES, Kind, each_kind
+from support.system import descriptors
 
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 

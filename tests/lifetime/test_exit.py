@@ -6,20 +6,11 @@ import sys
 import time
 
 import pytest
-from support.children import PRELUDE, Script, run, wait_until_asleep
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_kind,
-    eventually,
-    removed,
-    rounds,
-)
+from support.checks import conformance, eventually, rounds
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed
+from support.scripts import PRELUDE, Script, run
 from support.tally import counting
+from support.waits import wait_until_asleep
 
 CREATE = """
 semaphore = NamedSemaphore(name, 0, CREATE)

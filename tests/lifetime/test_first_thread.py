@@ -1,7 +1,7 @@
 """A process whose first thread has ended while others go on: `/proc/self` is empty then."""
 
-from support.children import Script
 from support.kinds import KINDS, SEGMENT
+from support.scripts import Script
 
 from nob.ipc import list_objects
 

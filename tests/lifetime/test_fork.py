@@ -10,31 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.children import (
-    CLONE_NEWPID,
-    Background,
-    Script,
-    fork,
-    in_child,
-    needs_namespaces,
-    run,
-    unshare,
-    wait_until_asleep,
-)
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    WATCHDOG,
-    Kind,
-    conformance,
-    descriptors,
-    each_kind,
-    removed,
-    rounds,
-)
+from support.checks import WATCHDOG, conformance, rounds
+from support.children import fork, in_child
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed
+from support.namespaces import CLONE_NEWPID, needs_namespaces, unshare
+from support.scripts import Script, run
+from support.system import descriptors
 from support.tally import counting
+from support.waits import Background, wait_until_asleep
 
 from nob.ipc import Flags
 

@@ -9,9 +9,11 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from support.children import Background
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, conformance, descriptors, rounds
+from support.checks import conformance, rounds
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE
+from support.system import descriptors
 from support.tally import counting
+from support.waits import Background
 
 from nob.ipc import Flags, InvalidArgument
 

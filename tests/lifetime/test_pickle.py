@@ -6,8 +6,10 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from support.children import Script, as_nobody
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, conformance, each_kind
+from support.checks import conformance
+from support.children import as_nobody
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.scripts import Script
 
 from nob.ipc import Flags, NamedSemaphore
 

@@ -4,15 +4,7 @@ import gc
 import weakref
 
 import pytest
-from support.kinds import (
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    USES,
-    Kind,
-    each_kind,
-    removed,
-)
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, USES, Kind, each_kind, removed
 
 from nob.ipc import Flags
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.children import Background, Script
-from support.kinds import QUEUE, Number
+from support.checks import Number
+from support.kinds import QUEUE
+from support.scripts import Script
+from support.waits import Background
 
 from nob.ipc import InvalidArgument, NamedMessageQueue
 

@@ -8,8 +8,12 @@ import resource
 import stat
 
 import pytest
-from support.children import Script, as_stranger, in_child, needs_namespaces, unshare
-from support.kinds import QUEUE, conformance, descriptors, removed, rounds, sysctl
+from support.checks import conformance, rounds
+from support.children import as_stranger, in_child
+from support.kinds import QUEUE, removed
+from support.namespaces import needs_namespaces, unshare
+from support.scripts import Script
+from support.system import descriptors, sysctl
 
 from nob.ipc import Flags, NamedMessageQueue
 

@@ -6,9 +6,13 @@ import threading
 import time
 
 import pytest
-from support.children import Script, in_child, wait_until_asleep
-from support.kinds import QUEUE, conformance, descriptors, eventually, rounds
+from support.checks import conformance, eventually, rounds
+from support.children import in_child
+from support.kinds import QUEUE
 from support.notified import Calls, Signals
+from support.scripts import Script
+from support.system import descriptors
+from support.waits import wait_until_asleep
 
 from nob.ipc import InvalidArgument
 

@@ -3,9 +3,11 @@
 import signal
 
 import pytest
-from support.children import Script, in_child, run
-from support.kinds import QUEUE, conformance, rounds
+from support.checks import conformance, rounds
+from support.children import in_child
+from support.kinds import QUEUE
 from support.notified import Calls, Signals
+from support.scripts import Script, run
 
 
 @conformance("M41", "M45")

@@ -5,9 +5,11 @@ import select
 import selectors
 
 import pytest
-from support.children import Script, wait_until_asleep
-from support.kinds import QUEUE, conformance
+from support.checks import conformance
+from support.kinds import QUEUE
 from support.loops import Run
+from support.scripts import Script
+from support.waits import wait_until_asleep
 
 from nob.ipc import NamedMessageQueue
 

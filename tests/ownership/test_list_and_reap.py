@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import (
-    CLONE_NEWIPC,
-    Script,
-    in_child,
-    mount,
-    needs_namespaces,
-    run,
-    unshare,
-)
+from support.children import in_child
 from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE
+from support.namespaces import CLONE_NEWIPC, mount, needs_namespaces, unshare
+from support.scripts import Script, run
 
 import nob.ipc
 from nob.ipc import InvalidArgument

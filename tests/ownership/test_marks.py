@@ -6,18 +6,11 @@ import resource
 import time
 
 import pytest
-from support.children import Script, as_stranger, in_child
-from support.kinds import (
-    KINDS,
-    QUEUE,
-    SEMAPHORE,
-    Kind,
-    conformance,
-    each_file_kind,
-    each_kind,
-    records_of,
-    seconds,
-)
+from support.checks import conformance, seconds
+from support.children import as_stranger, in_child
+from support.kinds import KINDS, QUEUE, SEMAPHORE, Kind, each_file_kind, each_kind
+from support.scripts import Script
+from support.system import records_of
 
 from nob.ipc import Flags
 

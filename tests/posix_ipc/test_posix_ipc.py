@@ -13,9 +13,11 @@ import pickle
 from typing import Any
 
 import pytest
-from support.children import as_nobody, in_child, run
+from support.children import as_nobody, in_child
 from support.faces import QUEUES, SEGMENTS, SEMAPHORES, Face, each_face
-from support.kinds import SEM_VALUE_MAX, descriptors
+from support.kinds import SEM_VALUE_MAX
+from support.scripts import run
+from support.system import descriptors
 
 from nob import posix_ipc
 from nob.posix_ipc import O_CREAT, O_CREX, O_EXCL, MessageQueue, Semaphore, SharedMemory

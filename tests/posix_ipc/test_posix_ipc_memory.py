@@ -8,9 +8,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from support.children import Script, as_nobody, in_child, mount, needs_namespaces
+from support.children import as_nobody, in_child
 from support.faces import SEGMENTS
-from support.kinds import SEGMENT, descriptors
+from support.kinds import SEGMENT
+from support.namespaces import mount, needs_namespaces
+from support.scripts import Script
+from support.system import descriptors
 
 from nob import posix_ipc
 from nob.posix_ipc import O_CREAT, O_CREX, O_TRUNC, SharedMemory

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.children import PRELUDE, Background, Script, wait_until_asleep
+from support.checks import WATCHDOG, eventually
 from support.faces import QUEUES, SEMAPHORES
-from support.kinds import WATCHDOG, eventually
+from support.scripts import PRELUDE, Script
+from support.waits import Background, wait_until_asleep
 
 from nob import posix_ipc
 from nob.posix_ipc import MessageQueue, Semaphore

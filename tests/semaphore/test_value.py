@@ -5,15 +5,12 @@ import struct
 import threading
 
 import pytest
-from support.children import Background, Script, in_child, wait_until_asleep
-from support.kinds import (
-    SEM_VALUE_MAX,
-    SEMAPHORE,
-    conformance,
-    descriptors,
-    mappings,
-    removed,
-)
+from support.checks import conformance
+from support.children import in_child
+from support.kinds import SEM_VALUE_MAX, SEMAPHORE, removed
+from support.scripts import Script
+from support.system import descriptors, mappings
+from support.waits import Background, wait_until_asleep
 
 from nob.ipc import Flags, NamedSemaphore
 

@@ -11,8 +11,11 @@ import sys
 import weakref
 
 import pytest
-from support.children import in_child, run
-from support.kinds import SEGMENT, conformance, descriptors, mappings
+from support.checks import conformance
+from support.children import in_child
+from support.kinds import SEGMENT
+from support.scripts import run
+from support.system import descriptors, mappings
 
 from nob.ipc import Flags, Mapping, NamedSharedMemory
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 
 import pytest
+from support.checks import eventually
 from support.children import in_child
-from support.kinds import SEGMENT, eventually
+from support.kinds import SEGMENT
 
 np = pytest.importorskip("numpy", reason="numpy cannot be imported here", exc_type=ImportError)
 

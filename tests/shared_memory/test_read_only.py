@@ -5,7 +5,8 @@ import mmap
 import os
 
 import pytest
-from support.kinds import SEGMENT, conformance
+from support.checks import conformance
+from support.kinds import SEGMENT
 
 from nob.ipc import Flags
 

@@ -8,8 +8,12 @@ import resource
 import signal
 
 import pytest
-from support.children import Script, in_child, mount, needs_namespaces, unshare
-from support.kinds import SEGMENT, conformance, descriptors, each_file_kind, helpful, removed
+from support.checks import conformance, helpful
+from support.children import in_child
+from support.kinds import SEGMENT, each_file_kind, removed
+from support.namespaces import mount, needs_namespaces, unshare
+from support.scripts import Script
+from support.system import descriptors
 
 from nob.ipc import Flags, NamedSharedMemory
 

@@ -1,4 +1,4 @@
-"""What the tests share: the three kinds of objects, and looks at the system past the library."""
+"""The three kinds of objects: how to make, use, mark and remove one, also past the library."""
 
 from __future__ import annotations
 
@@ -9,36 +9,18 @@ import itertools
 import os
 import secrets
 import stat
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
-
-WATCHDOG = 30.0
-"""Seconds after which something that should have happened counts as hanging."""
-
-NOBODY = 65534
+from support.system import libc
 
 SEM_VALUE_MAX = 2_147_483_647
 
-libc = ctypes.CDLL(None, use_errno=True)
-
 _counter = itertools.count()
-
-
-def rounds(short: int) -> int:
-    """How often a loop runs: `short` times in the short suite, NOB_IPC_STRESS times as often."""
-    return max(short, int(short * float(os.environ.get("NOB_IPC_STRESS", "1"))))
-
-
-def seconds(short: float) -> float:
-    """How long a loop runs: `short` in the short suite, NOB_IPC_STRESS times as long."""
-    return max(short, short * float(os.environ.get("NOB_IPC_STRESS", "1")))
 
 
 def unique() -> str:
@@ -134,9 +116,6 @@ KINDS = (SEMAPHORE, SEGMENT, QUEUE)
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.word)
 each_file_kind = pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.word)
 
-conformance = pytest.mark.conformance
-"""Names the assertions of docs/conformance.md that a test covers."""
-
 
 def queue_exists(name: str) -> bool:
     descriptor = libc.mq_open(name.encode(), os.O_RDONLY | os.O_NONBLOCK)
@@ -154,94 +133,6 @@ def removed(*names: str) -> Iterator[None]:
     finally:
         for name, kind in itertools.product(names, KINDS):
             kind.remove(name)
-
-
-def descriptors() -> dict[int, str]:
-    """The open descriptors of this process and what they refer to."""
-    found = {}
-    for entry in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
-    return {number: what for number, what in found.items() if "/proc/" not in what}
-
-
-def made_by(pid: int) -> set[str]:
-    """The files of /dev/shm that are marked as made by the process, and not yet removed by it."""
-    made = set()
-    for entry in os.listdir("/dev/shm"):
-        with contextlib.suppress(OSError):
-            mark = os.getxattr(f"/dev/shm/{entry}", "user.nob-ipc")
-            if int(mark.split()[1]) == pid:
-                made.add(entry)
-    return made
-
-
-def records() -> Iterator[Path]:
-    """The records of queues that this user's processes were due to unlink."""
-    user = os.geteuid()
-    for directory in (f"/run/user/{user}/nob-ipc", f"/tmp/nob-ipc-{user}"):
-        yield from Path(directory).glob("*")
-
-
-def records_of(names: str) -> list[Path]:
-    """Those of queues whose names begin so, or that this process has not finished."""
-    found = []
-    for record in records():
-        with contextlib.suppress(FileNotFoundError):
-            unfinished = record.name.startswith(f"new-{os.getpid()}-")
-            if unfinished or record.read_bytes().partition(b"\n")[2].startswith(names.encode()):
-                found.append(record)
-    return found
-
-
-def mappings(file: int) -> int:
-    """How often this process has mapped the file with this inode of /dev/shm."""
-    device = os.stat("/dev/shm").st_dev
-    where = f"{os.major(device):02x}:{os.minor(device):02x} {file} "
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        return sum(where in line for line in maps)
-
-
-def sysctl(limit: str) -> int:
-    """A limit of message queues, such as msg_max."""
-    with open(f"/proc/sys/fs/mqueue/{limit}", encoding="ascii") as file:
-        return int(file.read())
-
-
-def digits(text: str) -> str:
-    """The text without what groups the digits of numbers."""
-    return text.replace(",", "").replace("_", "").replace("\u202f", "")
-
-
-def helpful(error: OSError, name: str | None, number: int) -> str:
-    """Checks what every error promises, and returns its sentence."""
-    assert error.errno == number, error
-    assert error.filename == name
-    sentence = error.strerror
-    assert isinstance(sentence, str)
-    assert len(sentence.split()) >= 4, f"not a sentence: {sentence!r}"
-    assert not sentence.endswith("."), sentence
-    assert sentence != os.strerror(number)
-    return sentence
-
-
-def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
-    """Waits until the condition is true, and returns what it gave; fails after the watchdog."""
-    end = time.monotonic() + WATCHDOG
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what} did not come about in {WATCHDOG} s"
-        time.sleep(0.002)
-    return found
-
-
-class Number:
-    """Something that counts as an integer by its `__index__` only."""
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-
-    def __index__(self) -> int:
-        return self.value
 
 
 # What needs an open handle, by kind.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.kinds import WATCHDOG, seconds
+from support.checks import WATCHDOG, seconds
 
 Run = Callable[..., Any]
 

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Self
 
-from support.kinds import eventually
+from support.checks import eventually
 
 
 class Signals:

@@ -8,19 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.children import Background, Script, run, wait_until_asleep
-from support.kinds import (
-    QUEUE,
-    SEGMENT,
-    SEMAPHORE,
-    WATCHDOG,
-    Kind,
-    conformance,
-    descriptors,
-    rounds,
-    seconds,
-)
+from support.checks import WATCHDOG, conformance, rounds, seconds
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind
+from support.scripts import Script, run
+from support.system import descriptors
 from support.tally import count, counting
+from support.waits import Background, wait_until_asleep
 
 from nob.ipc import Flags
 

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.children import PRELUDE, Background, Script, wait_until_asleep, waits_in
-from support.kinds import QUEUE, conformance, eventually, rounds
+from support.checks import conformance, eventually, rounds
+from support.kinds import QUEUE
+from support.scripts import PRELUDE, Script
+from support.waits import Background, wait_until_asleep, waits_in
 
 RECEIVER = "queue = NamedMessageQueue(name); say(1); message, _ = queue.receive({}); say(message)"
 SENDER = "queue = NamedMessageQueue(name); say(1); say(queue.send({}))"

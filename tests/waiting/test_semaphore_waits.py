@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from support.children import PRELUDE, Background, Script, wait_until_asleep
-from support.kinds import SEGMENT, SEMAPHORE, conformance, rounds
+from support.checks import conformance, rounds
+from support.kinds import SEGMENT, SEMAPHORE
+from support.scripts import PRELUDE, Script
+from support.waits import Background, wait_until_asleep
 
 WAITER = """
 semaphore = NamedSemaphore(name)

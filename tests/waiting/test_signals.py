@@ -5,9 +5,11 @@ import signal
 import time
 
 import pytest
-from support.children import Background, Script, run, wait_until_asleep
-from support.kinds import QUEUE, SEMAPHORE, conformance, rounds, seconds
+from support.checks import conformance, rounds, seconds
+from support.kinds import QUEUE, SEMAPHORE
+from support.scripts import Script, run
 from support.tally import count
+from support.waits import Background, wait_until_asleep
 
 # A wait that finds nothing, its timeout left open; and what would end it.
 WAITS = {

@@ -1,0 +1,65 @@
+"""Looks at the system past the library: descriptors, mappings, marks, limits."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+NOBODY = 65534
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def descriptors() -> dict[int, str]:
+    """The open descriptors of this process and what they refer to."""
+    found = {}
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
+    return {number: what for number, what in found.items() if "/proc/" not in what}
+
+
+def made_by(pid: int) -> set[str]:
+    """The files of /dev/shm that are marked as made by the process, and not yet removed by it."""
+    made = set()
+    for entry in os.listdir("/dev/shm"):
+        with contextlib.suppress(OSError):
+            mark = os.getxattr(f"/dev/shm/{entry}", "user.nob-ipc")
+            if int(mark.split()[1]) == pid:
+                made.add(entry)
+    return made
+
+
+def records() -> Iterator[Path]:
+    """The records of queues that this user's processes were due to unlink."""
+    user = os.geteuid()
+    for directory in (f"/run/user/{user}/nob-ipc", f"/tmp/nob-ipc-{user}"):
+        yield from Path(directory).glob("*")
+
+
+def records_of(names: str) -> list[Path]:
+    """Those of queues whose names begin so, or that this process has not finished."""
+    found = []
+    for record in records():
+        with contextlib.suppress(FileNotFoundError):
+            unfinished = record.name.startswith(f"new-{os.getpid()}-")
+            if unfinished or record.read_bytes().partition(b"\n")[2].startswith(names.encode()):
+                found.append(record)
+    return found
+
+
+def mappings(file: int) -> int:
+    """How often this process has mapped the file with this inode of /dev/shm."""
+    device = os.stat("/dev/shm").st_dev
+    where = f"{os.major(device):02x}:{os.minor(device):02x} {file} "
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return sum(where in line for line in maps)
+
+
+def sysctl(limit: str) -> int:
+    """A limit of message queues, such as msg_max."""
+    with open(f"/proc/sys/fs/mqueue/{limit}", encoding="ascii") as file:
+        return int(file.read())
