@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from support.dispositions import defaults_for_programs
 from support.kinds import KINDS, QUEUE, SEMAPHORE, unique
 from support.loops import Run, runner
 from support.system import descriptors, made_by, records_of
@@ -26,6 +27,13 @@ def pytest_sessionfinish() -> None:
     """Removes what processes that were killed have left elsewhere than in /dev/shm."""
     for record in records_of("/" + TESTS):
         record.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_are_not_ignored() -> Iterator[None]:
+    """By what the tests start, whatever nohup or a shell has told this process."""
+    with defaults_for_programs():
+        yield
 
 
 @pytest.fixture
