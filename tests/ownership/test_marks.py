@@ -3,10 +3,8 @@
 import errno
 import os
 import resource
-import time
 
 import pytest
-from support.checks import conformance, seconds
 from support.children import as_stranger, in_child
 from support.kinds import KINDS, QUEUE, SEMAPHORE, Kind, each_file_kind, each_kind
 from support.scripts import Script
@@ -86,35 +84,6 @@ def test_a_forked_child_has_another_mark(kind: Kind, name: str) -> None:
     pid, text = in_child(child)
     assert text is not None
     assert str(pid).encode() in text
-
-
-@needs_attributes
-@conformance("S26", "H25")
-@each_file_kind
-def test_the_mark_is_there_from_the_first_instant(kind: Kind, name: str) -> None:
-    """An object that is due is never seen without it."""
-    code = f"""
-end = time.monotonic() + {seconds(1.0)}
-count = 0
-while time.monotonic() < end:
-    handle = {kind.cls.__name__}(name, {next(iter(kind.small.values()))}, handle_existence=CREATE)
-    handle.unlink()
-    handle.close()
-    count += 1
-say(count)
-"""
-    seen = 0
-    with Script(code, name) as creator:
-        end = time.monotonic() + seconds(1.0)
-        while time.monotonic() < end:
-            try:
-                text = mark(kind, name)
-            except FileNotFoundError:
-                continue
-            assert text is not None
-            seen += 1
-        assert int(creator.hear()) > 10
-    assert seen > 0
 
 
 def test_a_queues_record_is_not_in_the_directory_of_segments(name: str) -> None:

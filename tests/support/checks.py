@@ -13,14 +13,20 @@ WATCHDOG = 30.0
 """Seconds after which something that should have happened counts as hanging."""
 
 
-def rounds(short: int) -> int:
-    """How often a loop runs: `short` times in the short suite, NOB_IPC_STRESS times as often."""
-    return max(short, int(short * float(os.environ.get("NOB_IPC_STRESS", "1"))))
+STRESS = float(os.environ.get("NOB_IPC_STRESS", "1"))
 
 
-def seconds(short: float) -> float:
-    """How long a loop runs: `short` in the short suite, NOB_IPC_STRESS times as long."""
-    return max(short, short * float(os.environ.get("NOB_IPC_STRESS", "1")))
+def seconds(short: float, base: float | None = None) -> float:
+    """How long a loop runs: `short` in the short suite, else NOB_IPC_STRESS times `base`.
+
+    The base is `short` where it is not given.
+    """
+    return short if STRESS <= 1 else STRESS * (base or short)
+
+
+def rounds(short: int, base: int | None = None) -> int:
+    """How often a loop runs, likewise."""
+    return int(seconds(short, base))
 
 
 conformance = pytest.mark.conformance

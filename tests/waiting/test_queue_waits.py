@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.checks import conformance, eventually, rounds
+from support.checks import conformance, eventually
 from support.kinds import QUEUE
 from support.scripts import PRELUDE, Script
 from support.waits import Background, wait_until_asleep, waits_in
@@ -79,7 +79,7 @@ def test_timeout_zero_does_not_wait(name: str) -> None:
 
 
 @conformance("M30")
-@pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.1, 0.7])
+@pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.1, 0.5])
 def test_a_wait_never_ends_early(name: str, timeout: float) -> None:
     """M30: on the monotonic clock, in both directions."""
     queue = full(name)
@@ -116,25 +116,6 @@ def test_waits_use_the_monotonic_clock(name: str, tmp_path: Path) -> None:
     for call in re.findall(r"mq_timed\w+\(.*", calls):
         assert "tv_sec=" not in call or re.search(r"tv_sec=0, tv_nsec=0", call), call
     assert re.search(r"p?poll\(", calls)
-
-
-@conformance("M31")
-def test_one_message_for_two_that_wait(name: str) -> None:
-    """M31: one gets it, and the other waits on for all of its time."""
-    queue = QUEUE.create(name)
-
-    def wait() -> tuple[object, float]:
-        start = time.monotonic()
-        return queue.receive(0.6), time.monotonic() - start
-
-    for _ in range(rounds(2)):
-        waiters = [Background(wait) for _ in range(3)]
-        for waiter in waiters:
-            waiter.wait_until_asleep()
-        queue.send(b"one")
-        answers = [waiter.result() for waiter in waiters]
-        assert sorted(message is None for message, _ in answers) == [False, True, True]
-        assert all(took >= 0.6 for message, took in answers if message is None)
 
 
 @conformance("M26")
