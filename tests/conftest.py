@@ -23,6 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stress: a long version; NOB_IPC_STRESS makes it longer")
 
 
+def pytest_collection_finish() -> None:
+    """Garbage collections of the tests need not look at pytest and at all that it has collected."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_sessionfinish() -> None:
     """Removes what processes that were killed have left elsewhere than in /dev/shm."""
     for record in records_of("/" + TESTS):

@@ -103,7 +103,7 @@ async def cancel_at_random(wait: Callable[[], Awaitable[Any]], times: int) -> li
 @pytest.mark.stress
 def test_no_permit_is_lost(semaphore: NamedSemaphore, name: str, run: Run) -> None:
     with competitors(name, GIVE, GIVE, TAKE) as end:
-        taken = run(cancel_at_random(semaphore.acquire_async, rounds(1000)))
+        taken = run(cancel_at_random(semaphore.acquire_async, rounds(300, 1000)))
         [[given], [given_too], [taken_there]] = end()
     assert all(taken)
     assert given + given_too == len(taken) + taken_there + semaphore.value
@@ -113,7 +113,7 @@ def test_no_permit_is_lost(semaphore: NamedSemaphore, name: str, run: Run) -> No
 @pytest.mark.stress
 def test_no_message_is_lost(queue: NamedMessageQueue, name: str, run: Run) -> None:
     with competitors(name, SEND, RECEIVE) as end:
-        received = run(cancel_at_random(queue.receive_async, rounds(1000)))
+        received = run(cancel_at_random(queue.receive_async, rounds(300, 1000)))
         [[sent], there] = end()
     here = [int(message) for message, _ in received]
     left = [int(message) for message, _ in queue.receive_many(timeout=0)]
@@ -134,7 +134,7 @@ def test_no_message_is_sent_for_a_cancelled_wait(
             sent.append(number)
 
     with competitors(name, RECEIVE, RECEIVE) as end:
-        run(cancel_at_random(send, rounds(1000)))
+        run(cancel_at_random(send, rounds(300, 1000)))
         received = [number for numbers in end() for number in numbers]
     received += [int(message) for message, _ in queue.receive_many(timeout=0)]
     assert sorted(received) == sorted(sent)
@@ -159,7 +159,7 @@ def test_nothing_is_taken_after_the_end(name: str, run: Run, kind: Any) -> None:
         reading = "(lambda q: lambda: q.current_messages)(NamedMessageQueue(name))"
 
     async def main(memory: Any) -> None:
-        for number in range(rounds(60)):
+        for number in range(rounds(20, 60)):
             tasks = [asyncio.ensure_future(wait()) for _ in range(2)]
             # Also so long that the thread looks, which it does from 8 ms on.
             await asyncio.sleep(random.choice([0, 0.001, 0.004, 0.02]))

@@ -19,7 +19,7 @@ from support.waits import Background, wait_until_asleep
 
 from nob.ipc import Flags
 
-ROUNDS = rounds(50)
+ROUNDS = rounds(15, 50)
 """In `make stress` 500 of each test."""
 
 
@@ -269,7 +269,7 @@ def test_everybody_dies(name: str) -> None:
 def test_many_killed_waiters(name: str) -> None:
     """S29: the waiters that glibc still counts cost a call each time, and nothing more."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    for _ in counting(rounds(100)):
+    for _ in counting(rounds(25, 100)):
         child = fork()
         if child == 0:
             semaphore.acquire()

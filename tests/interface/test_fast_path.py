@@ -41,7 +41,7 @@ def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
 
     gc.set_threshold(1)
     hoard: list[Any] = []
-    for number in range(50):
+    for number in range(10):
         queue.send(b"%d" % number, priority=1)
         queue.send(b"%d" % number)
         # More than the interpreter has ready: a tuple has to be made.
@@ -54,7 +54,7 @@ def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
         gc.disable()
         gc.collect()
     assert sorted(it for it in found if it is not None) == sorted(
-        (b"%d" % number, priority) for number in range(50) for priority in (0, 1)
+        (b"%d" % number, priority) for number in range(10) for priority in (0, 1)
     )
     # Later interpreters collect between two instructions.
     assert True in inside or sys.version_info >= (3, 12)

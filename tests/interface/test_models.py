@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, rounds
 from support.kinds import SEM_VALUE_MAX, unique
 
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 
-STRESS = float(os.environ.get("NOB_IPC_STRESS", "1"))
 SETTINGS = settings(
-    max_examples=max(15, int(15 * STRESS)),
+    max_examples=rounds(15),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -164,7 +164,7 @@ def test_many_messages(name: str) -> None:
 def test_others_have_their_turn(name: str, receives: bool) -> None:
     """Other threads run while a batch that need not wait goes on and on."""
     with QUEUE.create(name, max_messages=10) as queue:
-        many = 200_000
+        many = 60_000
         code = "queue = NamedMessageQueue(name)\nsay('ready')\n"
         if receives:
             code += f"queue.send_many([b'x'] * {many})"

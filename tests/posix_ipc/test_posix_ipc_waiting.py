@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import subprocess
@@ -59,7 +60,7 @@ def calls(handles: Handles) -> list[Callable[..., Any]]:
 
 
 def test_a_timeout_is_not_early_and_says_what_was_busy(name: str, handles: Handles) -> None:
-    for call in calls(handles):
+    def wait(call: Callable[..., Any]) -> None:
         for timeout in (0.05, 0.45, Decimal("0.02")):
             start = time.monotonic_ns()
             with pytest.raises(posix_ipc.BusyError, match=name):
@@ -68,6 +69,9 @@ def test_a_timeout_is_not_early_and_says_what_was_busy(name: str, handles: Handl
         for timeout in (0, 0.0, False):
             with pytest.raises(posix_ipc.BusyError):
                 call(timeout)
+
+    for waiter in [Background(lambda call=call: wait(call)) for call in calls(handles)]:
+        waiter.result()
 
 
 def test_what_is_there_is_taken_at_once(handles: Handles) -> None:
@@ -147,17 +151,20 @@ say("served")
         script.finish()
 
 
-@each_wait
-def test_a_wait_without_signals_goes_on(name: str, handles: Handles, wait: str) -> None:
-    """Also past the 0.4 s after which the library looks up."""
-    code = f"say('ready')\n{WAITS[wait][0].format(None)}\nsay('served')"
-    with Script(HANDLES + code, name) as script:
-        script.expect("ready")
-        wait_until_asleep(script.pid)
+def test_a_wait_without_signals_goes_on(name: str, handles: Handles) -> None:
+    """Also past the 0.4 s after which the library checks for signals."""
+    with contextlib.ExitStack() as stack:
+        scripts = {}
+        for wait, (call, _) in WAITS.items():
+            code = f"say('ready')\n{call.format(None)}\nsay('served')"
+            scripts[wait] = stack.enter_context(Script(HANDLES + code, name))
+            scripts[wait].expect("ready")
+            wait_until_asleep(scripts[wait].pid)
         time.sleep(0.9)
-        WAITS[wait][1](handles)
-        script.expect("served")
-        script.finish()
+        for wait, script in scripts.items():
+            WAITS[wait][1](handles)
+            script.expect("served")
+            script.finish()
 
 
 @each_wait

@@ -4,12 +4,12 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from support.checks import WATCHDOG, conformance, rounds, seconds
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, removed
 from support.scripts import Script, run
 from support.system import descriptors
 from support.tally import count, counting
@@ -48,42 +48,62 @@ WAITS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
     "send": (full_queue, lambda handle: handle.send(b"second")),
     "send with timeout": (full_queue, lambda handle: handle.send(b"second", 60)),
 }
-each_wait = pytest.mark.parametrize("wait", WAITS)
 ENDINGS = {
     "close": lambda handle: handle.close(),
     "del": lambda handle: handle.__del__(),
 }
 
 
-@each_wait
+def kind_of(wait: str) -> Kind:
+    return SEMAPHORE if WAITS[wait][0] is empty_semaphore else QUEUE
+
+
+def asleep(wait: str, handle: Any) -> Background:
+    """A thread that waits in the handle."""
+    waiter = Background(lambda: WAITS[wait][1](handle))
+    waiter.wait_until_asleep()
+    return waiter
+
+
+@pytest.fixture
+def names(name: str) -> Iterator[dict[str, str]]:
+    """A name for each wait, so that all of them can be tried at the same time."""
+    names = {wait: f"{name}-{number}" for number, wait in enumerate(WAITS)}
+    with removed(*names.values()):
+        yield names
+
+
+def made(names: dict[str, str]) -> dict[str, Any]:
+    """A new object for each wait."""
+    return {wait: WAITS[wait][0](name) for wait, name in names.items()}
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_the_wait_ends_with_a_value_error(name: str, wait: str, ending: str) -> None:
+def test_the_wait_ends_with_a_value_error(names: dict[str, str], ending: str) -> None:
     """C40: close returns, and every waiter hears of it; the rest stays as it was."""
-    make, call = WAITS[wait]
-    handle = make(name)
-    waiters = [Background(lambda: call(handle)) for _ in range(3)]
-    for waiter in waiters:
-        waiter.wait_until_asleep()
-    ENDINGS[ending](handle)
-    assert handle.closed
+    handles = made(names)
+    waiters = [asleep(wait, handle) for wait, handle in handles.items() for _ in range(3)]
+    for handle in handles.values():
+        ENDINGS[ending](handle)
+        assert handle.closed
     for waiter in waiters:
         with pytest.raises(ValueError, match="closed"):
             waiter.result()
-    assert SEMAPHORE.exists(name) == (make is empty_semaphore and ending == "close")
+    there = [kind_of(wait).exists(name) for wait, name in names.items()]
+    assert there == [ending == "close"] * len(WAITS)
 
 
-@each_wait
-def test_the_resource_is_released_by_the_last_call(name: str, wait: str) -> None:
+def test_the_resource_is_released_by_the_last_call(names: dict[str, str]) -> None:
     """C40: and a number that is used again is not touched."""
     before = descriptors()
-    make, call = WAITS[wait]
-    handle = make(name)
-    waiter = Background(lambda: call(handle))
-    waiter.wait_until_asleep()
-    handle.close()
-    pipes = [os.pipe() for _ in range(4)]
-    with pytest.raises(ValueError, match="closed"):
-        waiter.result()
+    handles = made(names)
+    waiters = [asleep(wait, handle) for wait, handle in handles.items()]
+    for handle in handles.values():
+        handle.close()
+    pipes = [os.pipe() for _ in range(4 * len(WAITS))]
+    for waiter in waiters:
+        with pytest.raises(ValueError, match="closed"):
+            waiter.result()
     for reading, writing in pipes:
         os.write(writing, b"x")
         assert os.read(reading, 10) == b"x"
@@ -92,32 +112,31 @@ def test_the_resource_is_released_by_the_last_call(name: str, wait: str) -> None
     assert descriptors() == before
 
 
-@each_wait
-def test_other_handles_wait_on(name: str, wait: str) -> None:
+def test_other_handles_wait_on(names: dict[str, str]) -> None:
     """C40: of the same process and of another; they can be served."""
-    make, call = WAITS[wait]
-    handle = make(name)
-    kind = SEMAPHORE if make is empty_semaphore else QUEUE
-    other = kind.open(name)
-    waiters = [Background(lambda: call(handle)), Background(lambda: call(other))]
-    for waiter in waiters:
-        waiter.wait_until_asleep()
-    handle.close()
-    with pytest.raises(ValueError, match="closed"):
-        waiters[0].result()
-    assert waiters[1].is_running()
-    third = kind.open(name)
-    if make is empty_semaphore:
-        third.release()
-    elif make is empty_queue:
-        third.send(b"x")
-    else:
-        third.receive()
-    if wait == "enter":
-        with pytest.raises(BaseException, match="it was entered"):
-            waiters[1].result()
-    else:
-        assert waiters[1].result()
+    handles = made(names)
+    others = {wait: kind_of(wait).open(name) for wait, name in names.items()}
+    waiters = {wait: asleep(wait, handle) for wait, handle in handles.items()}
+    waiters_on = {wait: asleep(wait, handle) for wait, handle in others.items()}
+    for handle in handles.values():
+        handle.close()
+    for wait, waiter in waiters.items():
+        with pytest.raises(ValueError, match="closed"):
+            waiter.result()
+        assert waiters_on[wait].is_running(), wait
+    for wait, waiter in waiters_on.items():
+        third = kind_of(wait).open(names[wait])
+        if kind_of(wait) is SEMAPHORE:
+            third.release()
+        elif wait.startswith("receive"):
+            third.send(b"x")
+        else:
+            third.receive()
+        if wait == "enter":
+            with pytest.raises(BaseException, match="it was entered"):
+                waiter.result()
+        else:
+            assert waiter.result(), wait
 
 
 def test_nothing_is_taken_and_dropped(name: str) -> None:
@@ -156,7 +175,7 @@ def took(waiter: Background) -> bool:
 def test_closing_the_moment_a_wait_begins(name: str) -> None:
     """C40: however the two meet, the wait ends."""
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
-    end = time.monotonic() + seconds(3)
+    end = time.monotonic() + seconds(0.8, 3)
     while time.monotonic() < end:
         count("rounds")
         for make, call in (

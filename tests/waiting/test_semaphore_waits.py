@@ -57,11 +57,11 @@ def test_each_release_wakes_one(name: str) -> None:
 
 
 @conformance("S11")
-@pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.05, 0.1, 0.7])
+@pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.05, 0.1, 0.5])
 def test_a_wait_never_ends_early(name: str, timeout: float) -> None:
-    """S11: on the monotonic clock, also past the 0.4 s after which the library looks up."""
+    """S11: on the monotonic clock, also past the 0.4 s after which it checks for signals."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    for _ in range(1 if timeout > 0.2 else 10):
+    for _ in range(10 if timeout < 0.01 else 2):
         start = time.monotonic_ns()
         assert semaphore.acquire(timeout=timeout) is False
         assert time.monotonic_ns() - start >= timeout * 1e9

@@ -168,7 +168,7 @@ def test_a_signal_just_before_the_system_call(name: str, wait: str, interrupt: b
 signal.signal(signal.SIGALRM, fail)
 signal.siginterrupt(signal.SIGALRM, {interrupt})
 late = 0
-end = time.monotonic() + {seconds(1.5)}
+end = time.monotonic() + {seconds(0.4, 1.5)}
 microseconds = 0
 while time.monotonic() < end:
     microseconds = microseconds % 120 + 1
@@ -222,7 +222,7 @@ def test_a_storm_of_signals(name: str, interrupt: bool) -> None:
 signal.signal(signal.SIGALRM, handler)
 signal.siginterrupt(signal.SIGALRM, {interrupt})
 signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
-end = time.monotonic() + {seconds(1.5)}
+end = time.monotonic() + {seconds(0.5, 1.5)}
 other = name + "-storm"
 flag = Flags.UNLINK_AND_CREATE
 while time.monotonic() < end:
@@ -244,7 +244,7 @@ while time.monotonic() < end:
     box.unlink()
     mine.unlink()
 signal.setitimer(signal.ITIMER_REAL, 0)
-assert count > 100, count
+assert count > 30, count
 """
     assert run(HANDLES + code, name) == (0, "")
 
