@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.checks import WATCHDOG, eventually
@@ -27,6 +29,14 @@ TALK = {"demo.py", "queue.py"}
 """Those that share a queue with a name; all others make random names."""
 
 PROGRAMS = {"add_reader.py", "pipeline.py", "shared_array.py", "workers.py"}
+
+
+WITH_METHOD = """
+import multiprocessing, runpy, sys
+multiprocessing.set_start_method(sys.argv[1])
+del sys.argv[:2]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -47,10 +57,16 @@ def group_exists(group: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(program: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """An example in a process group of its own, which is expected to be empty afterwards."""
+def running(
+    program: Path, *arguments: str, method: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """An example in a process group of its own, which is expected to be empty afterwards.
+
+    The method is the one by which multiprocessing starts its processes, if not the interpreter's.
+    """
+    command = [str(program)] if method is None else ["-c", WITH_METHOD, method, str(program)]
     process = subprocess.Popen(
-        [sys.executable, program, *arguments],
+        [sys.executable, *command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -154,45 +170,64 @@ def test_the_pipeline(examples: Path) -> None:
     assert "Done: 200 results" in output
 
 
-def queues_of(pid: int) -> list[str]:
-    return [
-        each["name"]
-        for each in list_objects()
-        if each["kind"] == "mq" and pid in [holder["pid"] for holder in each["holders"]]
-    ]
+@dataclass
+class Pipeline:
+    """The queues of a pipeline that runs with three workers, and the processes that hold them."""
+
+    jobs: dict[str, Any]
+    results: dict[str, Any]
+
+    @classmethod
+    def find(cls, pid: int) -> Pipeline | None:
+        """What it has, when it has started all of its processes: they take jobs or make them."""
+        held = [
+            each
+            for each in list_objects()
+            if each["kind"] == "mq" and pid in [holder["pid"] for holder in each["holders"]]
+        ]
+        if len(held) < 2:
+            return None
+        results, jobs = sorted(held, key=lambda each: -each["max_message_size"])
+        return cls(jobs, results) if len(jobs["holders"]) == 5 else None
+
+    def is_gone(self) -> bool:
+        return not any(QUEUE.exists(each["name"]) for each in (self.jobs, self.results))
 
 
 def test_the_pipeline_is_interrupted(examples: Path) -> None:
     """Ctrl-C: what is in it is finished, and all is well."""
-    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
-        assert pipeline.stdout is not None
-        begun = "".join(pipeline.stdout.readline() for _ in range(20))
-        queues = queues_of(pipeline.pid)
-        os.killpg(pipeline.pid, signal.SIGINT)
+    with running(examples / "pipeline.py", "--numbers", "10000000") as process:
+        assert process.stdout is not None
+        begun = "".join(process.stdout.readline() for _ in range(20))
+        pipeline = eventually(lambda: Pipeline.find(process.pid), "the whole pipeline")
+        os.killpg(process.pid, signal.SIGINT)
         # `communicate` knows nothing of lines that were read ahead.
-        rest = pipeline.stdout.read()
-        _, errors = pipeline.communicate(timeout=WATCHDOG)
-    assert (pipeline.returncode, errors) == (0, "")
+        rest = process.stdout.read()
+        _, errors = process.communicate(timeout=WATCHDOG)
+    assert (process.returncode, errors) == (0, "")
     found = results(begun + rest)
     # The producer has sent them one after the other.
     assert sorted(found) == list(range(2, 2 + len(found)))
     assert f"Stopped: {len(found)} results" in rest
-    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
+    assert pipeline.is_gone()
 
 
-def test_a_worker_of_the_pipeline_dies(examples: Path) -> None:
+# The one or the other is the default, as the interpreter has it.
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_the_workers_of_the_pipeline_die(examples: Path, method: str) -> None:
     """It is told, and nothing is left behind either."""
-    with running(examples / "pipeline.py", "--numbers", "10000000") as pipeline:
-        assert pipeline.stdout is not None
-        pipeline.stdout.readline()
-        queues = queues_of(pipeline.pid)
-        children = Path(f"/proc/{pipeline.pid}/task/{pipeline.pid}/children")
-        for child in children.read_text(encoding="ascii").split()[:3]:
-            os.kill(int(child), signal.SIGKILL)
-        _, errors = pipeline.communicate(timeout=WATCHDOG)
-    assert pipeline.returncode == 1
+    with running(examples / "pipeline.py", "--numbers", "10000000", method=method) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        pipeline = eventually(lambda: Pipeline.find(process.pid), "the whole pipeline")
+        # Who holds the results makes them, or has inherited all of them, as the producer may have.
+        for holder in pipeline.results["holders"]:
+            if holder["pid"] != process.pid:
+                os.kill(holder["pid"], signal.SIGKILL)
+        _, errors = process.communicate(timeout=WATCHDOG)
+    assert process.returncode == 1
     assert "a worker has died" in errors
-    assert [QUEUE.exists(queue) for queue in queues] == [False, False]
+    assert pipeline.is_gone()
 
 
 def test_uv_finds_the_package() -> None:
