@@ -1,6 +1,7 @@
 """A process whose first thread has ended while others go on: `/proc/self` is empty then."""
 
 from support.kinds import KINDS, SEGMENT
+from support.namespaces import alone
 from support.scripts import Script
 
 from nob.ipc import list_objects
@@ -31,14 +32,18 @@ ctypes.CDLL(None).syscall(exit_thread, 0)
 
 def test_what_other_threads_do(name: str) -> None:
     """They create, grow and unlink as ever; the process counts as alive and as holding things."""
-    with Script(CODE, name) as script:
-        script.expect("ready")
-        found = {each["kind"]: each for each in list_objects() if each["name"] == name}
-        assert set(found) == {"sem", "shm", "mq"}
-        for each in found.values():
-            if each["kind"] != "shm":
-                assert [holder["pid"] for holder in each["holders"]] == [script.pid]
-                assert each["orphan"] is False
-        script.say("end")
-        script.finish()
-    assert [kind for kind in KINDS if kind.exists(name)] == [SEGMENT]
+
+    def look() -> list[str]:
+        with Script(CODE, name) as script:
+            script.expect("ready")
+            found = {each["kind"]: each for each in list_objects() if each["name"] == name}
+            assert set(found) == {"sem", "shm", "mq"}
+            for each in found.values():
+                if each["kind"] != "shm":
+                    assert [holder["pid"] for holder in each["holders"]] == [script.pid]
+                    assert each["orphan"] is False
+            script.say("end")
+            script.finish()
+        return [kind.word for kind in KINDS if kind.exists(name)]
+
+    assert alone(look) == [SEGMENT.word]

@@ -11,7 +11,7 @@ import pytest
 from support.checks import conformance, rounds
 from support.children import as_stranger, in_child
 from support.kinds import QUEUE, removed
-from support.namespaces import needs_namespaces, unshare
+from support.namespaces import CLONE_NEWIPC, needs_namespaces, unshare
 from support.scripts import Script
 from support.system import descriptors, sysctl
 
@@ -104,7 +104,7 @@ def test_ipc_namespaces_hide_queues(name: str) -> None:
     queue = QUEUE.create(name)
 
     def link() -> None:
-        unshare(0x0800_0000)
+        unshare(CLONE_NEWIPC)
         QUEUE.open(name)
 
     with pytest.raises(FileNotFoundError):

@@ -11,7 +11,7 @@ import pytest
 from support.checks import conformance, helpful
 from support.children import in_child
 from support.kinds import SEGMENT, each_file_kind, removed
-from support.namespaces import mount, needs_namespaces, unshare
+from support.namespaces import CLONE_NEWIPC, MS_RDONLY, mount, needs_namespaces, unshare
 from support.scripts import Script
 from support.system import descriptors
 
@@ -271,7 +271,7 @@ def test_no_directory_and_one_that_cannot_be_written(kind, name: str) -> None:  
     """H27: an OSError that says so."""
 
     def read_only() -> None:
-        mount("/dev/shm", "size=64k", 1)
+        mount("/dev/shm", "size=64k", MS_RDONLY)
         kind.create(name)
 
     def absent() -> None:
@@ -292,7 +292,7 @@ def test_ipc_namespaces_do_not_hide_segments(name: str) -> None:
     segment = SEGMENT.create(name)
 
     def link() -> int:
-        unshare(0x0800_0000)
+        unshare(CLONE_NEWIPC)
         return int(SEGMENT.open(name).size)
 
     assert in_child(link) == segment.size

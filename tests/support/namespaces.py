@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,11 +22,11 @@ def unshare(flags: int) -> None:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
-def mount(target: str, options: str, flags: int = 0) -> None:
-    """Mounts a tmpfs for this process and its children only; to be called in a child."""
+def mount(target: str, options: str, flags: int = 0, kind: str = "tmpfs") -> None:
+    """Mounts something for this process and its children only; to be called in a child."""
     unshare(CLONE_NEWNS)
     private = libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
-    done = libc.mount(b"tmpfs", target.encode(), b"tmpfs", flags, options.encode())
+    done = libc.mount(kind.encode(), target.encode(), kind.encode(), flags, options.encode())
     if private != 0 or done != 0:
         raise OSError(ctypes.get_errno(), "mount")
 
@@ -31,10 +34,34 @@ def mount(target: str, options: str, flags: int = 0) -> None:
 def _may_unshare() -> bool:
     try:
         in_child(mount, "/dev/shm", "size=64k")
-        in_child(unshare, CLONE_NEWIPC)
+        in_child(unshare, CLONE_NEWIPC | CLONE_NEWPID)
     except OSError:
         return False
     return True
 
 
-needs_namespaces = pytest.mark.skipif(not _may_unshare(), reason="namespaces are not permitted")
+MAY_UNSHARE = _may_unshare()
+
+needs_namespaces = pytest.mark.skipif(not MAY_UNSHARE, reason="namespaces are not permitted")
+
+
+def alone(function: Callable[[], Any]) -> Any:
+    """Calls a function in a child that sees no objects, records and processes but its own.
+
+    Where namespaces are not permitted it sees those of others as well.
+    """
+
+    def inside() -> Any:
+        mount("/proc", "", kind="proc")
+        return function()
+
+    def call() -> Any:
+        mount("/dev/shm", "size=16m,mode=1777")
+        # Where the records of queues are.
+        for directory in ("/tmp", "/run/user"):
+            if os.path.isdir(directory):
+                mount(directory, "size=1m,mode=1777")
+        unshare(CLONE_NEWIPC | CLONE_NEWPID)
+        return in_child(inside)
+
+    return in_child(call if MAY_UNSHARE else function)
