@@ -1,4 +1,4 @@
-"""Closing, unlinking, deleting: of handles in a living process (contract 2, 4.1 to 4.4)."""
+"""Closing, unlinking, deleting: of handles in a living process (contract 2, 4.1 to 4.5)."""
 
 import errno
 import os
@@ -105,7 +105,7 @@ def test_unlink(kind: Kind, name: str) -> None:
 
 @each_kind
 def test_unlink_leaves_anothers_object(kind: Kind, name: str) -> None:
-    """Contract 4.2, 4.4: FileNotFoundError that says which of the two it is."""
+    """Contract 4.2, 4.5: FileNotFoundError that says which of the two it is."""
     handle = kind.create(name)
     kind.remove(name)
     with pytest.raises(FileNotFoundError) as caught:
@@ -164,7 +164,7 @@ def test_unlink_on_delete(kind: Kind, name: str, create: bool, due: bool, later:
 
 @each_kind
 def test_deletion_leaves_anothers_object(kind: Kind, name: str) -> None:
-    """Contract 4.4: silently, and likewise what is gone."""
+    """Contract 4.5: silently, and likewise what is gone."""
     one, two = kind.create(name), kind.open(name, unlink_on_delete=True)
     kind.remove(name)
     del two

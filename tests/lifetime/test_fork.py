@@ -1,4 +1,4 @@
-"""Forked children, workers of multiprocessing, and exec (contract 4.3, 4.4)."""
+"""Forked children, workers of multiprocessing, and exec (contract 4.3, 4.5)."""
 
 import gc
 import multiprocessing
@@ -48,11 +48,10 @@ def test_an_inherited_handle_works(kind: Kind, name: str) -> None:
 
 @each_kind
 def test_a_forked_child_never_unlinks_by_deletion(kind: Kind, name: str) -> None:
-    """Contract 4.4: by its last reference, by hand, by closing first, by a changed mind."""
+    """Contract 4.5: by its last reference, by hand, by closing first."""
     holder = [kind.create(name)]
 
     def child() -> None:
-        holder[0].unlink_on_delete = True
         holder[0].__del__()
         assert kind.exists(name)
         holder[0].close()
@@ -69,10 +68,18 @@ def test_a_forked_child_never_unlinks_by_deletion(kind: Kind, name: str) -> None
 
 @each_kind
 def test_a_forked_child_may_unlink(kind: Kind, name: str) -> None:
-    """When it says so."""
+    """When it says so: at once, or by taking over what deletion does."""
     handle = kind.create(name)
     in_child(handle.unlink)
     assert not kind.exists(name)
+
+    def child() -> bool:
+        handle.unlink_on_delete = True
+        handle.__del__()
+        return kind.exists(name)
+
+    handle = kind.create(name)
+    assert in_child(child) is False
 
 
 @pytest.mark.parametrize("ending", ["", "sys.exit(3)", "raise KeyError", "os._exit(0)"])
@@ -307,7 +314,7 @@ assert os.waitpid(children[0], 0)[1] == 0
 @needs_namespaces
 @each_kind
 def test_a_forked_child_with_the_same_pid(kind: Kind, name: str) -> None:
-    """Contract 4.4: fork is recognised by itself, not by the pid, which a namespace repeats."""
+    """Contract 4.5: fork is recognised by itself, not by the pid, which a namespace repeats."""
 
     def second(handle: list[object]) -> int:
         handle.clear()

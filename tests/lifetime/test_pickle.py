@@ -58,6 +58,18 @@ else: handle.send(b"stamp")
     assert kind.exists(name)
 
 
+@each_kind
+def test_a_pickled_handle_keeps_a_shared_object(kind: Kind, name: str) -> None:
+    """Contract 4.4: it is one more of those that use it, and may be the last."""
+    handle = kind.create(name, Flags.LINK_OR_CREATE)
+    again = pickle.loads(pickle.dumps(handle))
+    del handle
+    kind.use(again)
+    assert kind.exists(name)
+    del again
+    assert not kind.exists(name)
+
+
 @conformance("C37")
 @each_kind
 def test_unpickling_after_unlink(kind: Kind, name: str) -> None:
@@ -159,7 +171,7 @@ class Keyed(NamedSemaphore):
 
     def __init__(self, key: str) -> None:
         self.key = key
-        super().__init__("/" + key, 21, Flags.LINK_OR_CREATE)
+        super().__init__("/" + key, 21, Flags.RAISE_IF_EXISTS)
 
 
 def test_a_subclass_with_other_arguments(name: str) -> None:

@@ -44,7 +44,7 @@ def test_all_of_it_is_there() -> None:
 def test_everything_public_says_what_it_is(face: Face) -> None:
     assert face.cls.__module__ == "nob.posix_ipc"
     assert inspect.getdoc(face.cls)
-    for name in vars(face.cls):
+    for name in dir(face.cls):
         if not name.startswith("_"):
             assert inspect.getdoc(getattr(face.cls, name)), name
 

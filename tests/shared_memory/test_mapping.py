@@ -1,4 +1,4 @@
-"""Mappings: what they are, and how long they and their segment live (contract 4.5)."""
+"""Mappings: what they are, and how long they and their segment live (contract 4.6)."""
 
 import array
 import ctypes
@@ -74,7 +74,7 @@ def test_indexing(name: str) -> None:
 
 @conformance("C41")
 def test_a_mapping_is_its_own_context_manager(name: str) -> None:
-    """Contract 4.5: the snippet; the name is there until the block is done."""
+    """Contract 4.6: the snippet; the name is there until the block is done."""
     with NamedSharedMemory(name, size=10, handle_existence=Flags.LINK_OR_CREATE).mmap() as memory:
         gc.collect()
         assert SEGMENT.exists(name)

@@ -1,4 +1,4 @@
-"""numpy's arrays over the bytes of a segment (contract 4.5)."""
+"""numpy's arrays over the bytes of a segment (contract 4.6)."""
 
 from __future__ import annotations
 

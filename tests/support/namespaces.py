@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.children import in_child
-from support.system import libc
+from support.system import libc, record_directories
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID = 0x0002_0000, 0x0800_0000, 0x2000_0000
 MS_RDONLY, MS_REMOUNT, MS_REC, MS_PRIVATE = 1, 32, 0x4000, 0x4_0000
@@ -57,10 +57,8 @@ def alone(function: Callable[[], Any]) -> Any:
 
     def call() -> Any:
         mount("/dev/shm", "size=16m,mode=1777")
-        # Where the records of queues are.
-        for directory in ("/tmp", "/run/user"):
-            if os.path.isdir(directory):
-                mount(directory, "size=1m,mode=1777")
+        for directory in record_directories():
+            mount(str(directory), f"size=1m,mode=700,uid={os.geteuid()}")
         unshare(CLONE_NEWIPC | CLONE_NEWPID)
         return in_child(inside)
 

@@ -33,11 +33,16 @@ def made_by(pid: int) -> set[str]:
     return made
 
 
-def records() -> Iterator[Path]:
-    """The records of queues that this user's processes were due to unlink."""
+def record_directories() -> list[Path]:
+    """Where the records of queues are that this user's processes were due to unlink."""
     user = os.geteuid()
-    for directory in (f"/run/user/{user}/nob-ipc", f"/tmp/nob-ipc-{user}"):
-        yield from Path(directory).glob("*")
+    directories = Path(f"/run/user/{user}/nob-ipc"), Path(f"/tmp/nob-ipc-{user}")
+    return [directory for directory in directories if directory.is_dir()]
+
+
+def records() -> Iterator[Path]:
+    for directory in record_directories():
+        yield from directory.iterdir()
 
 
 def records_of(names: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Closing a handle in one thread while another waits in it (contract 4.6)."""
+"""Closing a handle in one thread while another waits in it (contract 4.7)."""
 
 import contextlib
 import os
@@ -227,7 +227,7 @@ def test_closing_in_every_thread_at_once(kind: Kind, name: str) -> None:
 
 
 def test_a_closed_handle_still_unlinks_though_a_thread_waits(name: str) -> None:
-    """Contract 4.6: its deletion does not wait for the thread either."""
+    """Contract 4.7: its deletion does not wait for the thread either."""
     handle = QUEUE.create(name)
     waiter = Background(handle.receive)
     waiter.wait_until_asleep()
