@@ -13,8 +13,7 @@ use super::error::{never_opened, not_open, refuse};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 
-/// A handle to a named object; what its kinds have in common. It unlinks nothing by itself, and
-/// remembers what its constructor was told.
+/// A handle to a named object; what its kinds have in common. It unlinks nothing by itself.
 #[pyclass(module = "nob.ipc._native", name = "_PosixNamed", subclass, frozen)]
 pub(crate) struct PosixNamed {
     opened: OnceLock<(Request, Arc<Ownership>)>,

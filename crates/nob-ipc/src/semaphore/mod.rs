@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::object::Permits;
 use crate::object::ownership::Ownership;
-use crate::sys::semaphore::MappedSemaphore;
 use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
 use crate::wait::spin::Waiters;
 use crate::wait::{Deadline, retry_on_interrupt};
 
+mod mapping;
 mod options;
+use mapping::Mapping;
 pub use options::SemaphoreOptions;
 
 /// How long a wait spins before it sleeps.
@@ -49,7 +50,7 @@ const RETRY: Duration = Deadline::CHECK_INTERVAL;
 /// ```
 #[derive(Debug)]
 pub struct Semaphore {
-    mapped: MappedSemaphore,
+    mapping: Arc<Mapping>,
     waiters: Waiters,
     ownership: Arc<Ownership>,
 }
@@ -75,7 +76,7 @@ impl Semaphore {
     #[doc(alias = "sem_trywait")]
     #[inline]
     pub fn try_acquire(&self) -> bool {
-        self.mapped.try_wait()
+        self.mapping.try_wait()
     }
 
     /// Takes a permit; `false` when the deadline passed first. What is there at once is taken even
@@ -108,7 +109,7 @@ impl Semaphore {
         let end = deadline.sleep_until();
         loop {
             let retry = monotonic().saturating_add(RETRY);
-            match self.mapped.wait_until(end.min(retry)) {
+            match self.mapping.wait_until(end.min(retry)) {
                 Ok(()) => return Ok(true),
                 Err(Errno::TIMEDOUT) if self.try_acquire() => return Ok(true),
                 Err(Errno::TIMEDOUT) if retry < end => {}
@@ -181,7 +182,7 @@ impl Semaphore {
     #[doc(alias = "sem_post")]
     #[inline]
     pub fn release(&self) -> Result<()> {
-        match self.mapped.post() {
+        match self.mapping.post() {
             Ok(()) => Ok(()),
             Err(errno) => Err(self.release_error(errno, 1)),
         }
@@ -200,7 +201,7 @@ impl Semaphore {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Release, self.ownership.name(), kind, None, why));
         }
-        self.mapped.post_many(count).map_err(|errno| self.release_error(errno, count))
+        self.mapping.post_many(count).map_err(|errno| self.release_error(errno, count))
     }
 
     #[cold]
@@ -222,7 +223,7 @@ impl Semaphore {
     #[doc(alias = "sem_getvalue")]
     #[must_use]
     pub fn value(&self) -> u32 {
-        self.mapped.value()
+        self.mapping.value()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::Semaphore;
+use super::{Semaphore, mapping};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::shm;
 use crate::home::usage::Part;
@@ -15,7 +15,7 @@ use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
 use crate::sys::fcntl::AllocatedSize;
-use crate::sys::semaphore::{FILE_SIZE, MappedSemaphore};
+use crate::sys::semaphore::FILE_SIZE;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd, Stat};
 use crate::wait::spin::Waiters;
 
@@ -114,11 +114,11 @@ impl OpeningSemaphore<'_> {
                 Err(errno) => return Err(fail(errno)),
             }
         }
-        let mapped = MappedSemaphore::new(file)
+        let mapping = mapping::map(file, stat.identity)
             .map_err(|errno| Error::map_failed(operation, name, errno))?;
         let lifetime = self.options.common.lifetime(stat, created);
         let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
-        Ok(Semaphore { mapped, waiters: Waiters::new(), ownership })
+        Ok(Semaphore { mapping, waiters: Waiters::new(), ownership })
     }
 
     /// Writes a whole semaphore to a file without a name.

@@ -189,7 +189,8 @@ fn address_space_role() {
     options.size(1 << 42).reservation(Reservation::Sparse).existence(Existence::Create);
     let segment = options.open(&*name).expect("no memory is needed");
     process::set_limit(libc::RLIMIT_AS, 1 << 40);
-    refused(segment.map(), &name, ErrorKind::Other, libc::ENOMEM);
+    let error = refused(segment.map(), &name, ErrorKind::LimitExceeded, libc::ENOMEM);
+    assert_words(&error, &["vm.max_map_count", "RLIMIT_AS"]);
     assert_eq!(Trace::of_open(&segment).mappings(), 0);
     segment.resize(4096).expect("it shrinks");
     segment.map().expect("there is room").write(0, b"x").expect("it is writable");

@@ -130,7 +130,7 @@ fn the_value_stays() {
     assert_eq!(options.open(&*name).expect("it is there").value(), 1);
 }
 
-/// S25: no descriptor stays open, and dropping unmaps.
+/// S25: no descriptor stays open, handles of a process share one mapping, and the last one unmaps.
 #[test]
 fn no_descriptor_stays_open() {
     let _watchdog = watchdog();
@@ -138,11 +138,18 @@ fn no_descriptor_stays_open() {
     let semaphore = create(&name, 1);
     let linked = link(&name);
     let trace = Trace::of(Kind::Semaphore, &name);
-    assert_eq!((trace.descriptors(), trace.mappings()), (0, 2));
-    drop(linked);
-    assert_eq!(trace.mappings(), 1);
+    assert_eq!((trace.descriptors(), trace.mappings()), (0, 1));
+    semaphore.ownership().unlink().expect("it is ours");
+    let other = create(&name, 7);
+    assert_eq!((other.value(), linked.value()), (7, 1), "another semaphore has another mapping");
     drop(semaphore);
+    assert!(linked.try_acquire());
+    assert_eq!(trace.mappings(), 1);
+    drop(linked);
     assert_eq!(trace.mappings(), 0);
+    let linked = link(&name);
+    drop(other);
+    assert!(linked.try_acquire());
 }
 
 #[test]
