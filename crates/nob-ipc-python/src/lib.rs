@@ -1,8 +1,8 @@
 //! The native module `nob.ipc._native`: the list of what it exports.
 //!
-//! The module relies on the interpreter lock: it guards the state of every handle (`slot.rs`), which
-//! is what makes the uncontended calls as fast as they are. A free-threaded interpreter that loads
-//! it turns the lock on again.
+//! The module relies on the GIL (the interpreter's lock): it guards the state of every handle
+//! (`interpreter/cell.rs`), which is what makes the uncontended calls as fast as they are. A free-threaded
+//! interpreter that loads the module turns the GIL on.
 
 #![allow(clippy::doc_markdown, reason = "docstrings are Python's, where backticks mean nothing")]
 
@@ -18,15 +18,13 @@ mod _native {
     #[pymodule_export]
     use crate::convert::pickle::restore;
     #[pymodule_export]
-    use crate::named::asynchronous::{message, ready, seconds};
+    use crate::named::asynchronous::{Poller, message, register, seconds};
     #[pymodule_export]
     use crate::named::base::Named;
     #[pymodule_export]
     use crate::named::message_queue::NamedMessageQueue;
     #[pymodule_export]
     use crate::named::notification::Watch;
-    #[pymodule_export]
-    use crate::named::poller::Lookout;
     #[pymodule_export]
     use crate::named::registry::{command, list_objects, reap};
     #[pymodule_export]

@@ -64,7 +64,7 @@ mod wait;
 pub use wait::{Deadline, retry_on_interrupt};
 
 mod semaphore;
-pub use semaphore::{Permit, Semaphore, SemaphoreOptions};
+pub use semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphorePoller};
 
 mod shared_memory;
 pub use shared_memory::{

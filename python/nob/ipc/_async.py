@@ -2,12 +2,11 @@
 
 A wait takes its permit or message in its own coroutine, at the moment it returns: between taking
 and returning nothing is awaited, so cancellation loses nothing, and nothing is taken for a wait
-that was cancelled. Those who wait on one handle in one loop stand in line, the first to come in
-front.
+that was cancelled. Those who wait for one thing of one handle in one loop are in a FIFO queue, and
+only the first of them tries.
 
-Queues wait through the loop's readiness. Semaphores have no descriptor to wait on: a short wait
-looks again after some naps, and for longer ones a thread looks at the values, one thread for all
-semaphores of a loop.
+Queues wait through the loop's readiness. Semaphores have no descriptor to wait on: a native
+thread, one for each loop, looks at the values of all that somebody waits for.
 """
 
 from __future__ import annotations
@@ -24,24 +23,21 @@ from weakref import WeakValueDictionary
 from nob.ipc._native import (
     NamedMessageQueue,
     NamedSemaphore,
-    _Lookout,
     _message,
-    _ready,
+    _Poller,
+    _register,
     _seconds,
 )
 
-ATTENTION = 0.25
-"""Seconds between two looks whether a handle was closed, or shall not block."""
-
-NAPS = (0.0005, 0.001, 0.002, 0.004)
-"""Seconds between the first looks at a semaphore that somebody waits for."""
+CHECK_INTERVAL = 0.25
+"""Seconds between two checks whether a handle was closed, or is to block no more."""
 
 Handle = TypeVar("Handle", bound=NamedSemaphore | NamedMessageQueue)
 Result = TypeVar("Result")
 
 
 class _Waiter:
-    """One who waits; woken by the line, or when the time is over."""
+    """One who waits; woken by the queue of waiters, or when the time is over."""
 
     _woken: asyncio.Future[None] | None = None
 
@@ -66,100 +62,84 @@ class _Waiter:
                 timer.cancel()
 
 
-class _Watch:
-    """Looks at handles every quarter of a second, as long as somebody waits for one."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.handles: dict[_Line[Any], NamedSemaphore | NamedMessageQueue] = {}
-        self._loop = loop
-        self._looks = False
-
-    def add(self, line: _Line[Any]) -> None:
-        self.handles[line] = line.handle
-        if not self._looks:
-            self._looks = True
-            self._loop.call_later(ATTENTION, self._look_again)
-
-    def remove(self, line: _Line[Any]) -> None:
-        del self.handles[line]
-
-    def look(self) -> None:
-        for line in _ready(self.handles):
-            line.wake_first()
-
-    def rest(self) -> None:
-        """Nobody waits any more."""
-
-    def _look_again(self) -> None:
-        self.look()
-        self._looks = bool(self.handles)
-        if self._looks:
-            self._loop.call_later(ATTENTION, self._look_again)
-        else:
-            self.rest()
-
-
-class _SemaphoreWatch(_Watch):
-    """Looks also whenever a thread that looks more often has seen a permit."""
-
-    _lookout: _Lookout | None = None
-
-    def hurry(self, line: _Line[NamedSemaphore]) -> None:
-        """Have the thread look at the semaphore of this line, too."""
-        if self._lookout is None:
-            self._lookout = _Lookout()
-            self._loop.add_reader(self._lookout.fileno(), self._look_now)
-        self._lookout.add(id(line), line.handle)
-
-    def remove(self, line: _Line[NamedSemaphore]) -> None:
-        super().remove(line)
-        if self._lookout is not None:
-            self._lookout.remove(id(line))
-
-    def rest(self) -> None:
-        if self._lookout is not None:
-            self._loop.remove_reader(self._lookout.fileno())
-            self._lookout = None
-
-    def _look_now(self) -> None:
-        if self._lookout is not None:
-            self._lookout.drain()
-        self.look()
-
-
-class _Lines:
-    """The lines of one loop that have somebody in them."""
+class _Waits:
+    """The waits of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.by_key: dict[tuple[int, type], _Line[Any]] = {}
-        self.semaphores = _SemaphoreWatch(loop)
-        self.queues = _Watch(loop)
+        self.queues: dict[tuple[int, type], _WaitQueue[Any]] = {}
+        self._checks = False
+        self._poller: _Poller | None = None
+        self._polled: dict[int, _WaitQueue[NamedSemaphore]] = {}
+
+    def add(self, queue: _WaitQueue[Any]) -> None:
+        self.queues[queue.key] = queue
+        if not self._checks:
+            self._checks = True
+            self.loop.call_later(CHECK_INTERVAL, self._check)
+
+    def remove(self, queue: _WaitQueue[Any]) -> None:
+        del self.queues[queue.key]
+
+    def poll(self, queue: _WaitQueue[NamedSemaphore]) -> None:
+        """Wake the first of the queue when its semaphore has a permit."""
+        if self._poller is None:
+            poller = _Poller()
+            self.loop.add_reader(poller.fileno(), self._wake)
+            self._poller = poller
+        self._poller.add(id(queue), queue.handle)
+        self._polled[id(queue)] = queue
+
+    def poll_no_more(self, queue: _WaitQueue[NamedSemaphore]) -> None:
+        if self._polled.pop(id(queue), None) is not None and self._poller is not None:
+            self._poller.remove(id(queue))
+
+    def _wake(self) -> None:
+        if self._poller is not None:
+            for key in self._poller.ready():
+                self._polled[key].wake_first()
+
+    def _check(self) -> None:
+        for queue in list(self.queues.values()):
+            try:
+                waits_on = queue.may_wait(queue.handle)
+            except (ValueError, OSError):
+                # It is closed, or cannot tell. The first waiter's own call says so.
+                waits_on = False
+            if not waits_on:
+                queue.wake_first()
+        self._checks = bool(self.queues)
+        if self._checks:
+            self.loop.call_later(CHECK_INTERVAL, self._check)
+        elif self._poller is not None:
+            self.loop.remove_reader(self._poller.fileno())
+            self._poller = None
 
 
-_lines: WeakValueDictionary[int, _Lines] = WeakValueDictionary()
+_waits: WeakValueDictionary[int, _Waits] = WeakValueDictionary()
 """By the identity of the loop, which they keep alive. They live as long as somebody waits: a loop
 that was closed or forgotten takes them, the waits and the handles with it."""
 
 
-class _Line(Generic[Handle]):
-    """Those who wait for one thing of one handle in one loop."""
+class _WaitQueue(Generic[Handle]):
+    """Those who wait for one thing of one handle in one loop, the first to come in front."""
 
-    def __init__(self, handle: Handle, lines: _Lines) -> None:
+    def __init__(self, handle: Handle, waits: _Waits) -> None:
         self.handle = handle
-        self.lines = lines
-        # From the front and from the middle, taking out costs the same.
+        self.key = (id(handle), type(self))
+        self.waits = waits
+        # Taking out costs the same at the front and in the middle.
         self.waiters: OrderedDict[_Waiter, None] = OrderedDict()
         self.begin()
-        lines.by_key[id(handle), type(self)] = self
+        waits.add(self)
 
     def begin(self) -> None:
-        """Ask to be told when the first may be served, or the wait is over for all."""
+        """Ask to be told when the first may be served."""
         raise NotImplementedError
 
     def end(self) -> None:
         """The last has left."""
-        del self.lines.by_key[id(self.handle), type(self)]
+        raise NotImplementedError
 
     @staticmethod
     def may_wait(handle: Handle) -> bool:
@@ -171,82 +151,84 @@ class _Line(Generic[Handle]):
             waiter.wake()
             return
 
-    async def stand(
+    async def wait(
         self, timeout: float | None, attempt: Callable[[], Result], nothing: Result
     ) -> Result:
-        """Stand in line until an attempt from the front brings something, or the time is over."""
+        """Wait until an attempt from the front brings something, or the time is over."""
         end = math.inf if timeout is None else time.monotonic() + timeout
         waiter = _Waiter()
         self.waiters[waiter] = None
         try:
             while True:
                 await waiter.sleep(end)
-                in_front = next(iter(self.waiters)) is waiter
-                result = attempt() if in_front else _nothing(self.handle, nothing)
+                is_first = next(iter(self.waiters)) is waiter
+                result = attempt() if is_first else _nothing(self.handle, nothing)
                 if result is not nothing or time.monotonic() >= end:
                     return result
                 if not self.may_wait(self.handle):
-                    return nothing
+                    return _nothing(self.handle, nothing)
         finally:
             del self.waiters[waiter]
             if self.waiters:
                 self.wake_first()
             else:
+                self.waits.remove(self)
                 self.end()
 
 
 def _nothing(handle: NamedSemaphore | NamedMessageQueue, nothing: Result) -> Result:
     if handle.closed:
-        raise ValueError("the handle was closed while this wait was in line")
+        raise ValueError("the handle was closed while this call waited")
     return nothing
 
 
 async def _wait(
-    kind: type[_Line[Handle]],
+    kind: type[_WaitQueue[Handle]],
     handle: Handle,
     timeout: object,
     attempt: Callable[[], Result],
     nothing: Result,
 ) -> Result:
-    """Take at once what nobody in line waits for, or stand in line."""
+    """Take at once what nobody else waits for, or wait for it."""
     loop = asyncio.get_running_loop()
     seconds = _seconds(timeout)
-    lines = _lines.get(id(loop))
-    line = None if lines is None else lines.by_key.get((id(handle), kind))
-    if line is None:
+    waits = _waits.get(id(loop))
+    queue = None if waits is None else waits.queues.get((id(handle), kind))
+    if queue is None:
         result = attempt()
         if result is not nothing:
             return result
     if seconds == 0 or not kind.may_wait(handle):
         return _nothing(handle, nothing)
-    if lines is None:
-        lines = _lines[id(loop)] = _Lines(loop)
-    if line is None:
-        line = kind(handle, lines)
-    return await line.stand(seconds, attempt, nothing)
+    if waits is None:
+        waits = _waits[id(loop)] = _Waits(loop)
+    if queue is None:
+        queue = kind(handle, waits)
+    return await queue.wait(seconds, attempt, nothing)
 
 
-class _QueueLine(_Line[NamedMessageQueue]):
-    """Waits for one direction of a queue, through the readiness of its descriptor.
+class _QueueWaits(_WaitQueue[NamedMessageQueue]):
+    """Waits for one direction of a message queue, through the readiness of its descriptor.
 
-    The loop watches an epoll descriptor of this line's own, in which the queue's is: so the program
-    may watch the queue itself as well, closing this one does nothing to the queue, and uvloop makes
-    only this one non-blocking, as it does with all that it watches.
+    The loop watches an epoll descriptor of this object's own, in which the queue's is: so the
+    program may watch the queue itself as well, closing this one does nothing to the queue, and
+    uvloop makes only this one non-blocking, as it does with all that it watches.
     """
 
     events = 0
 
     def begin(self) -> None:
         self._epoll = select.epoll()
-        self._epoll.register(self.handle.fileno(), self.events)
-        self.lines.loop.add_reader(self._epoll.fileno(), self.wake_first)
-        self.lines.queues.add(self)
+        try:
+            _register(self.handle, self._epoll, self.events)
+            self.waits.loop.add_reader(self._epoll.fileno(), self.wake_first)
+        except BaseException:
+            self._epoll.close()
+            raise
 
     def end(self) -> None:
-        super().end()
-        self.lines.queues.remove(self)
-        if not self.lines.loop.is_closed():
-            self.lines.loop.remove_reader(self._epoll.fileno())
+        if not self.waits.loop.is_closed():
+            self.waits.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
     @staticmethod
@@ -254,42 +236,26 @@ class _QueueLine(_Line[NamedMessageQueue]):
         return handle.block
 
 
-class _Receivers(_QueueLine):
+class _Receivers(_QueueWaits):
     events = select.EPOLLIN
 
 
-class _Senders(_QueueLine):
+class _Senders(_QueueWaits):
     events = select.EPOLLOUT
 
 
-class _Takers(_Line[NamedSemaphore]):
+class _Acquirers(_WaitQueue[NamedSemaphore]):
     """Waits for permits of a semaphore."""
 
-    _nap: asyncio.TimerHandle | None = None
-
     def begin(self) -> None:
-        self._naps = iter(NAPS)
-        self.lines.semaphores.add(self)
-        self._nap_again()
+        self.waits.poll(self)
 
     def end(self) -> None:
-        super().end()
-        self.lines.semaphores.remove(self)
-        if self._nap is not None:
-            self._nap.cancel()
-
-    def _nap_again(self) -> None:
-        self.wake_first()
-        seconds = next(self._naps, None)
-        if seconds is None:
-            self._nap = None
-            self.lines.semaphores.hurry(self)
-        else:
-            self._nap = self.lines.loop.call_later(seconds, self._nap_again)
+        self.waits.poll_no_more(self)
 
     @staticmethod
     def may_wait(handle: NamedSemaphore) -> bool:
-        return True
+        return not handle.closed
 
 
 # The attempts are those of the classes themselves: a subclass may have methods of its own.
@@ -321,7 +287,7 @@ async def receive_next(handle: NamedMessageQueue) -> tuple[bytes, int]:
 async def acquire(handle: NamedSemaphore, timeout: Any) -> bool:
     """What NamedSemaphore.acquire_async awaits."""
     return await _wait(
-        _Takers, handle, timeout, lambda: NamedSemaphore.acquire(handle, False), False
+        _Acquirers, handle, timeout, lambda: NamedSemaphore.acquire(handle, False), False
     )
 
 

@@ -1,20 +1,18 @@
 """The native module: the classes of nob.ipc and nob.posix_ipc, and what their Python sides need.
 
-It relies on the interpreter lock: a free-threaded interpreter turns it on again. Handles may be
-shared by threads.
+It relies on the GIL: a free-threaded interpreter turns it on. Handles may be shared by threads.
 """
 
 from collections.abc import Callable, Coroutine, Iterable
 from inspect import Signature
+from select import epoll
 from types import TracebackType
-from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, TypeVar, final
+from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, final
 
 from typing_extensions import Buffer, disjoint_base
 
 from nob.ipc._mapping import Mapping
 from nob.ipc.flags import Flags
-
-_T = TypeVar("_T")
 
 __all__ = [
     "Lease",
@@ -24,14 +22,14 @@ __all__ = [
     "NamedSharedMemory",
     "Semaphore",
     "SharedMemory",
-    "_Lookout",
     "_Named",
+    "_Poller",
     "_PosixNamed",
     "_Watch",
     "_command",
     "_message",
     "_queue_defaults",
-    "_ready",
+    "_register",
     "_restore",
     "_seconds",
     "list_objects",
@@ -558,21 +556,21 @@ class Lease:
     """What a Mapping holds of its segment handle until it is closed."""
 
 @final
-class _Lookout:
-    """Looks at semaphores as long as it lives; readable after a permit was seen."""
+class _Poller:
+    """Watches semaphores for those who wait in one loop."""
 
     def __new__(cls) -> Self: ...
     def fileno(self) -> int:
         """The descriptor that is readable after a permit was seen (int)."""
 
     def add(self, key: int, semaphore: NamedSemaphore) -> None:
-        """Look at one more semaphore, until its key is removed."""
+        """Watch one more semaphore, until its key is removed."""
 
     def remove(self, key: int) -> None:
-        """Look at it no more."""
+        """Watch it no more."""
 
-    def drain(self) -> None:
-        """Make the descriptor unreadable, until a permit is seen again."""
+    def ready(self) -> list[int]:
+        """The keys of those that have a permit; makes the descriptor unreadable."""
 
 @final
 class _Watch:
@@ -584,8 +582,11 @@ class _Watch:
 def _restore(base: type, cls: type, name: str, options: dict[str, Any]) -> Any:
     """Link a new handle of class `cls` to the object called `name`; what pickles call."""
 
-def _ready(waits: dict[_T, Any]) -> list[_T]:
-    """The keys whose handle has a permit, does not block, or is closed: somebody is to look."""
+def _register(queue: NamedMessageQueue, epoll: epoll, events: int) -> None:
+    """Have an epoll object watch a queue.
+
+    The descriptor is the queue's until that is done, whatever another thread closes.
+    """
 
 def _message(queue: NamedMessageQueue, message: Any, priority: Any) -> tuple[bytes, int]:
     """A message and its priority as they can be sent later, or what send would raise."""

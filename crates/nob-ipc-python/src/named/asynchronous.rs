@@ -1,8 +1,10 @@
-//! What the asyncio side (`nob.ipc._async`) needs of the core, and how the classes reach it.
+//! What the asyncio side, `nob.ipc._async`, needs of the core.
 
+use std::os::fd::{AsFd, AsRawFd};
+
+use nob_ipc::SemaphorePoller;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyModule};
+use pyo3::types::PyBytes;
 
 use crate::convert::error::raise;
 use crate::convert::message::Message;
@@ -10,36 +12,52 @@ use crate::convert::{self, Given};
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
 
-/// Makes the coroutine `nob.ipc._async.FUNCTION(*arguments)`.
-pub(crate) fn coroutine<'py>(
-    py: Python<'py>,
-    function: &str,
-    arguments: impl pyo3::call::PyCallArgs<'py>,
-) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("nob.ipc._async").map(Bound::unbind))?;
-    module.bind(py).getattr(function)?.call1(arguments)
+/// Watches semaphores for those who wait in one loop.
+#[pyclass(module = "nob.ipc._native", frozen, name = "_Poller")]
+pub(crate) struct Poller(SemaphorePoller);
+
+#[pymethods]
+impl Poller {
+    #[new]
+    fn new() -> PyResult<Self> {
+        Ok(Poller(SemaphorePoller::new()?))
+    }
+
+    /// The descriptor that is readable after a permit was seen (int).
+    fn fileno(&self) -> i32 {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    /// Watch one more semaphore, until its key is removed.
+    fn add(&self, py: Python<'_>, key: u64, semaphore: &NamedSemaphore) -> PyResult<()> {
+        self.0.add(key, semaphore.slot().share(py)?);
+        Ok(())
+    }
+
+    /// Watch it no more.
+    fn remove(&self, key: u64) {
+        self.0.remove(key);
+    }
+
+    /// The keys of those that have a permit; makes the descriptor unreadable.
+    fn ready(&self) -> PyResult<Vec<u64>> {
+        Ok(self.0.ready()?)
+    }
 }
 
-/// The keys whose handle has a permit, does not block, or is closed: somebody is to look.
-#[pyfunction(name = "_ready")]
-pub(crate) fn ready<'py>(waits: &Bound<'py, PyDict>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let py = waits.py();
-    let mut ready = Vec::new();
-    for (waiting, handle) in waits {
-        let waits_on = match handle.cast::<NamedSemaphore>() {
-            Ok(semaphore) => semaphore.get().slot().with(py, |semaphore| semaphore.value() == 0),
-            Err(_) => handle
-                .cast::<NamedMessageQueue>()?
-                .get()
-                .slot()
-                .with(py, |queue| queue.is_blocking().unwrap_or(false)),
-        };
-        if !waits_on.unwrap_or(false) {
-            ready.push(waiting);
-        }
-    }
-    Ok(ready)
+/// Have an epoll object watch a queue.
+///
+/// The descriptor is the queue's until that is done, whatever another thread closes.
+#[pyfunction(name = "_register")]
+pub(crate) fn register(
+    queue: &Bound<'_, NamedMessageQueue>,
+    epoll: &Bound<'_, PyAny>,
+    events: u32,
+) -> PyResult<()> {
+    let done = queue.get().slot().with(queue.py(), |queue| {
+        epoll.call_method1("register", (queue.as_fd().as_raw_fd(), events))
+    });
+    done?.map(|_| ())
 }
 
 /// A message and its priority as they can be sent later, or what send would raise.
@@ -52,12 +70,9 @@ pub(crate) fn message<'py>(
     let py = queue.py();
     let priority = convert::priority(priority)?;
     let message = Message::of(message)?.into_bytes(py);
-    let checked = queue.get().slot().with(py, |queue| queue.check(message.as_bytes(), priority));
-    match checked {
-        // A closed handle is told by the call itself.
-        Err(_) | Ok(Ok(())) => Ok((message, priority)),
-        Ok(Err(error)) => Err(raise(py, &error)),
-    }
+    let checked = queue.get().slot().with(py, |queue| queue.check(message.as_bytes(), priority))?;
+    checked.map_err(|error| raise(py, &error))?;
+    Ok((message, priority))
 }
 
 /// A timeout as a float, None for ever; InvalidArgument for what is none.

@@ -14,9 +14,9 @@ use crate::convert::pickle;
 use crate::convert::{self, Given};
 use crate::interpreter::detach::{AfterSignal, without_gil};
 use crate::interpreter::slot::Closable;
-use crate::named::asynchronous::coroutine;
 use crate::named::base::{self, Named};
 use crate::named::batches;
+use crate::named::coroutine::coroutine;
 use crate::named::notification;
 use crate::named::send_receive;
 

@@ -2,7 +2,7 @@
 
 use nob_ipc::MessageQueue;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Given};
@@ -56,7 +56,8 @@ pub(crate) fn request(
     registered.map_err(|error| raise(py, &error))
 }
 
-/// Starts the daemon thread that waits, and then calls `function(argument)`.
+/// Starts the daemon thread that waits, and then calls `function(argument)`. It runs a Python function, so
+/// that no Rust frame is below what it calls.
 fn start(
     py: Python<'_>,
     watch: nob_ipc::Watch,
@@ -64,14 +65,7 @@ fn start(
     argument: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let watch = Bound::new(py, Watch { watch })?;
-    // The thread runs a Python function, so that no Rust frame is below what it calls.
-    let run = py.import("nob.ipc._notification")?.getattr("run")?;
-    let options = PyDict::new(py);
-    options.set_item("target", run)?;
-    options.set_item("args", PyTuple::new(py, [watch.as_any(), function, argument])?)?;
-    options.set_item("daemon", true)?;
-    options.set_item("name", "nob.ipc notification")?;
-    let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&options))?;
-    thread.call_method0("start")?;
+    let module = py.import(pyo3::intern!(py, "nob.ipc._notification"))?;
+    module.call_method1("start", (watch, function, argument))?;
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::convert::{self, Given};
 use crate::interpreter::detach::{AfterSignal, without_gil};
 use crate::interpreter::slot::Closable;
 use crate::named::acquire::acquire;
-use crate::named::asynchronous::coroutine;
 use crate::named::base::{self, Named};
+use crate::named::coroutine::coroutine;
 
 /// A semaphore that processes share by name.
 ///

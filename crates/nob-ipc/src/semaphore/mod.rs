@@ -13,8 +13,10 @@ use crate::wait::{Deadline, retry_on_interrupt};
 
 mod mapping;
 mod options;
+mod poller;
 use mapping::Mapping;
 pub use options::SemaphoreOptions;
+pub use poller::SemaphorePoller;
 
 /// How long a wait spins before it sleeps.
 const SPIN: Duration = Duration::from_micros(10);

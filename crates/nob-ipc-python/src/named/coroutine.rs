@@ -1,0 +1,13 @@
+//! How a class reaches the asyncio side, `nob.ipc._async`.
+
+use pyo3::call::PyCallArgs;
+use pyo3::prelude::*;
+
+/// Makes the coroutine `nob.ipc._async.FUNCTION(*arguments)`.
+pub(crate) fn coroutine<'py>(
+    py: Python<'py>,
+    function: &str,
+    arguments: impl PyCallArgs<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    py.import(pyo3::intern!(py, "nob.ipc._async"))?.getattr(function)?.call1(arguments)
+}
