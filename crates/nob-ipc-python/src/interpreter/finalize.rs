@@ -39,8 +39,8 @@ static WORKERS_ARRANGED: Guarded<bool> = Guarded::new(false);
 /// An open handle: its object, and who unlinks that.
 type Handle = (Weak<dyn Slot>, Weak<Ownership>);
 
-/// The handles that were opened, for the end of a worker. Those that are gone are left out when there is
-/// no room.
+/// The handles that were opened, for the end of the process. Those that are gone are left out when there
+/// is no room.
 static HANDLES: Guarded<Vec<Handle>> = Guarded::new(Vec::new());
 
 /// Remembers a handle that is being opened.
@@ -108,9 +108,12 @@ fn at_exit(py: Python<'_>) {
     }
 }
 
-/// Called when the interpreter has ended: for the names of what was made since [`at_exit`].
+/// Called when the interpreter has ended: for the names of what was made since [`at_exit`], and for those of
+/// shared objects whose handles it has not deallocated. What a daemon thread waits on stays in use.
 extern "C" fn after_exit() {
     ENDED.store(true, Ordering::Relaxed);
+    // SAFETY: this thread had the GIL when the interpreter ended, so that no other gets it.
+    close_shared(unsafe { Python::assume_attached() });
     // Nobody is left to tell.
     drop(delete_all());
 }

@@ -63,6 +63,8 @@ pub(super) fn try_again() {
     let left = std::mem::take(&mut lock().left);
     for Left { name, identity, owner } in left {
         // What fails is left for the next who links, or for `registry::Reap`.
-        let _ = remove_if_unused(&name, identity, owner);
+        if let Ok(Removal::InUse | Removal::Locked) = remove_if_unused(&name, identity, owner) {
+            remember(&name, identity, owner);
+        }
     }
 }

@@ -306,10 +306,16 @@ impl Ownership {
                 }
             }),
         };
-        removed.map(|_| ()).map_err(|errno| {
+        let again = match removed {
+            // This handle may be the one that uses it.
+            Ok(Removal::InUse | Removal::Locked) => self.lifetime() == Lifetime::Shared,
+            Ok(_) => false,
+            Err(_) => true,
+        };
+        if again {
             self.deleted.store(false, Ordering::Relaxed);
-            Error::from_errno(Operation::Unlink, &self.name, errno)
-        })
+        }
+        removed.map(|_| ()).map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))
     }
 
     /// Removes the name of a shared object if nobody uses it any more.
