@@ -18,6 +18,7 @@ mod names;
 mod notification;
 mod other_fs;
 mod permissions;
+mod poller;
 mod properties;
 mod races;
 mod records;
@@ -43,6 +44,7 @@ const ROLES: &[&[Role]] = &[
     notification::ROLES,
     other_fs::ROLES,
     permissions::ROLES,
+    poller::ROLES,
     races::ROLES,
     records::ROLES,
     room::ROLES,
