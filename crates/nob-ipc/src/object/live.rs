@@ -62,7 +62,7 @@ pub fn delete_all() -> Vec<Error> {
     while rest > 0 {
         rest -= 1;
         let listed = lock().get(rest).and_then(Weak::upgrade);
-        errors.extend(listed.and_then(|ownership| ownership.delete().err()));
+        errors.extend(listed.and_then(|ownership| ownership.delete_at_end().err()));
     }
     left::try_again();
     errors

@@ -294,8 +294,25 @@ impl Ownership {
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied), or what else the system says when
     /// it refuses to unlink.
     pub fn delete(&self) -> Result<()> {
+        self.delete_once().map(|_| ())
+    }
+
+    /// Deletes at the end of the process, when the handle may still use a shared object itself: dropping
+    /// it tries again.
+    pub(super) fn delete_at_end(&self) -> Result<()> {
+        let removal = self.delete_once()?;
+        if self.lifetime() == Lifetime::Shared
+            && matches!(removal, Some(Removal::InUse | Removal::Locked))
+        {
+            self.deleted.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Removes the name, if that is due; nothing if it is not.
+    fn delete_once(&self) -> Result<Option<Removal>> {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
-            return Ok(());
+            return Ok(None);
         }
         let removed = match self.lifetime() {
             Lifetime::Shared => self.leave(),
@@ -306,16 +323,10 @@ impl Ownership {
                 }
             }),
         };
-        let again = match removed {
-            // This handle may be the one that uses it.
-            Ok(Removal::InUse | Removal::Locked) => self.lifetime() == Lifetime::Shared,
-            Ok(_) => false,
-            Err(_) => true,
-        };
-        if again {
+        removed.map(Some).map_err(|errno| {
             self.deleted.store(false, Ordering::Relaxed);
-        }
-        removed.map(|_| ()).map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))
+            Error::from_errno(Operation::Unlink, &self.name, errno)
+        })
     }
 
     /// Removes the name of a shared object if nobody uses it any more.
