@@ -18,7 +18,7 @@ use pyo3::{Borrowed, IntoPyObjectExt, PyClass};
 
 use crate::convert::message::{exact_bytes, message_tuple};
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::detach::{AfterSignal, Ended};
+use crate::interpreter::wait::{AfterSignal, Ended};
 use crate::named::acquire;
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;

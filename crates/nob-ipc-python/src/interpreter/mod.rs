@@ -5,3 +5,4 @@ pub(crate) mod detach;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
 pub(crate) mod slot;
+pub(crate) mod wait;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use nob_ipc::{Deadline, Permits};
 use pyo3::prelude::*;
 
-use crate::interpreter::detach::{self, AfterSignal, Ended};
 use crate::interpreter::slot::Closable;
+use crate::interpreter::wait::{self, AfterSignal, Ended};
 
 /// Takes a permit; `false` when there was none in time.
 #[inline]
@@ -21,7 +21,7 @@ pub(crate) fn acquire<P: Permits>(
     if try_acquire(py, slot)? {
         return Ok(true);
     }
-    wait_acquire(py, slot, detach::deadline(timeout), after_signal)
+    wait_acquire(py, slot, wait::deadline(timeout), after_signal)
 }
 
 /// Takes a permit if there is one.
@@ -37,5 +37,5 @@ pub(crate) fn wait_acquire<P: Permits>(
     deadline: Deadline,
     after_signal: AfterSignal,
 ) -> Result<bool, Ended> {
-    detach::wait(py, slot, deadline, after_signal, P::wait_acquire)
+    wait::wait(py, slot, deadline, after_signal, P::wait_acquire)
 }

@@ -11,8 +11,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyList, PyString};
 use crate::convert::Given;
 use crate::convert::error::invalid_argument;
 use crate::convert::message::{Message, message_tuple};
-use crate::interpreter::detach::{self, AfterSignal, Ended};
+use crate::interpreter::detach;
 use crate::interpreter::slot::Closable;
+use crate::interpreter::wait::{self, AfterSignal, Ended};
 use crate::named::send_receive::{self, with_buffer};
 
 /// After so many messages, other threads and signal handlers have their turn.
@@ -30,7 +31,7 @@ pub(crate) fn send_many<M: Messages>(
 ) -> PyResult<usize> {
     let max_message_size = slot.with(py, M::max_message_size)?;
     let messages = checked_messages(messages, max_message_size)?;
-    let deadline = detach::deadline(timeout);
+    let deadline = wait::deadline(timeout);
     let mut sent = 0;
     while sent < messages.len() {
         let yielded = if sent > 0 { detach::yield_gil(py) } else { Ok(()) };
@@ -152,7 +153,7 @@ fn receive_all<M: Messages>(
         let some = YIELD_EVERY.min(most - *taken);
         let count = receive_some(py, slot, buffer, some, list, taken)?;
         if *taken == 0 {
-            let deadline = detach::deadline(timeout);
+            let deadline = wait::deadline(timeout);
             let first = send_receive::wait_receive(py, slot, buffer, deadline, AfterSignal::GoOn)?;
             let Some(Received { length, priority }) = first else { break };
             append(list, &buffer[..length], priority).map_err(Ended::Raised)?;

@@ -11,8 +11,8 @@ use pyo3::types::PyTuple;
 
 use crate::convert::message::message_tuple;
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::detach::{self, AfterSignal, Ended};
 use crate::interpreter::slot::Closable;
+use crate::interpreter::wait::{self, AfterSignal, Ended};
 
 /// Buffers up to this size are kept for the next message.
 const KEPT: usize = 1 << 20;
@@ -66,7 +66,7 @@ pub(crate) fn send<M: Messages>(
     if try_send(py, slot, message)? {
         return Ok(true);
     }
-    wait_send(py, slot, message, detach::deadline(timeout), after_signal)
+    wait_send(py, slot, message, wait::deadline(timeout), after_signal)
 }
 
 /// Sends a message if there is room for it.
@@ -88,7 +88,7 @@ pub(crate) fn wait_send<M: Messages>(
     deadline: Deadline,
     after_signal: AfterSignal,
 ) -> Result<bool, Ended> {
-    detach::wait(py, slot, deadline, after_signal, |messages, deadline| {
+    wait::wait(py, slot, deadline, after_signal, |messages, deadline| {
         messages.wait_send(bytes, priority, deadline)
     })
 }
@@ -105,7 +105,7 @@ pub(crate) fn receive<M: Messages>(
     if let Some(received) = try_receive(py, slot, buffer)? {
         return Ok(Some(received));
     }
-    wait_receive(py, slot, buffer, detach::deadline(timeout), after_signal)
+    wait_receive(py, slot, buffer, wait::deadline(timeout), after_signal)
 }
 
 /// Receives a message if there is one.
@@ -127,7 +127,7 @@ pub(crate) fn wait_receive<M: Messages>(
     deadline: Deadline,
     after_signal: AfterSignal,
 ) -> Result<Option<Received>, Ended> {
-    detach::wait(py, slot, deadline, after_signal, |messages, deadline| {
+    wait::wait(py, slot, deadline, after_signal, |messages, deadline| {
         messages.wait_receive(buffer, deadline)
     })
 }

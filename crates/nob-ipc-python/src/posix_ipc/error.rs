@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::convert::error::{os_error, raise};
-use crate::interpreter::detach::Ended;
+use crate::interpreter::wait::Ended;
 
 mod python {
     //! Exceptions that are Python classes.

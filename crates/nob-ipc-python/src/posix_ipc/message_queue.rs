@@ -11,7 +11,8 @@ use super::base::{Object, PosixNamed};
 use super::error::{busy, ended, never_opened, refuse};
 use crate::convert::message::{Message, message_tuple};
 use crate::convert::{self, Given};
-use crate::interpreter::detach::{AfterSignal, without_gil};
+use crate::interpreter::detach::without_gil;
+use crate::interpreter::wait::AfterSignal;
 use crate::named::notification;
 use crate::named::send_receive::{self, with_buffer};
 

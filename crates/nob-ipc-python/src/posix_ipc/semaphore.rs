@@ -11,7 +11,8 @@ use super::arguments::{self, Request};
 use super::base::{Object, PosixNamed};
 use super::error::{busy, ended, refuse};
 use crate::convert::{self, Given};
-use crate::interpreter::detach::{AfterSignal, without_gil};
+use crate::interpreter::detach::without_gil;
+use crate::interpreter::wait::AfterSignal;
 use crate::named::acquire::acquire;
 
 /// A semaphore that processes share by name.
