@@ -40,13 +40,13 @@ pub fn run(
         return Err(Failure::TimeOver);
     }
     let permit = Permit { semaphore: &semaphore, held: true };
-    // From here on signals wait in line; one that came before is not passed on, but ends this.
+    // From here on signals stay pending; one that came before is not passed on, but ends this.
     let blocked = Blocked::new()?;
     signals::check()?;
     let child = blocked.start(Command::new(program).args(arguments)).map_err(|error| {
         cannot(&format!("run {}", text::escape(program.as_encoded_bytes())), error)
     });
-    let status = child.and_then(|child| attend(child, &blocked));
+    let status = child.and_then(|child| wait_for(child, &blocked));
     permit.release()?;
     match status? {
         status if status.success() => Ok(()),
@@ -135,7 +135,7 @@ impl Drop for Blocked {
 }
 
 /// Waits for the command to end, and passes signals on to it.
-fn attend(mut child: Child, blocked: &Blocked) -> Result<ExitStatus> {
+fn wait_for(mut child: Child, blocked: &Blocked) -> Result<ExitStatus> {
     let pid = i32::try_from(child.id()).map_err(|error| cannot("run the command", error))?;
     loop {
         let waited = child.try_wait().map_err(|error| cannot("wait for the command", error))?;

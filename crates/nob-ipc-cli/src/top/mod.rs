@@ -49,10 +49,10 @@ pub fn run(interval: Duration) -> Result<()> {
 
 /// Waits until there may be an event. crossterm reads a terminal that is gone for ever, so it is not
 /// asked to wait, nor to read one: SIGHUP may be ignored.
-fn wait_for_input(patience: Duration) -> Result<()> {
+fn wait_for_input(timeout: Duration) -> Result<()> {
     let stdin = io::stdin();
     let mut entries = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-    match poll(&mut entries, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)) {
+    match poll(&mut entries, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(cannot("look at the terminal", errno.desc())),
     }
@@ -76,10 +76,10 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
         }
         let fail = |error| cannot("use the terminal", error);
         terminal.draw(|frame| view::draw(frame, &mut model)).map_err(fail)?;
-        let patience = next_look.saturating_duration_since(Instant::now()).min(ATTENTION);
+        let timeout = next_look.saturating_duration_since(Instant::now()).min(ATTENTION);
         wait_for_input(Duration::ZERO)?;
         if !event::poll(Duration::ZERO).map_err(fail)? {
-            wait_for_input(patience)?;
+            wait_for_input(timeout)?;
             continue;
         }
         let Event::Key(key) = event::read().map_err(fail)? else { continue };

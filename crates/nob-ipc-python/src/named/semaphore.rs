@@ -139,9 +139,9 @@ impl NamedSemaphore {
 
     /// Take a permit in asyncio; awaits False when there was none in time.
     ///
-    /// timeout: seconds, None waits for ever, 0 takes only what nobody in line waits for. Cancelled, it
-    /// has taken nothing. Waits of one loop on one handle are served in the order in which they came,
-    /// within 10 ms of a release. `async with sem:` acquires and releases.
+    /// timeout: seconds, None waits for ever, 0 takes only what no other wait is queued for.
+    /// Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in which
+    /// they came, within 10 ms of a release. `async with sem:` acquires and releases.
     /// Raises ValueError when the handle is or gets closed, InvalidArgument.
     #[pyo3(signature = (timeout = None))]
     fn acquire_async<'py>(

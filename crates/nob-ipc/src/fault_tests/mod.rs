@@ -34,11 +34,11 @@ const ERRNOS: [Errno; 7] = [
 /// Runs a test in a process of its own, so that what it leaves there can be counted.
 fn alone(body: impl FnOnce()) {
     const ALONE: &str = "NOB_IPC_FAULTS_ALONE";
-    let patience = Duration::from_secs(30);
+    let limit = Duration::from_secs(30);
     if env::var_os(ALONE).is_some() {
         thread::spawn(move || {
-            thread::sleep(patience);
-            eprintln!("still running after {patience:?}: a call goes on for ever");
+            thread::sleep(limit);
+            eprintln!("still running after {limit:?}: a call goes on for ever");
             traces::clean_all();
             std::process::abort();
         });

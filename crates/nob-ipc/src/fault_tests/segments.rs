@@ -38,7 +38,7 @@ impl Ground {
     }
 }
 
-/// Patience for a few signals.
+/// Goes on after a few signals, and then ends.
 fn on_step() -> impl FnMut() -> ControlFlow<()> {
     let mut calls = 0;
     move || {
