@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use nob_ipc::{Error, Lifetime, Ownership, delete_all};
+use nob_ipc::{Error, ErrorKind, Lifetime, Ownership, delete_all};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -27,6 +27,9 @@ compile_error!(
 
 /// Whether the interpreter that imported this has ended.
 static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`at_exit`] has removed the names that were due.
+static DELETED: Guarded<bool> = Guarded::new(false);
 
 /// Whether [`after_exit`] will be called: that list is the process's, and not the module's, which may be
 /// imported again.
@@ -74,6 +77,12 @@ fn close_shared(py: Python<'_>) {
     }
 }
 
+/// Whether the end of the interpreter has removed the name before the program asked for it, in a `__del__`
+/// for example: the error says that it is gone.
+pub(crate) fn was_first(py: Python<'_>, error: &Error) -> bool {
+    DELETED.get(py) && error.kind() == ErrorKind::NotFound
+}
+
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
 pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
     if let Err(error) = ownership.delete() {
@@ -103,6 +112,7 @@ fn at_worker_exit(py: Python<'_>) {
 /// name is tried again in [`after_exit`].
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
+    DELETED.replace(py, true);
     for error in without_gil(py, delete_all) {
         unraisable(py, &error);
     }

@@ -137,7 +137,10 @@ impl Named {
     /// Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
-        without_gil(py, || ownership.unlink()).map_err(|error| raise(py, &error))
+        match without_gil(py, || ownership.unlink()) {
+            Err(error) if !finalize::was_first(py, &error) => Err(raise(py, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
