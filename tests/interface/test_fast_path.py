@@ -137,6 +137,7 @@ import sys
 
 import nob.ipc
 
+nob.ipc.NamedSemaphore(sys.argv[1], handle_existence=nob.ipc.Flags.LINK_OR_CREATE)
 for module in [module for module in sys.modules if module.partition(".")[0] == "nob"]:
     del sys.modules[module]
 

@@ -60,7 +60,7 @@ METHODS = {
     ("NamedMessageQueue", "fileno"): [],
     ("NamedMessageQueue", "request_notification"): [("notification", None)],
 }
-COMMON = ["name", "linked_existing_object", "unlink_on_delete", "closed"]
+COMMON = ["name", "linked_existing_object", "unlink_on_delete", "stale", "closed"]
 ATTRIBUTES = {
     "NamedSemaphore": ["value", "linked_existing_semaphore"],
     "NamedSharedMemory": ["size", "fd", "read_only"],
