@@ -1,5 +1,6 @@
 """What the package shows: its import, names, signatures and words (contract 1, 2)."""
 
+import ast
 import enum
 import importlib.metadata
 import importlib.util
@@ -91,6 +92,26 @@ def test_the_import_is_light() -> None:
     assert more - ours - set(sys.builtin_module_names) == set()
     assert "nob.cli" not in more
     assert "nob.ipc._native" in more
+
+
+def test_import_statements_lead_to_all_modules() -> None:
+    """Programs that freeze applications follow them; native code imports without any."""
+    assert nob.ipc.__file__ is not None
+    folder = Path(nob.ipc.__file__).parent
+    files = {f"nob.ipc.{file.stem}": file for file in folder.glob("*.py")}
+    files["nob.ipc"] = files.pop("nob.ipc.__init__")
+    found, new = set(), {"nob.ipc"}
+    while new:
+        module = new.pop()
+        found.add(module)
+        for node in ast.walk(ast.parse(files[module].read_text())):
+            if isinstance(node, ast.Import):
+                new.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                new.add(str(node.module))
+        new = (new & files.keys()) - found
+    # The command is a program of its own.
+    assert found == files.keys() - {"nob.ipc._command"}
 
 
 def test_the_import_does_nothing() -> None:

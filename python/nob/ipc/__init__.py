@@ -65,5 +65,15 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _load_all() -> None:
+    """Import what the native module imports when it is first needed.
+
+    Nobody calls this: programs that freeze applications find the modules here.
+    """
+    import nob.ipc._async
+    import nob.ipc._mapping
+    import nob.ipc._notification  # noqa: F401
+
+
 def __dir__() -> list[str]:
     return [*__all__]

@@ -55,8 +55,8 @@ class _Named:
     def unlink_on_delete(self) -> bool:
         """Whether deletion of the handle removes the name (bool; may be set).
 
-        `True` also for a shared object, which the last of its users removes. Setting `False` keeps a
-        shared object for good; `PermissionError` if it is another user's.
+        `True` also for a shared object, which the last of its users removes. Setting `False` keeps
+        a shared object for good; `PermissionError` if it is another user's.
         """
 
     @unlink_on_delete.setter
