@@ -6,14 +6,9 @@ use pyo3::exceptions::{
     PyNotImplementedError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError,
 };
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
-mod python {
-    //! Exceptions that are Python classes.
-    pyo3::import_exception!(nob.ipc.errors, InvalidArgument);
-    pyo3::import_exception!(io, UnsupportedOperation);
-}
-
-use python::{InvalidArgument, UnsupportedOperation};
+pyo3::import_exception!(io, UnsupportedOperation);
 
 /// What a Python program sees of a failure of the core.
 #[cold]
@@ -54,7 +49,20 @@ pub(crate) fn os_error(py: Python<'_>, error: &Error, errno: i32) -> PyErr {
 /// An argument of the wrong type, out of range, or a bad name.
 #[cold]
 pub(crate) fn invalid_argument(message: String) -> PyErr {
-    InvalidArgument::new_err(message)
+    exception("nob.ipc.errors", "InvalidArgument", message)
+}
+
+/// An exception of a class of ours. It is looked up each time, since a module that is imported again has
+/// other classes.
+#[cold]
+pub(crate) fn exception(module: &str, class: &str, message: String) -> PyErr {
+    Python::attach(|py| {
+        let class = py.import(module).and_then(|module| module.getattr(class));
+        match class.and_then(|class| Ok(class.cast_into::<PyType>()?)) {
+            Ok(class) => PyErr::from_type(class, message),
+            Err(failure) => failure,
+        }
+    })
 }
 
 /// Something that the handle was not opened for.

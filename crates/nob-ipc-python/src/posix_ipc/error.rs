@@ -6,43 +6,38 @@ use nob_ipc::{Error, ErrorKind, Operation};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::convert::error::{os_error, raise};
+use crate::convert::error::{self, os_error, raise};
 use crate::interpreter::wait::Ended;
 
-mod python {
-    //! Exceptions that are Python classes.
-    pyo3::import_exception!(nob.posix_ipc, BusyError);
-    pyo3::import_exception!(nob.posix_ipc, ExistentialError);
-    pyo3::import_exception!(nob.posix_ipc, PermissionsError);
-    pyo3::import_exception!(nob.posix_ipc, SignalError);
+/// An exception of `nob.posix_ipc`.
+fn exception(class: &str, message: impl Into<String>) -> PyErr {
+    error::exception("nob.posix_ipc", class, message.into())
 }
-
-use python::{BusyError, ExistentialError, PermissionsError, SignalError};
 
 /// What a program that was written for `posix_ipc` sees of a failure of the core.
 #[cold]
 pub(super) fn refuse(py: Python<'_>, error: &Error) -> PyErr {
     let operation = error.operation();
     match (error.kind(), error.raw_os_error()) {
-        (ErrorKind::AlreadyExists, _) => ExistentialError::new_err(words(
-            error,
-            "create",
-            "the name is taken; choose another, or leave O_EXCL out to open what has it",
-        )),
-        (ErrorKind::NotFound, _) if operation == Some(Operation::Link) => {
-            ExistentialError::new_err(words(
+        (ErrorKind::AlreadyExists, _) => exception(
+            "ExistentialError",
+            words(
                 error,
-                "open",
-                "nothing has this name; create it first, or give O_CREAT",
-            ))
-        }
+                "create",
+                "the name is taken; choose another, or leave O_EXCL out to open what has it",
+            ),
+        ),
+        (ErrorKind::NotFound, _) if operation == Some(Operation::Link) => exception(
+            "ExistentialError",
+            words(error, "open", "nothing has this name; create it first, or give O_CREAT"),
+        ),
         (ErrorKind::NotFound | ErrorKind::Replaced, _) => {
-            ExistentialError::new_err(error.to_string())
+            exception("ExistentialError", error.to_string())
         }
         (ErrorKind::PermissionDenied | ErrorKind::WrongDirection | ErrorKind::ReadOnly, _) => {
-            PermissionsError::new_err(error.to_string())
+            exception("PermissionsError", error.to_string())
         }
-        (ErrorKind::Interrupted, _) => SignalError::new_err(error.to_string()),
+        (ErrorKind::Interrupted, _) => exception("SignalError", error.to_string()),
         (ErrorKind::Overflow, Some(errno)) => os_error(py, error, errno),
         (ErrorKind::WrongType | ErrorKind::LimitExceeded | ErrorKind::Other, Some(errno)) => {
             match io::Error::from_raw_os_error(errno).kind() {
@@ -78,17 +73,17 @@ pub(super) fn ended(py: Python<'_>, ended: Ended) -> PyErr {
 /// The constructor has not run, or failed.
 #[cold]
 pub(super) fn never_opened() -> PyErr {
-    ExistentialError::new_err("the handle was never opened: call __init__ first")
+    exception("ExistentialError", "the handle was never opened: call __init__ first")
 }
 
 /// The handle is closed, or was never opened, as `error` says.
 #[cold]
 pub(super) fn not_open(py: Python<'_>, error: &PyErr) -> PyErr {
-    ExistentialError::new_err(error.value(py).to_string())
+    exception("ExistentialError", error.value(py).to_string())
 }
 
 /// A wait that was over before it was served, or that was not to be.
 #[cold]
 pub(super) fn busy(message: String) -> PyErr {
-    BusyError::new_err(message)
+    exception("BusyError", message)
 }

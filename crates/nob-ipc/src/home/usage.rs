@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation};
 use crate::name::Name;
-use crate::sys::flock;
+use crate::sys::flock::{self, Listed};
 use crate::sys::time::monotonic;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, FileId, Stat};
 
@@ -70,7 +70,14 @@ pub(crate) fn is_used(fresh: &Fresh) -> sys::Result<bool> {
 /// Whether somebody is known to use an object that may not be opened. `/proc` does not list the locks of
 /// other pid namespaces.
 pub(crate) fn is_listed(file: FileId) -> bool {
-    flock::listed().iter().any(|lock| lock.file == file)
+    find_listed(|lock| lock.file == file).is_some()
+}
+
+/// Looks for a lock in the kernel's list. That is read in pieces; what changes between two of them can
+/// move a lock from the one into the other, past the reader.
+fn find_listed(wanted: impl Fn(&Listed) -> bool) -> Option<Listed> {
+    const LOOKS: usize = 5;
+    (0..LOOKS).find_map(|_| flock::listed().into_iter().find(&wanted))
 }
 
 /// What became of taking part in the use of an object that was opened to link to it.
@@ -123,7 +130,7 @@ impl Pauses {
 
 /// Somebody keeps an exclusive lock on the object.
 pub(crate) fn locked(operation: Operation, name: &Name, file: FileId) -> Error {
-    let holder = flock::listed().into_iter().find(|lock| lock.exclusive && lock.file == file);
+    let holder = find_listed(|lock| lock.exclusive && lock.file == file);
     let holder = match holder {
         Some(lock) if lock.pid > 0 => format!("process {}", lock.pid),
         _ => "another process".to_string(),
