@@ -2,6 +2,7 @@
 
 use pyo3::Borrowed;
 use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyUnicodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -35,9 +36,8 @@ pub(crate) fn message_tuple<'py>(
 
 /// A message that keeps its bytes where they are.
 pub(crate) enum Message<'py> {
+    /// Also a `str`, as UTF-8.
     Bytes(Bound<'py, PyBytes>),
-    /// A `str`, as UTF-8.
-    Text(String),
     Buffer(PyUntypedBuffer),
 }
 
@@ -62,9 +62,13 @@ impl<'py> Message<'py> {
 
     fn of_other(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
         if let Ok(text) = value.cast::<PyString>() {
-            return text.extract().map(Message::Text).map_err(|_| {
-                let message = "message must be bytes-like, or a str that UTF-8 can express";
-                invalid_argument(message.into())
+            return text.encode_utf8().map(Message::Bytes).map_err(|error| {
+                if error.is_instance_of::<PyUnicodeError>(value.py()) {
+                    let message = "message must be bytes-like, or a str that UTF-8 can express";
+                    invalid_argument(message.into())
+                } else {
+                    error
+                }
             });
         }
         let Ok(buffer) = PyUntypedBuffer::get(value) else {
@@ -82,18 +86,21 @@ impl<'py> Message<'py> {
     }
 
     /// As an object that nobody can change; `bytes` are taken as they are.
-    pub(crate) fn into_bytes(self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        match self {
-            Message::Bytes(bytes) => bytes,
-            other => PyBytes::new(py, other.bytes()),
+    pub(crate) fn into_bytes(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        if let Message::Bytes(bytes) = self {
+            return Ok(bytes);
         }
+        let message = self.bytes();
+        PyBytes::new_with(py, message.len(), |copy| {
+            copy.copy_from_slice(message);
+            Ok(())
+        })
     }
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Message::Bytes(bytes) => bytes.as_bytes(),
-            Message::Text(text) => text.as_bytes(),
             Message::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
             Message::Buffer(buffer) => {
                 // SAFETY: the buffer is held, so its memory stays for its length as long as `self`.

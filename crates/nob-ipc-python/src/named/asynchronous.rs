@@ -69,7 +69,7 @@ pub(crate) fn message<'py>(
 ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
     let py = queue.py();
     let priority = convert::priority(priority)?;
-    let message = Message::of(message)?.into_bytes(py);
+    let message = Message::of(message)?.into_bytes(py)?;
     let checked = queue.get().slot().with(py, |queue| queue.check(message.as_bytes(), priority))?;
     checked.map_err(|error| raise(py, &error))?;
     Ok((message, priority))
