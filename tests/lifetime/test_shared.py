@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.children import in_child
-from support.kinds import QUEUE, SEMAPHORE, Kind, each_kind
+from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import Script, run
 
 from nob.ipc import Flags, NamedSemaphore
@@ -120,6 +120,35 @@ def test_keeping_for_good(kind: Kind, name: str) -> None:
     assert linked.unlink_on_delete is False
     del linked
     assert kind.exists(name)
+
+
+@each_kind
+def test_keeping_what_others_share(kind: Kind, name: str) -> None:
+    """It holds for those who share it still, and for a handle that owns it then."""
+    shared, keeper = kind.create(name, SHARED), kind.open(name)
+    keeper.unlink_on_delete = False
+    del keeper
+    del shared
+    assert kind.exists(name)
+    shared, keeper = kind.open(name), kind.open(name)
+    assert keeper.unlink_on_delete is False
+    keeper.unlink_on_delete = True
+    del shared
+    assert kind.exists(name)
+    del keeper
+    assert not kind.exists(name)
+
+
+def test_a_mapping_that_is_not_closed(name: str) -> None:
+    """It is a user of the segment until it is deleted; then it was the last one."""
+    segment = SEGMENT.create(name, SHARED)
+    memory = segment.mmap()
+    view = memoryview(memory)
+    del segment
+    del memory
+    assert SEGMENT.exists(name)
+    del view
+    assert not SEGMENT.exists(name)
 
 
 @each_kind

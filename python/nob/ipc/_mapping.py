@@ -35,6 +35,10 @@ class Mapping(mmap.mmap):
             raise BufferError(message) from None
         self._lease = None
 
+    def __del__(self) -> None:
+        # The bytes before the handle: the segment is in use as long as they are mapped.
+        self.close()
+
     def resize(self, newsize: int, /) -> NoReturn:
         """Refuse: io.UnsupportedOperation; resize the segment, and map it anew."""
         message = "a mapping cannot be resized: close it, resize the segment, and map it anew"

@@ -33,6 +33,10 @@ impl Rows {
     fn fitted(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if table.width() == Some(0) {
+            // A terminal that does not tell its width.
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
         table.set_header(self.header);
         for row in &self.rows {
             table.add_row(row.iter().map(|cell| text::escape(cell)));

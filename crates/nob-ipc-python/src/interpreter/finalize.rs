@@ -85,7 +85,7 @@ pub(crate) fn was_first(py: Python<'_>, error: &Error) -> bool {
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
 pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
-    if let Err(error) = ownership.delete() {
+    if let Err(error) = without_gil(py, || ownership.delete()) {
         unraisable(py, &error);
     }
 }

@@ -1,5 +1,7 @@
 //! What every place does for the objects that live in it, and how a name is removed, wherever it is.
 
+use std::time::Duration;
+
 use super::mark::Mark;
 use super::usage::{self, Fresh, Locked, Pauses};
 use crate::kind::Kind;
@@ -137,7 +139,7 @@ pub(crate) trait Home: Sync {
         let mut pauses = Pauses::default();
         loop {
             let removal = match self.open(name).and_then(|fresh| fresh.stat()) {
-                Ok(stat) => self.unlink_if(name, stat.identity, stat.owner)?,
+                Ok(stat) => self.unlink_if(name, stat.identity, stat.owner, usage::BORNE)?,
                 Err(Errno::NOENT) => return Ok(Removal::Gone),
                 Err(_) => Removal::Unverifiable,
             };
@@ -159,12 +161,21 @@ pub(crate) trait Home: Sync {
     }
 
     /// Removes the name if this very object has it, whoever uses it. `owner`: the user whom the object
-    /// belongs to.
-    fn unlink_if(&self, name: &Name, is: Identity, owner: u32) -> sys::Result<Removal> {
+    /// belongs to. `limit`: how long somebody else's exclusive lock is waited for.
+    fn unlink_if(
+        &self,
+        name: &Name,
+        is: Identity,
+        owner: u32,
+        limit: Duration,
+    ) -> sys::Result<Removal> {
         let mut pauses = Pauses::default();
         loop {
             match self.open(name) {
                 Ok(fresh) => {
+                    if fresh.stat()?.identity != is {
+                        return Ok(Removal::Replaced);
+                    }
                     let locked = match Locked::exclusive(&fresh)? {
                         None => Locked::shared(&fresh)?,
                         locked => locked,
@@ -177,7 +188,7 @@ pub(crate) trait Home: Sync {
                 // What cannot be opened cannot be locked: it is compared from outside.
                 Err(_) => return self.unlink_unopened(name, is, owner),
             }
-            if !pauses.pause(usage::BORNE) {
+            if !pauses.pause(limit) {
                 return Ok(Removal::Locked);
             }
         }
@@ -192,8 +203,6 @@ pub(crate) trait Home: Sync {
         owner: u32,
         still: &dyn Fn(&Fresh) -> bool,
     ) -> sys::Result<Removal> {
-        /// As long as that a deletion waits for somebody else's look, or removal.
-        const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
         let mut pauses = Pauses::default();
         loop {
             let fresh = match self.open(name) {
@@ -213,7 +222,7 @@ pub(crate) trait Home: Sync {
                 return self.compare_and_unlink(name, is, owner, &fresh, &locked);
             }
             drop(fresh);
-            if !pauses.pause(LOOK) {
+            if !pauses.pause(usage::LOOK) {
                 return Ok(Removal::Locked);
             }
         }

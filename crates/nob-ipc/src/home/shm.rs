@@ -188,8 +188,9 @@ pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaces: bool) -> Result<
         let stat = sys::stat::of(file).map_err(fail)?;
         check(name, &stat)?;
         if stat.is_shared() && flock::try_exclusive(file).map_err(fail)? {
-            // Nobody uses it, and nobody can link to it now.
-            if is_left_behind(file) && stat_names(file).map_err(fail)? > 0 {
+            // Nobody uses it, and nobody can link to it or keep it now.
+            let stat = sys::stat::of(file).map_err(fail)?;
+            if stat.is_shared() && stat.names > 0 && is_left_behind(file) {
                 match Shm.unlink(name) {
                     Ok(()) | Err(Errno::NOENT) => {
                         flock::unlock(file);
@@ -207,10 +208,6 @@ pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaces: bool) -> Result<
         check(name, stat)?;
     }
     Ok(part)
-}
-
-fn stat_names(file: BorrowedFd<'_>) -> sys::Result<u32> {
-    sys::stat::of(file).map(|stat| stat.names)
 }
 
 /// Whether a shared object that nobody uses is what killed processes left: its creator does not live. A

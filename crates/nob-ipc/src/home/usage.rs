@@ -103,6 +103,9 @@ pub(crate) fn take_part(fd: BorrowedFd<'_>) -> sys::Result<Part> {
 /// How long an exclusive lock of somebody else is borne.
 pub(crate) const BORNE: Duration = Duration::from_secs(1);
 
+/// How long a deletion waits for somebody else's look, or removal.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
 /// The pauses of one who is refused, and begins anew.
 #[derive(Default)]
 pub(crate) struct Pauses {
@@ -136,8 +139,8 @@ pub(crate) fn locked(operation: Operation, name: &Name, file: FileId) -> Error {
         _ => "another process".to_string(),
     };
     let why = format!(
-        "{holder} has kept an exclusive lock (flock) on it for a second, as one that removes it does \
-         for an instant; continue that process if it is stopped, or end it"
+        "{holder} keeps an exclusive lock (flock) on it, as one that removes it does for an instant; \
+         continue that process if it is stopped, or end it"
     );
     Error::new(operation, name, ErrorKind::Busy, Some(Errno::BUSY), why)
 }

@@ -1,17 +1,18 @@
 //! Names of shared objects that a deletion had to leave, because somebody used the object: tried again
-//! when the process ends.
+//! when there are many, and when the process ends.
 //!
 //! That somebody may be a child that another thread is just starting: until its exec it has our
 //! descriptors, and with them our locks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::home::usage::Fresh;
 use crate::home::{self, Removal};
 use crate::name::Name;
 use crate::sys::fork::PerProcess;
 use crate::sys::{self, Identity};
 
-/// From this many on, the list is cleared of what is gone before it grows.
+/// From this many on, the names are tried again before the list grows.
 const MANY: usize = 64;
 
 struct Left {
@@ -32,13 +33,14 @@ fn lock() -> MutexGuard<'static, List> {
     LIST.get(make).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the name of a shared object unless somebody uses it.
+/// Removes the name of a shared object unless somebody uses it, or has said that it is to be kept.
 pub(super) fn remove_if_unused(
     name: &Name,
     identity: Identity,
     owner: u32,
 ) -> sys::Result<Removal> {
-    home::of(name).unlink_if_unused(name, identity, owner, &|_| true)
+    let is_shared = |fresh: &Fresh| fresh.stat().is_ok_and(|stat| stat.is_shared());
+    home::of(name).unlink_if_unused(name, identity, owner, &is_shared)
 }
 
 /// Remembers a name for the end.
@@ -49,9 +51,8 @@ pub(super) fn remember(name: &Name, identity: Identity, owner: u32) {
     }
     if list.left.len() >= list.clear_at {
         list.left.retain(|left| {
-            home::of(&left.name)
-                .current(&left.name, left.identity)
-                .is_ok_and(|identity| identity == left.identity)
+            let removal = remove_if_unused(&left.name, left.identity, left.owner);
+            !matches!(removal, Ok(Removal::Removed | Removal::Gone | Removal::Replaced))
         });
         list.clear_at = MANY.max(2 * list.left.len());
     }

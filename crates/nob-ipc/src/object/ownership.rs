@@ -1,6 +1,7 @@
 //! The name and identity of an opened object, and who unlinks what when it is dropped.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::left;
 use crate::error::{Error, Operation, Result};
@@ -269,7 +270,7 @@ impl Ownership {
     /// it.
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
-        match self.unlink_if().map_err(fail)? {
+        match self.unlink_if(usage::BORNE).map_err(fail)? {
             Removal::Removed | Removal::InUse => {}
             Removal::Gone => return Err(fail(Errno::NOENT)),
             Removal::Replaced => return Err(Error::replaced(&self.name)),
@@ -314,19 +315,21 @@ impl Ownership {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
             return Ok(None);
         }
+        let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let removed = match self.lifetime() {
-            Lifetime::Shared => self.leave(),
-            Lifetime::Owned | Lifetime::Kept => self.unlink_if().inspect(|removal| {
-                if matches!(removal, Removal::Gone | Removal::Replaced) {
-                    // What is kept beside the object goes with it.
-                    self.home().forget(self.identity, self.owner);
-                }
-            }),
+            Lifetime::Shared => self.leave().map_err(fail),
+            Lifetime::Owned | Lifetime::Kept => match self.unlink_if(usage::LOOK) {
+                Ok(Removal::Locked) => Err(locked(&self.name)),
+                removed => removed.map_err(fail),
+            },
         };
-        removed.map(Some).map_err(|errno| {
-            self.deleted.store(false, Ordering::Relaxed);
-            Error::from_errno(Operation::Unlink, &self.name, errno)
-        })
+        match removed {
+            // What is kept beside the object goes with it.
+            Ok(Removal::Gone | Removal::Replaced) => self.home().forget(self.identity, self.owner),
+            Ok(_) => {}
+            Err(_) => self.deleted.store(false, Ordering::Relaxed),
+        }
+        removed.map(Some)
     }
 
     /// Removes the name of a shared object if nobody uses it any more.
@@ -334,7 +337,11 @@ impl Ownership {
         let removal = match left::remove_if_unused(&self.name, self.identity, self.owner) {
             // Whoever may not remove the name leaves it to those who may.
             Err(Errno::ACCES | Errno::PERM) => return Ok(Removal::InUse),
-            removal => removal?,
+            Err(errno) => {
+                left::remember(&self.name, self.identity, self.owner);
+                return Err(errno);
+            }
+            Ok(removal) => removal,
         };
         if matches!(removal, Removal::InUse | Removal::Locked) {
             if self.created && self.is_ours() {
@@ -347,8 +354,8 @@ impl Ownership {
         Ok(removal)
     }
 
-    fn unlink_if(&self) -> sys::Result<Removal> {
-        self.home().unlink_if(&self.name, self.identity, self.owner)
+    fn unlink_if(&self, limit: Duration) -> sys::Result<Removal> {
+        self.home().unlink_if(&self.name, self.identity, self.owner, limit)
     }
 
     fn home(&self) -> &'static dyn Home {

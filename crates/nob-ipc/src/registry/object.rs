@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::creator::Creator;
 use crate::error::{Error, Operation, Result};
-use crate::home::usage::Fresh;
+use crate::home::usage::{self, Fresh};
 use crate::home::{self, Content, Found, Marked, Removal};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
@@ -287,7 +287,10 @@ impl Object {
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let home = home::of(&self.name);
-        match home.unlink_if(&self.name, self.stat.identity, self.stat.owner).map_err(fail)? {
+        match home
+            .unlink_if(&self.name, self.stat.identity, self.stat.owner, usage::BORNE)
+            .map_err(fail)?
+        {
             Removal::Removed | Removal::InUse => Ok(()),
             Removal::Gone => Err(fail(Errno::NOENT)),
             Removal::Replaced => Err(Error::replaced(&self.name)),
@@ -296,13 +299,21 @@ impl Object {
         }
     }
 
-    /// Removes the name if this very object still has it, nobody uses it, and its creator does not live:
-    /// all of that is looked at again when nobody can link to it.
+    /// Removes the name if this very object still has it, nobody uses it, and it is what it was when it was
+    /// judged: all of that is looked at again when nobody can link to it. Whoever has adopted it meanwhile
+    /// has changed its mark, or ended the sharing.
     pub(super) fn unlink_if_left(&self) -> Result<Removal> {
         let home = home::of(&self.name);
         let left = |fresh: &Fresh| {
-            !matches!(home.mark_of(&self.name, fresh), Marked::By(mark) if mark.is_alive() != Some(false))
-                || self.is_shared()
+            let is_left = match home.mark_of(&self.name, fresh) {
+                Marked::By(mark) if self.is_shared() => mark.is_alive() != Some(true),
+                Marked::By(mark) => {
+                    mark.is_alive() == Some(false) && self.creator() != Creator::Unmarked
+                }
+                Marked::Unmarked => self.is_shared() || self.creator() == Creator::Unmarked,
+                Marked::Unreadable => self.is_shared(),
+            };
+            is_left && fresh.stat().is_ok_and(|stat| stat.is_shared() == self.is_shared())
         };
         home.unlink_if_unused(&self.name, self.stat.identity, self.stat.owner, &left)
             .map_err(|errno| Error::from_errno(Operation::Unlink, &self.name, errno))
@@ -312,4 +323,28 @@ impl Object {
 /// A time in the future, by a wall clock that was set back, is now.
 fn since(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::find;
+    use crate::{Existence, Semaphore};
+
+    /// Between the look and the removal somebody may link to it, keep it and close it.
+    #[test]
+    fn what_was_adopted_meanwhile_is_not_removed() {
+        let name = Name::random(Kind::Semaphore).expect("random bytes");
+        let mut options = Semaphore::options();
+        let shared = options.existence(Existence::LinkOrCreate).open_named(&name);
+        let shared = shared.expect("a new semaphore");
+        let found = find(&name).expect("it is there");
+        assert_eq!(found.unlink_if_left().expect("it is ours"), Removal::InUse);
+        shared.ownership().set_unlink_on_drop(false).expect("it is ours");
+        drop(shared);
+        assert_eq!(found.unlink_if_left().expect("it is ours"), Removal::InUse);
+        let found = find(&name).expect("it was kept");
+        assert_eq!(found.unlink_if_left().expect("it is ours"), Removal::Removed);
+        assert_eq!(found.unlink_if_left().expect("it is ours"), Removal::Gone);
+    }
 }
