@@ -78,7 +78,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 
 .PHONY: stress
 stress: $(VENV)/stamp-package ## loops, races, crashes and faults for 10 to 15 minutes (NOB_IPC_STRESS=10)
-	@$(PYTHON) tests/stress.py
+	@cd tests && $(CURDIR)/$(PYTHON) -m stress
 
 .PHONY: fuzz
 fuzz: ## the fuzz targets, 20 s each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 
-COUNTED = ("rounds", "kills", "stops", "messages", "faults", "inputs")
+COUNTED = ("rounds", "kills", "stops", "messages", "faults", "inputs", "exits", "cases")
 
 # Forked children count in the same memory. None counts while its parent does.
 _numbers = memoryview(mmap.mmap(-1, 8 * len(COUNTED))).cast("Q")

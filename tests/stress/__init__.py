@@ -1,0 +1,1 @@
+"""`make stress`: loops, races, crashes, faults, exits and chaos for minutes."""

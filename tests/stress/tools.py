@@ -1,0 +1,103 @@
+"""What cargo runs: the sweep of failing calls, the fuzz targets, and the heavy tools."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stress.interpreters import environment
+from stress.progress import HERE, ROOT, SCALE, Progress, run
+
+SECONDS = 900
+
+
+def check(progress: Progress) -> None:
+    _inject_faults(progress)
+    _fuzz(progress)
+    _address_sanitizer(progress)
+    _valgrind(progress)
+
+
+def _inject_faults(progress: Progress) -> None:
+    """The sweeps of the crate: each call of each operation fails with each errno."""
+    progress.step = "each system call of the core fails"
+    command = ["cargo", "test", "--locked", "--package", "nob-ipc", "--lib"]
+    run(
+        progress, [*command, "faults::", "--", "--nocapture"], r"(\d+) calls made to fail", "faults"
+    )
+
+
+def _fuzz(progress: Progress) -> None:
+    progress.step = "fuzzing"
+    command = [sys.executable, "fuzz/run.py", str(max(2, int(SCALE)))]
+    run(progress, command, r"(\d+) inputs", "inputs")
+
+
+def _address_sanitizer(progress: Progress) -> None:
+    """The core's own tests, with every access to memory checked."""
+    progress.step = "the core under AddressSanitizer"
+    if reason := _no_sanitizer():
+        progress.keep(f"skipped: AddressSanitizer: {reason}")
+        return
+    # With a target the flag is for the crates alone, not for what builds them.
+    command = ["cargo", "test", "--quiet", "--locked", "--package", "nob-ipc", "--lib", "--tests"]
+    command += ["--target", _host(), "--target-dir", "target/sanitizer"]
+    # fork() is what many tests are about; their children end by _exit with memory in use.
+    run(
+        progress,
+        command,
+        r"test result: ok\. (\d+) passed",
+        "rounds",
+        RUSTC_BOOTSTRAP="1",
+        RUSTFLAGS="-Zsanitizer=address",
+        ASAN_OPTIONS="detect_leaks=0",
+    )
+
+
+def _host() -> str:
+    version = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
+    host = re.search(r"^host: (.+)$", version, re.MULTILINE)
+    assert host, version
+    return host[1]
+
+
+def _no_sanitizer() -> str:
+    """Why there is none, if there is none."""
+    if shutil.which("rustc") is None:
+        return "not installed (rustc)"
+    sysroot = subprocess.run(
+        ["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not list(Path(sysroot).glob("lib/rustlib/*/lib/librustc*_rt.asan.a")):
+        return "not installed (its runtime is not among the files of this rustc)"
+    return ""
+
+
+def _valgrind(progress: Progress) -> None:
+    """A program that uses every call, with what the package itself does to memory checked."""
+    progress.step = "every call under valgrind"
+    if shutil.which("valgrind") is None:
+        progress.keep("skipped: valgrind: not installed")
+        return
+    with tempfile.NamedTemporaryFile("r", prefix="nob-valgrind-") as log:
+        command = ["valgrind", "--error-limit=no", "--leak-check=no", f"--log-file={log.name}"]
+        done = subprocess.run(
+            [*command, sys.executable, str(HERE / "every_call.py")],
+            # With its own allocator Python reads freed memory on purpose.
+            env=environment() | {"PYTHONMALLOC": "malloc"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        ours = [part for part in log.read().split("==\n") if re.search(r"_native|nob_ipc", part)]
+    if done.returncode != 0:
+        progress.fail(f"it ended with {done.returncode}\n{done.stderr}")
+    for part in ours:
+        if "Invalid" in part or "uninitialised" in part or "Process terminating" in part:
+            progress.fail(part)
