@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stress.interpreters import TESTS, Interpreter, environment
+from stress.interpreters import COMPLAINT, TESTS, Interpreter, environment
 from stress.progress import HERE, ROOT, SCALE, Progress, run
 from support.isolation import isolation
 
@@ -34,15 +34,17 @@ def check(progress: Progress, interpreters: list[Interpreter], seed: int) -> Non
         interpreter = interpreters[number // 2 % len(interpreters)]
         mood = ["calm", "deadly"][number % 2]
         progress.step = f"chaos: {mood}, Python {interpreter.version}, seed {seed + number}"
-        command = [*isolation(), *interpreter.command("-m", "stress.chaos", seed + number, mood)]
+        words = [str(seed + number), mood, interpreter.path]
+        command = [*isolation(), sys.executable, "-m", "stress.chaos", *words]
         run(progress, command, r"(\d+) turns", "rounds", **environment())
 
 
 class Round:
     """Players that come and go for some seconds."""
 
-    def __init__(self, folder: Path, seed: int, mood: str) -> None:
+    def __init__(self, folder: Path, seed: int, mood: str, python: str) -> None:
         self._folder = folder
+        self._python = python
         self._mood = mood
         self._chance = random.Random(seed)
         self._players: list[subprocess.Popen[bytes]] = []
@@ -56,7 +58,7 @@ class Round:
         words = [str(self._folder), str(seed), str(seconds), self._mood]
         with open(self._folder / "errors" / str(seed), "wb") as errors:
             player = subprocess.Popen(
-                [sys.executable, str(HERE / "chaos_player.py"), *words],
+                [self._python, str(HERE / "chaos_player.py"), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -101,21 +103,21 @@ class Round:
         import nob.ipc
 
         reaped = nob.ipc.reap(dry_run=False) if self._mood == "deadly" else []
-        left = sorted(os.listdir("/dev/shm"))
-        left += [each["name"] for each in nob.ipc.list_objects() if each["kind"] == "mq"]
+        left: list[object] = sorted(os.listdir("/dev/shm"))
+        left += nob.ipc.list_objects()
         if left:
             told = [(each["name"], each["kind"], each["outcome"]) for each in reaped]
             self.faults.append(f"left behind: {left}; reap: {told}")
         self.faults += [file.read_text() for file in (self._folder / "faults").iterdir()]
         for file in (self._folder / "errors").iterdir():
-            if text := file.read_text(errors="replace"):
+            if COMPLAINT.search(text := file.read_text(errors="replace")):
                 self.faults.append(f"player {file.name} says:\n{text}")
 
 
 def main() -> int:
-    seed, mood = int(sys.argv[1]), sys.argv[2]
+    seed, mood, python = int(sys.argv[1]), *sys.argv[2:4]
     with tempfile.TemporaryDirectory(prefix="nob-chaos-", dir=ROOT / "target") as folder:
-        played = Round(Path(folder), seed, mood)
+        played = Round(Path(folder), seed, mood, python)
         played.play()
         played.audit()
         turns = sum(int(file.read_text()) for file in Path(folder, "rounds").iterdir())

@@ -78,11 +78,13 @@ def a_handle(*kinds: type) -> Any:
 
 def semaphore() -> None:
     handle = a_handle(NamedSemaphore)
-    chance.choice([
-        lambda: handle.acquire(timeout=chance.random() * 0.02),
-        lambda: handle.release(chance.choice([1, 3])),
-        lambda: handle.value,
-    ])()
+    chance.choice(
+        [
+            lambda: handle.acquire(timeout=chance.random() * 0.02),
+            lambda: handle.release(chance.choice([1, 3])),
+            lambda: handle.value,
+        ]
+    )()
 
 
 def memory() -> None:
@@ -97,23 +99,36 @@ def memory() -> None:
 def queue() -> None:
     handle = a_handle(NamedMessageQueue)
     pause = chance.random() * 0.02
-    chance.choice([
-        lambda: handle.send(b"x" * chance.randrange(33), pause, chance.randrange(9)),
-        lambda: handle.receive(pause),
-        lambda: handle.receive_many(timeout=pause, into=[]),
-        lambda: handle.send_many((b"y" for _ in range(5)), pause),
-        lambda: handle.request_notification((lambda _: None, None)),
-        lambda: handle.request_notification(signal.SIGUSR2),
-        lambda: handle.request_notification(),
-    ])()
+    chance.choice(
+        [
+            lambda: handle.send(b"x" * chance.randrange(33), pause, chance.randrange(9)),
+            lambda: handle.receive(pause),
+            lambda: handle.receive_many(timeout=pause, into=[]),
+            lambda: handle.send_many((b"y" for _ in range(5)), pause),
+            lambda: tell(handle),
+            lambda: handle.request_notification(signal.SIGUSR2),
+            lambda: handle.request_notification(),
+        ]
+    )()
+
+
+def tell(handle: NamedMessageQueue) -> None:
+    # A handler that raises while threading starts a thread leaves that half-started.
+    global armed
+    armed = False
+    handle.request_notification((lambda _: None, None))
 
 
 def wait_in_a_thread() -> None:
     def wait(handle: Any) -> None:
         with expected():
-            handle.acquire(timeout=0.2) if isinstance(handle, NamedSemaphore) else handle.receive(0.2)
+            handle.acquire(timeout=0.2) if isinstance(handle, NamedSemaphore) else handle.receive(
+                0.2
+            )
 
-    threading.Thread(target=wait, args=(a_handle(NamedSemaphore, NamedMessageQueue),), daemon=True).start()
+    threading.Thread(
+        target=wait, args=(a_handle(NamedSemaphore, NamedMessageQueue),), daemon=True
+    ).start()
 
 
 def wait_in_asyncio() -> None:
@@ -150,15 +165,17 @@ def fork() -> None:
 
 def close() -> None:
     handle = a_handle(*(kind for kind, _ in KINDS))
-    chance.choice([
-        handle.close,
-        handle.unlink,
-        lambda: handles.remove(handle),
-        lambda: setattr(handle, "unlink_on_delete", True),
-        lambda: handles.append(pickle.loads(pickle.dumps(handle))),
-        list_objects,
-        gc.collect,
-    ])()
+    chance.choice(
+        [
+            handle.close,
+            handle.unlink,
+            lambda: handles.remove(handle),
+            lambda: setattr(handle, "unlink_on_delete", True),
+            lambda: handles.append(pickle.loads(pickle.dumps(handle))),
+            list_objects,
+            gc.collect,
+        ]
+    )()
 
 
 PLAYS: list[Callable[[], Any]] = [open_one, open_one, semaphore, memory, queue, close]
@@ -200,7 +217,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, on_signal)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     for function in (signal_again, lambda: keep_exclusive(FOLDER, PREFIX, ME, END, expected)):
-        threading.Thread(target=function, daemon=True).start()
+        threading.Thread(target=function).start()
     play()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     for child in children:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 
-from stress.interpreters import Interpreter, environment
+from stress.interpreters import COMPLAINT, Interpreter, environment
 from stress.progress import HERE, SCALE, Progress
 from support.kinds import KINDS, unique
 from support.tally import count
@@ -30,9 +29,6 @@ ENDINGS = {
     "Ctrl-C": -signal.SIGINT,
     "handler": 5,
 }
-
-# Python itself may complain about daemon threads; about the package there is nothing to say.
-FORBIDDEN = re.compile(r"nob[./_]ipc|panicked|fatal|abort|core dumped", re.IGNORECASE)
 
 # A constructor that a daemon thread is in has not returned a handle that could be deleted.
 SUFFIXES = "", "-grown", "-empty", "-full"
@@ -75,7 +71,7 @@ def _end_once(progress: Progress, interpreter: Interpreter, ending: str, seed: i
     again = f"{' '.join(command)} {done.stdout}"
     if done.returncode != expected:
         progress.fail(f"{again}status {done.returncode} instead of {expected}\n{done.stderr}")
-    elif FORBIDDEN.search(done.stderr):
+    elif COMPLAINT.search(done.stderr):
         progress.fail(f"{again}says\n{done.stderr}")
     elif left and ending != "os._exit":
         progress.fail(f"{again}leaves {left}")

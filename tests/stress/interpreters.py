@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,10 @@ PACKAGE = Path(nob.ipc.__file__).parents[2]
 """The folder to import the package from. It is built for the stable ABI: one build serves all."""
 
 TESTS = ROOT / "tests"
+
+# Python itself may complain about daemon threads and about handlers that raise anywhere; about the
+# package there is nothing to say.
+COMPLAINT = re.compile(r"nob[./_]ipc|panicked|fatal|abort|core dumped", re.IGNORECASE)
 
 _PROBE = "import sys, sysconfig, nob.ipc; print(sys.version.split()[0], end=' ');"
 _PROBE += "print('debug' if sysconfig.get_config_var('Py_DEBUG') else '')"
