@@ -1,6 +1,6 @@
 """Runs the parts that are named, or all.
 
-    python -m stress [loops] [tools] [exits] [chaos] [cases]
+    python -m stress [tools] [exits] [chaos] [cases] [loops]
 
 NOB_IPC_STRESS says how many times as long as in the short suite; 10 takes about twenty minutes.
 NOB_IPC_SEED repeats the choices of an earlier run, and NOB_IPC_PYTHONS names more interpreters,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 
-from stress.interpreters import COMPLAINT, Interpreter, environment
-from stress.progress import HERE, Progress
 from support.isolation import isolation
 from support.tally import count
+
+from stress.interpreters import COMPLAINT, Interpreter, environment
+from stress.progress import HERE, Progress
 
 PROGRAMS = sorted((HERE / "case_programs").glob("*.py"))
 SKIPPED = 77

@@ -16,9 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from support.isolation import isolation
+
 from stress.interpreters import COMPLAINT, TESTS, Interpreter, environment
 from stress.progress import HERE, ROOT, SCALE, Progress, run
-from support.isolation import isolation
 
 PLAYERS = 5
 SECONDS = 4.0

@@ -42,18 +42,23 @@ KINDS = (NamedSemaphore, (1,)), (NamedSharedMemory, (5000,)), (NamedMessageQueue
 chance = random.Random(SEED)
 handles: list[Any] = []
 children: list[int] = []
-armed = False
 
 
-class Interrupted(Exception):
+class HandlerError(Exception):
     """What a signal handler raises."""
+
+
+class Handler:
+    """Whether the signal's handler may raise."""
+
+    armed = False
 
 
 def on_signal(*_: object) -> None:
     if chance.random() < 0.3 and handles:
         chance.choice(handles).close()
-    if armed and chance.random() < 0.3:
-        raise Interrupted
+    if Handler.armed and chance.random() < 0.3:
+        raise HandlerError
 
 
 def open_one(*kinds: type) -> Any:
@@ -107,15 +112,14 @@ def queue() -> None:
             lambda: handle.send_many((b"y" for _ in range(5)), pause),
             lambda: tell(handle),
             lambda: handle.request_notification(signal.SIGUSR2),
-            lambda: handle.request_notification(),
+            handle.request_notification,
         ]
     )()
 
 
 def tell(handle: NamedMessageQueue) -> None:
     # A handler that raises while threading starts a thread leaves that half-started.
-    global armed
-    armed = False
+    Handler.armed = False
     handle.request_notification((lambda _: None, None))
 
 
@@ -146,8 +150,7 @@ def wait_in_asyncio() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # What a handler raises inside asyncio itself ends up in its log.
-    global armed
-    armed = False
+    Handler.armed = False
     asyncio.run(waits())
 
 
@@ -187,7 +190,7 @@ def expected() -> Any:
     """Lets pass what one of many must expect; writes down everything else."""
     try:
         yield
-    except (Interrupted, FileNotFoundError, FileExistsError, ValueError, BufferError):
+    except (HandlerError, FileNotFoundError, FileExistsError, ValueError, BufferError):
         pass
     except Exception:
         (FOLDER / "faults" / f"{ME}-{time.monotonic_ns()}").write_text(traceback.format_exc())
@@ -201,14 +204,13 @@ def signal_again() -> None:
 
 
 def play() -> None:
-    global armed
     while time.monotonic() < END:
         try:
             with expected():
-                armed = True
+                Handler.armed = True
                 chance.choice([*PLAYS * 4, fork])()
-            armed = False
-        except Interrupted:
+            Handler.armed = False
+        except HandlerError:
             continue  # as the block ended
 
 

@@ -107,13 +107,13 @@ async def many_waits() -> None:
 LINK_OR_CREATE, REPLACE = Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE
 
 CALLS: dict[str, Callable[[], Any]] = {
-    "acquire": lambda: permits.acquire(),
+    "acquire": permits.acquire,
     "acquire-timed": lambda: permits.acquire(timeout=0.001),
     "acquire-slow": lambda: permits.acquire(timeout=Slow(0.001)),
-    "release": lambda: permits.release(),
+    "release": permits.release,
     "release-slow": lambda: permits.release(Slow(1)),
     "suspended": suspend,
-    "receive": lambda: empty.receive(),
+    "receive": empty.receive,
     "receive-timed": lambda: queue.receive(0.001),
     "receive-slow": lambda: queue.receive(Slow(0.001)),
     "receive-many": lambda: empty.receive_many(Slow(2)),
@@ -124,7 +124,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "send-generator": lambda: full.send_many(slowly(0.002)),
     "send-long-generator": lambda: full.send_many(slowly(0.03)),
     "map": lambda: segment.mmap().close(),
-    "map-kept": lambda: segment.mmap(),
+    "map-kept": segment.mmap,
     "resize": lambda: grown.resize(random.randrange(1, 1 << 20)),
     "resize-slow": lambda: grown.resize(Slow(8192)),
     "notify": notify,
@@ -137,7 +137,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "replace-semaphore": lambda: other(NamedSemaphore, REPLACE),
     "replace-queue": lambda: other(NamedMessageQueue, REPLACE, 1, 16),
     "pickle": lambda: pickle.loads(pickle.dumps(queue)),
-    "list": lambda: list_objects(),
+    "list": list_objects,
 }
 
 

@@ -9,10 +9,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from stress.interpreters import COMPLAINT, Interpreter, environment
-from stress.progress import HERE, SCALE, Progress
 from support.kinds import KINDS, unique
 from support.tally import count
+
+from stress.interpreters import COMPLAINT, Interpreter, environment
+from stress.progress import HERE, SCALE, Progress
 
 PROGRAM = HERE / "exit_program.py"
 WATCHDOG = 60

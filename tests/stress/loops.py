@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stress.progress import ROOT, Progress
 from support.tally import count
+
+from stress.progress import ROOT, Progress
 
 # What counts system calls or lets them fail goes first, and is not disturbed.
 UNDISTURBED = "faults/test_failing_calls.py"

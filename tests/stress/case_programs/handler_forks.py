@@ -60,9 +60,9 @@ def handle_is_done(handle: Any) -> bool:
 
 
 permits = NamedSemaphore(None, 0, CREATE)
-forks(permits, lambda: permits.acquire(), lambda: permits.release())
+forks(permits, permits.acquire, permits.release)
 empty = NamedMessageQueue(None, 2, 8, handle_existence=CREATE)
-forks(empty, lambda: empty.receive(), lambda: empty.send(b"x"))
+forks(empty, empty.receive, lambda: empty.send(b"x"))
 timed = NamedMessageQueue(None, 2, 8, handle_existence=CREATE)
 forks(timed, lambda: timed.receive(60), lambda: timed.send(b"x"))
 full = NamedMessageQueue(None, 1, 8, handle_existence=CREATE)

@@ -24,11 +24,11 @@ def closes(handle: NamedSemaphore | NamedMessageQueue, wait: Callable[[], object
 
 
 permits = NamedSemaphore(None, 0, CREATE)
-closes(permits, lambda: permits.acquire())
+closes(permits, permits.acquire)
 timed = NamedSemaphore(None, 0, CREATE)
 closes(timed, lambda: timed.acquire(timeout=1000))
 empty = NamedMessageQueue(None, 1, 8, handle_existence=CREATE)
-closes(empty, lambda: empty.receive_many())
+closes(empty, empty.receive_many)
 other = NamedMessageQueue(None, 1, 8, handle_existence=CREATE)
 closes(other, lambda: other.receive(1000))
 full = NamedMessageQueue(None, 1, 8, handle_existence=CREATE)

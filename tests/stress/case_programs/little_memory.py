@@ -1,5 +1,6 @@
 """Want of memory is MemoryError or OSError in every call, never the end of the process."""
 
+import contextlib
 import pickle
 import resource
 
@@ -16,10 +17,10 @@ calls = {
     "receive_many": lambda: queue.receive_many(timeout=0),
     "send": lambda: queue.send(text, 0),
     "send_many": lambda: queue.send_many([text] * 4, 0),
-    "mmap": lambda: segment.mmap(),
+    "mmap": segment.mmap,
     "acquire": lambda: permits.acquire(timeout=0.001),
     "pickle": lambda: pickle.dumps(permits),
-    "list": lambda: list_objects(),
+    "list": list_objects,
     "semaphore": lambda: NamedSemaphore(None, 0, CREATE),
     "queue": lambda: NamedMessageQueue(None, 1, 8, handle_existence=CREATE),
     "notify": lambda: queue.request_notification((print, None)),
@@ -36,9 +37,7 @@ for room in (0, 1 << 16, 1 << 20):
         except MemoryError:
             size //= 2
     for call in calls.values():
-        try:
+        with contextlib.suppress(MemoryError, OSError, RuntimeError):
             kept.append(call())
-        except (MemoryError, OSError, RuntimeError):
-            pass
     del kept[:]
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -8,12 +8,12 @@ from nob.ipc import Flags, NamedSemaphore
 LARGEST = 2_147_483_647
 
 
-class Interrupted(Exception):
+class HandlerError(Exception):
     pass
 
 
 def on_signal(*_: object) -> None:
-    raise Interrupted
+    raise HandlerError
 
 
 signal.signal(signal.SIGALRM, on_signal)
@@ -23,7 +23,7 @@ for initial, number in (0, LARGEST), (1, LARGEST - 1), (LARGEST - 2**30, 2**30):
     try:
         permits.release(number)
         signal.pause()
-    except Interrupted:
+    except HandlerError:
         pass
     if permits.value not in (initial, LARGEST):
         sys.exit(f"release({number}) of {initial} stopped at {permits.value}")

@@ -1,5 +1,6 @@
 """One handle: threads map it and touch its last byte while others make it smaller and larger."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -14,10 +15,8 @@ end = time.monotonic() + 2
 def resize(small: int) -> None:
     while time.monotonic() < end:
         for size in small, 1 << 18:
-            try:
+            with contextlib.suppress(BufferError):
                 segment.resize(size)
-            except BufferError:
-                pass
 
 
 def touch() -> None:

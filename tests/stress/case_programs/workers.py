@@ -1,5 +1,6 @@
 """Workers: a first handle that a handler interrupts, and a pool's worker that returns its own."""
 
+import contextlib
 import multiprocessing
 import multiprocessing.util
 import os
@@ -9,9 +10,10 @@ from typing import Any
 from nob.ipc import Flags, NamedSharedMemory
 
 CREATE = Flags.RAISE_IF_EXISTS
+kept: list[NamedSharedMemory] = []
 
 
-class Interrupted(Exception):
+class HandlerError(Exception):
     pass
 
 
@@ -20,16 +22,13 @@ def interrupted(names: Any) -> None:
 
     def raises(*_: Any, **__: Any) -> None:
         multiprocessing.util.Finalize = real  # type: ignore[misc]
-        raise Interrupted
+        raise HandlerError
 
     multiprocessing.util.Finalize = raises  # type: ignore[assignment, misc]
-    try:
+    with contextlib.suppress(HandlerError):
         NamedSharedMemory(None, 64, handle_existence=CREATE)
-    except Interrupted:
-        pass
-    global kept
-    kept = NamedSharedMemory(None, 64, handle_existence=CREATE)
-    names.put(kept.name)
+    kept.append(NamedSharedMemory(None, 64, handle_existence=CREATE))
+    names.put(kept[0].name)
 
 
 def made(size: int) -> NamedSharedMemory:

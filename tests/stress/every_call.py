@@ -1,0 +1,134 @@
+"""Uses every call of the package once or twice, also with what it refuses; for valgrind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import os
+import pickle
+import signal
+import threading
+from typing import Any
+
+from nob.ipc import (
+    Flags,
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+    list_objects,
+    reap,
+)
+
+CREATE = Flags.RAISE_IF_EXISTS
+KINDS = (NamedSemaphore, (1,)), (NamedSharedMemory, (4096,)), (NamedMessageQueue, (4, 64))
+
+
+def common(kind: Any, small: tuple[int, ...]) -> None:
+    handle = kind(None, *small, handle_existence=CREATE)
+    for flag in Flags:
+        with contextlib.suppress(FileExistsError):
+            kind(handle.name, *small, handle_existence=flag, unlink_on_delete=False).close()
+    for bad in ("", "a/b", 7), ("x", "many"), ("x", -1), ("nob-none",):
+        with contextlib.suppress(ValueError, OSError):
+            kind(*bad)
+    repr(handle)
+    handle.unlink_on_delete = handle.unlink_on_delete
+    _ = handle.stale, handle.closed, handle.linked_existing_object
+    with contextlib.suppress(OSError):
+        handle.unlink()
+    again = kind(None, *small, handle_existence=CREATE)
+    copy.copy(pickle.loads(pickle.dumps(again))).close()
+    kind.unlink_name(again.name)
+    again.close()
+    with contextlib.suppress(ValueError):
+        pickle.dumps(again)
+
+
+def semaphores() -> None:
+    permits = NamedSemaphore(None, 1, CREATE)
+    with permits:
+        permits.acquire(False)
+        permits.acquire(timeout=0.01)
+    permits.release(3)
+    with contextlib.suppress(OverflowError):
+        permits.release(2_147_483_647)
+    for _ in range(permits.value):
+        permits.acquire()
+    closer = threading.Timer(0.2, permits.close)
+    closer.start()
+    with contextlib.suppress(ValueError):
+        permits.acquire()
+    closer.join()
+
+
+def segments() -> None:
+    segment = NamedSharedMemory(None, 4096, handle_existence=CREATE)
+    with segment.mmap() as memory:
+        memory[:] = bytes(4096)
+        with contextlib.suppress(BufferError):
+            segment.resize(1)
+    segment.resize(100_000)
+    segment.resize(10)
+    with NamedSharedMemory(segment.name, read_only=True) as reader:
+        reader.mmap().close()
+    os.fstat(segment.fileno())
+
+
+def queues() -> None:
+    queue = NamedMessageQueue(None, 4, 64, handle_existence=CREATE)
+    told = threading.Event()
+    queue.request_notification((lambda _: told.set(), None))
+    queue.send("text", priority=3)
+    told.wait(30)
+    queue.send_many([b"a", bytearray(b"b"), memoryview(b"c")])
+    queue.send(b"x", 0.01)
+    queue.receive_many(2, into=[])
+    queue.receive_many()
+    queue.receive(0.01)
+    queue.request_notification(signal.SIGURG)
+    queue.request_notification()
+    for bad in b"x" * 65, "x" * 65, 7:
+        with contextlib.suppress(ValueError, TypeError):
+            queue.send(bad)  # type: ignore[arg-type]
+    queue.block = False
+    queue.receive()
+    queue.block = True
+    closer = threading.Timer(0.2, queue.close)
+    closer.start()
+    with contextlib.suppress(ValueError):
+        queue.receive()
+    closer.join()
+
+
+async def loops() -> None:
+    permits = NamedSemaphore(None, 1, CREATE)
+    queue = NamedMessageQueue(None, 1, 64, handle_existence=CREATE)
+    async with permits:
+        await permits.acquire_async(0.01)
+        waiting = asyncio.ensure_future(permits.acquire_async())
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        receiving = asyncio.ensure_future(queue.receive_async())
+        await asyncio.sleep(0.01)
+        await queue.send_async(b"x")
+        await receiving
+        await queue.receive_async(0.01)
+
+
+def main() -> None:
+    for kind, small in KINDS:
+        common(kind, small)
+    semaphores()
+    segments()
+    queues()
+    asyncio.run(loops())
+    list_objects()
+    reap()
+    if (pid := os.fork()) == 0:
+        semaphores()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+main()
