@@ -144,7 +144,8 @@ CALLS: dict[str, Callable[[], Any]] = {
 def again(call: Callable[[], Any]) -> None:
     def run() -> None:
         while True:
-            with contextlib.suppress(ValueError):
+            # An interpreter that ends closes the handles, and since 3.12 starts no thread.
+            with contextlib.suppress(ValueError, RuntimeError):
                 call()
 
     threading.Thread(target=run, daemon=True).start()

@@ -21,8 +21,8 @@ TESTS = ROOT / "tests"
 # package there is nothing to say.
 COMPLAINT = re.compile(r"nob[./_]ipc|panicked|fatal|abort|core dumped", re.IGNORECASE)
 
-_PROBE = "import sys, sysconfig, nob.ipc; print(sys.version.split()[0], end=' ');"
-_PROBE += "print('debug' if sysconfig.get_config_var('Py_DEBUG') else '')"
+_PROBE = "import sys, nob.ipc; print(sys.version.split()[0], end=' ');"
+_PROBE += "print('debug' if hasattr(sys, 'gettotalrefcount') else '')"
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,15 @@ def run(
         text=True,
         check=False,
     )
-    count(what, sum(int(number) for number in re.findall(figures, done.stdout)))
+    found = sum(int(number) for number in re.findall(figures, done.stdout))
+    count(what, found)
+    skipped = False
     for line in done.stdout.splitlines():
         if line.startswith("skipped"):
             progress.keep(line)
+            skipped = True
+    if not found and not skipped and done.returncode == 0:
+        progress.fail(f"{' '.join(command)}: none of {what}\n{done.stdout}{done.stderr}")
     if done.returncode != 0:
         progress.fail(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 

@@ -1,8 +1,11 @@
 """Want of memory is MemoryError or OSError in every call, never the end of the process."""
 
 import contextlib
+import os
 import pickle
 import resource
+import sys
+from collections.abc import Callable
 
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory, list_objects
 
@@ -25,19 +28,33 @@ calls = {
     "queue": lambda: NamedMessageQueue(None, 1, 8, handle_existence=CREATE),
     "notify": lambda: queue.request_notification((print, None)),
 }
-kept = []
 with open("/proc/self/statm") as file:
     used = int(file.read().split()[0]) * resource.getpagesize()
-for room in (0, 1 << 16, 1 << 20):
-    resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
-    size = 1 << 20
-    while size >= 512:
-        try:
-            kept.append(bytearray(size))
-        except MemoryError:
-            size //= 2
-    for call in calls.values():
+
+
+def end_without_memory(call: Callable[[], object], room: int) -> int:
+    """The status of a child that calls it when next to nothing is left."""
+    if (pid := os.fork()) == 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
+        kept = []
+        size = 1 << 20
+        while size >= 512:
+            try:
+                kept.append(bytearray(size))
+            except MemoryError:
+                size //= 2
         with contextlib.suppress(MemoryError, OSError, RuntimeError):
-            kept.append(call())
-    del kept[:]
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            call()
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+faults = []
+for room in 0, 1 << 16, 1 << 20:
+    for name, call in calls.items():
+        if status := end_without_memory(call, room):
+            faults.append(f"{name}: {status} with {room} bytes left")
+if faults:
+    sys.exit(", ".join(faults))
