@@ -49,7 +49,7 @@ def _address_sanitizer(progress: Progress) -> None:
     # With a target the flag is for the crates alone, not for what builds them.
     command = ["cargo", "test", "--quiet", "--locked", "--package", "nob-ipc", "--lib", "--tests"]
     command += ["--target", _host(), "--target-dir", "target/sanitizer"]
-    # The sweeps of failing calls count descriptors and time, of which the sanitizer takes its share.
+    # The sweeps of failing calls count descriptors, of which the sanitizer opens some.
     command += ["--", "--skip", "fault_tests::"]
     # fork() is what many tests are about; their children end by _exit with memory in use.
     run(
