@@ -1,0 +1,69 @@
+"""ARCHITECTURE.md is the map of the code as it is: each file is in it, what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+FOLDERS = (
+    "crates/nob-ipc/src",
+    "crates/nob-ipc-python/src",
+    "crates/nob-ipc-cli/src",
+    "python/nob",
+)
+SECTION = re.compile(r"^##+ .*?`([^`]+)`$(.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)
+ROW = re.compile(r"^\| (`[^|]*) \|", re.MULTILINE)
+FILE = re.compile(r"`([\w./-]+\.(?:rs|py|pyi|md|txt|toml))`")
+NAME = re.compile(r"`(\w+)::(\w+)`")
+ENTRIES = {"mod.rs", "__init__.py"}
+"""What a folder is entered by, which is described with the folder."""
+
+
+def listed() -> list[Path]:
+    """The files in the first columns of the tables below the headings that name a folder."""
+    return [
+        ROOT / folder / file
+        for folder, section in SECTION.findall(TEXT)
+        for row in ROW.findall(section)
+        for file in FILE.findall(row)
+    ]
+
+
+def sources(folder: str) -> list[Path]:
+    files = [*(ROOT / folder).rglob("*.rs"), *(ROOT / folder).rglob("*.py*")]
+    return [file for file in files if file.suffix in {".rs", ".py", ".pyi"}]
+
+
+def test_what_the_tables_list_is_there() -> None:
+    assert [file for file in listed() if not file.is_file()] == []
+    assert len(listed()) == len(set(listed()))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_each_source_file_is_listed(folder: str) -> None:
+    known = set(listed())
+    files = [file for file in sources(folder) if file.name not in ENTRIES]
+    assert files
+    assert [str(file.relative_to(ROOT)) for file in files if file not in known] == []
+
+
+def test_paths_in_the_text_lead_somewhere() -> None:
+    places = [ROOT, *(ROOT / folder for folder in FOLDERS)]
+    places += [folder for place in places[1:] for folder in place.rglob("*") if folder.is_dir()]
+    places += [folder for folder in ROOT.glob("crates/*/tests/**/") if folder.is_dir()]
+    missing = [
+        file for file in FILE.findall(TEXT) if not any((place / file).is_file() for place in places)
+    ]
+    assert missing == []
+
+
+def test_functions_in_the_text_are_defined() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in sources("crates"))
+    functions = {function for owner, function in NAME.findall(TEXT) if owner != "Python"}
+    assert functions
+    assert [name for name in functions if not re.search(rf"\bfn {name}\b", code)] == []
