@@ -83,7 +83,7 @@ def test_no_name_escapes_the_directory(kind: Kind, name: str) -> None:
 
 
 @each_kind
-@pytest.mark.parametrize("bad", NO_NAMES, ids=repr)
+@pytest.mark.parametrize("bad", NO_NAMES, ids=lambda bad: type(bad).__name__)
 def test_a_name_is_a_str(kind: Kind, bad: object) -> None:
     with pytest.raises(InvalidArgument):
         kind.create(bad)  # type: ignore[arg-type]

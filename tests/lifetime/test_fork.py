@@ -1,16 +1,13 @@
-"""Forked children, workers of multiprocessing, and exec (contract 4.3, 4.5)."""
+"""Forked children, and other processes that reach an object or do not (contract 4.3, 4.5)."""
 
 import gc
-import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
-from support.checks import WATCHDOG, conformance, rounds
+from support.checks import conformance, rounds
 from support.children import fork, in_child
 from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed
 from support.namespaces import CLONE_NEWPID, needs_namespaces, unshare
@@ -23,8 +20,6 @@ from nob.ipc import Flags
 
 # Newer Pythons warn of what this is about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-METHODS = ["fork", "spawn", "forkserver"]
 
 
 @conformance("C34")
@@ -124,58 +119,6 @@ def test_what_a_child_creates_is_its_own(kind: Kind, name: str) -> None:
         return [there, still, kind.exists(name)]
 
     assert in_child(child) == [True, True, False]
-
-
-def create_and_leave(name: str, started: object) -> None:
-    """What a worker does: objects in a global, and the end of the function."""
-    globals()["kept"] = [kind.create(name) for kind in KINDS]
-    started.set()  # type: ignore[attr-defined]
-
-
-def link_and_leave(name: str, started: object) -> None:
-    globals()["kept"] = [kind.open(name) for kind in KINDS]
-    started.set()  # type: ignore[attr-defined]
-
-
-def exit_and_leave(name: str, started: object) -> None:
-    create_and_leave(name, started)
-    sys.exit(3)
-
-
-def raise_and_leave(name: str, started: object) -> None:
-    create_and_leave(name, started)
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    raise KeyError
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("target", [create_and_leave, exit_and_leave, raise_and_leave])
-def test_workers_unlink_what_they_created(name: str, method: str, target: object) -> None:
-    """Contract 4.3: workers of multiprocessing included, which do not end as other processes."""
-    work(name, method, target)
-    assert [kind.exists(name) for kind in KINDS] == [False] * 3
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_workers_leave_what_they_linked(name: str, method: str) -> None:
-    handles = [kind.create(name) for kind in KINDS]
-    work(name, method, link_and_leave)
-    assert [kind.exists(name) for kind in KINDS] == [True] * 3
-    assert len(handles) == 3
-
-
-def work(name: str, method: str, target: object) -> None:
-    context = multiprocessing.get_context(method)
-    started = context.Event()
-    worker = context.Process(target=target, args=(name, started))  # type: ignore[arg-type]
-    worker.start()
-    try:
-        assert started.wait(WATCHDOG)
-        worker.join(WATCHDOG)
-        assert worker.exitcode is not None, "the worker hangs"
-    finally:
-        worker.kill()
-        worker.join()
 
 
 @conformance("C35")
@@ -349,28 +292,4 @@ def test_a_forked_child_that_is_killed_changes_nothing(name: str) -> None:
         kind.use(handle)
     del handle
     handles.clear()
-    assert [kind.exists(name) for kind in KINDS] == [False] * 3
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_workers_that_import_the_library_late(name: str, method: str, tmp_path: Path) -> None:
-    """Contract 4.3: also where the parent has never seen it."""
-    program = tmp_path / "program.py"
-    program.write_text(f"""
-import multiprocessing
-
-def work():
-    global kept
-    from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
-    new = {{"handle_existence": Flags.RAISE_IF_EXISTS}}
-    kept = [NamedSemaphore({name!r}, **new), NamedSharedMemory({name!r}, 1, **new),
-            NamedMessageQueue({name!r}, 1, 1, **new)]
-
-if __name__ == "__main__":
-    worker = multiprocessing.get_context({method!r}).Process(target=work)
-    worker.start()
-    worker.join()
-    raise SystemExit(worker.exitcode)
-""")
-    subprocess.run([sys.executable, program], check=True, timeout=60)
     assert [kind.exists(name) for kind in KINDS] == [False] * 3

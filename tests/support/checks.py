@@ -59,6 +59,15 @@ def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any
     return found
 
 
+def _short(value: object) -> str:
+    return repr(value) if len(repr(value)) < 30 else type(value).__name__
+
+
+def values(*several: object) -> Any:
+    """A test for each value of each of these."""
+    return pytest.mark.parametrize("value", [v for s in several for v in s], ids=_short)  # type: ignore[attr-defined]
+
+
 class Number:
     """Something that counts as an integer by its `__index__` only."""
 

@@ -13,6 +13,11 @@ from support.checks import WATCHDOG, seconds
 Run = Callable[..., Any]
 
 
+async def settle() -> None:
+    """Long enough for all tasks to have come to their waits."""
+    await asyncio.sleep(0.05)
+
+
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:
     """A loop of the standard library, or uvloop's; skips where that is missing."""
     if kind == "asyncio":

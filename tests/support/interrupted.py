@@ -1,0 +1,13 @@
+"""What the processes have that get signals while they wait."""
+
+HANDLES = """
+semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+full = NamedMessageQueue(name + "-full", 1, 8, handle_existence=CREATE)
+full.send(b"x")
+count = 0
+def handler(*_):
+    global count
+    count += 1
+def fail(*_):
+    raise KeyError
+"""
