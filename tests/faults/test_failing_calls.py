@@ -17,7 +17,7 @@ import pytest
 from support.checks import WATCHDOG, conformance
 from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import Script
-from support.system import made_by
+from support.system import forget_unfinished, made_by
 from support.tally import count
 
 from nob.ipc import Flags
@@ -190,6 +190,7 @@ def test_death_at_each_call(kind: Kind, name: str, flag: Flags, tmp_path) -> Non
                     script.say("create")
                     killed += script.process.wait(WATCHDOG) == -signal.SIGKILL
             count("kills")
+            forget_unfinished(script.pid)
             left = {each for each in os.listdir("/dev/shm") if name[1:] in each}
             mine = {os.path.basename(each.path(name)) for each in KINDS if each is not QUEUE}
             assert left | made_by(script.pid) <= mine, f"{call} {index}"

@@ -13,7 +13,7 @@ import pytest
 from support.checks import conformance, rounds
 from support.children import as_stranger, fork
 from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
-from support.system import made_by
+from support.system import forget_unfinished, made_by
 from support.tally import count, counting
 from support.waits import Background, wait_until_asleep
 
@@ -45,6 +45,7 @@ def kill_at_random(work: Callable[[], None]) -> int:
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     count("kills")
+    forget_unfinished(child)
     assert os.WIFSIGNALED(status), "the work has ended by itself"
     return child
 

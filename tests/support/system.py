@@ -56,6 +56,13 @@ def records_of(names: str) -> list[Path]:
     return found
 
 
+def forget_unfinished(pid: int) -> None:
+    """Removes the records that a process was writing when it was killed; nobody knows of what."""
+    for record in records():
+        if record.name.startswith(f"new-{pid}-"):
+            record.unlink(missing_ok=True)
+
+
 def mappings(file: int) -> int:
     """How often this process has mapped the file with this inode of /dev/shm."""
     device = os.stat("/dev/shm").st_dev

@@ -83,7 +83,7 @@ def test_what_a_handler_raises_comes_out(
     code = f"""
 signal.signal(signal.SIGUSR1, fail)
 signal.siginterrupt(signal.SIGUSR1, {interrupt})
-for _ in range(3):
+for _ in range(2):
     say("ready")
     try:
         {WAITS[wait][0].format(timeout)}
@@ -92,7 +92,7 @@ for _ in range(3):
 say(semaphore.value, queue.current_messages, full.receive(0), full.receive(0))
 """
     with Script(HANDLES + code, name) as script:
-        for _ in range(3):
+        for _ in range(2):
             script.expect("ready")
             wait_until_asleep(script.pid)
             script.process.send_signal(signal.SIGUSR1)
