@@ -83,7 +83,7 @@ def competitors(name: str, *codes: str) -> Iterator[Callable[[], list[list[int]]
 
 
 async def cancel_at_random(wait: Callable[[], Awaitable[Any]], times: int) -> list[Any]:
-    """Waits in line, two or three of them, cancelled in any order at any moment; what they got."""
+    """Waits of two or three tasks, cancelled in any order at any moment; what they got."""
     got = []
     cancelled = 0
     while cancelled < times:

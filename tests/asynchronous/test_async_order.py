@@ -48,7 +48,7 @@ def test_first_come_first_served(
     run(main())
 
 
-def test_nobody_passes_those_in_line(
+def test_nobody_passes_those_that_wait(
     queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def main() -> None:
@@ -70,7 +70,7 @@ def test_nobody_passes_those_in_line(
 def test_a_wake_up_is_handed_on(
     queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run, steps: int
 ) -> None:
-    """The first in line is cancelled just when there is something for it."""
+    """The first that waits is cancelled just when there is something for it."""
 
     async def main() -> None:
         for wait, give in (
@@ -91,7 +91,7 @@ def test_a_wake_up_is_handed_on(
     run(main())
 
 
-def test_the_time_of_the_first_in_line_is_over(
+def test_the_time_of_the_first_is_over(
     queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def main() -> None:

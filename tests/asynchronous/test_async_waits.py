@@ -85,7 +85,7 @@ def test_what_comes_later_is_waited_for(
 
 
 def test_errors_come_at_once(queue: NamedMessageQueue, name: str, run: Run) -> None:
-    """Also for those who would have to stand in line."""
+    """Also for those who would have to wait behind others."""
 
     async def main() -> None:
         queue.send_many([b"1", b"2"])

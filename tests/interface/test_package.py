@@ -263,7 +263,7 @@ assert outcome is None, outcome
 
 
 @conformance("C45")
-def test_the_interpreter_lock_is_relied_on() -> None:
+def test_the_gil_is_relied_on() -> None:
     """C45: a build of Python without the lock does not load the module at all, or turns it on."""
     spec = importlib.util.find_spec("nob.ipc._native")
     assert spec is not None

@@ -1,4 +1,4 @@
-"""Handles that several threads use, and what the module says of the interpreter lock."""
+"""Handles that several threads use, and what the module says of the GIL."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_concurrent_futures(name: str, kind: str) -> None:
     assert sorted(int(message) for message, _ in messages) == list(range(WORKERS * EACH))
 
 
-def test_the_interpreter_lock_is_on() -> None:
+def test_the_gil_is_on() -> None:
     """A free-threaded interpreter turns it on when it loads the module, which relies on it."""
     is_enabled = getattr(sys, "_is_gil_enabled", None)
     if is_enabled is None:
-        pytest.skip("this interpreter cannot be without its lock")
+        pytest.skip("this interpreter cannot be without its GIL")
     assert is_enabled()
