@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "docs" / "contract.md"
 CITING = ("tests/**/*.py", "crates/*/tests/**/*.rs", "crates/*/src/**/*.rs")
 
