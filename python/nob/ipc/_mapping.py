@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 from typing import TYPE_CHECKING, NoReturn
@@ -37,7 +38,9 @@ class Mapping(mmap.mmap):
 
     def __del__(self) -> None:
         # The bytes before the handle: the segment is in use as long as they are mapped.
-        self.close()
+        # Views are alive only if the collector has found both, and deletes both.
+        with contextlib.suppress(BufferError):
+            self.close()
 
     def resize(self, newsize: int, /) -> NoReturn:
         """Refuse: io.UnsupportedOperation; resize the segment, and map it anew."""
