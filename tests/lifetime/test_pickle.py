@@ -1,6 +1,7 @@
 """Pickled handles: what they are in another process (contract 2)."""
 
 import copy
+import errno
 import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
@@ -73,13 +74,23 @@ def test_a_pickled_handle_keeps_a_shared_object(kind: Kind, name: str) -> None:
 @conformance("C37")
 @each_kind
 def test_unpickling_after_unlink(kind: Kind, name: str) -> None:
-    """C37: FileNotFoundError."""
+    """C37: FileNotFoundError, at the first use; and at each other one."""
     handle = kind.create(name)
     text = pickle.dumps(handle)
     handle.unlink()
-    with pytest.raises(FileNotFoundError):
-        pickle.loads(text)
+    again = pickle.loads(text)
+    assert again.closed
+    for use in (kind.use, lambda again: again.name, lambda again: again.unlink(), pickle.dumps):
+        with pytest.raises(FileNotFoundError, match="nothing has this name") as raised:
+            use(again)
+        assert (raised.value.errno, raised.value.filename) == (errno.ENOENT, name)
+        assert "unlink_on_delete=False" in raised.value.__notes__[0]
     assert not kind.exists(name)
+    # It was never opened, so it can be.
+    other = kind.create(name)
+    kind.cls.__init__(again, name)
+    kind.use(again)
+    del other
 
 
 @each_kind

@@ -3,18 +3,23 @@
 #![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nob_ipc::fork_generation;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::without_gil;
 
 /// Holds an object until it is closed and no call is in flight.
 #[derive(Debug)]
-pub(crate) struct Closable<T>(Guarded<State<T>>);
+pub(crate) struct Closable<T> {
+    state: Guarded<State<T>>,
+    /// Why the object could not be opened, if it was to be.
+    refusal: OnceLock<Refusal>,
+}
 
 struct State<T> {
     stage: Stage,
@@ -23,9 +28,41 @@ struct State<T> {
     in_flight: InFlight,
 }
 
+/// An exception that is raised anew each time. A raised one refers to the frames that it went through, and
+/// they to the handle.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    class: Py<PyAny>,
+    arguments: Py<PyTuple>,
+    note: &'static str,
+}
+
+impl Refusal {
+    pub(crate) fn new(py: Python<'_>, error: &PyErr, note: &'static str) -> PyResult<Refusal> {
+        let parts = error.value(py).call_method0("__reduce__")?;
+        let arguments = parts.get_item(1)?.cast_into()?.unbind();
+        Ok(Refusal { class: parts.get_item(0)?.unbind(), arguments, note })
+    }
+
+    fn error(&self, py: Python<'_>) -> PyErr {
+        let error = self.class.bind(py).call1(self.arguments.bind(py));
+        let noted = error.and_then(|error| {
+            error.call_method1("add_note", (self.note,))?;
+            Ok(error)
+        });
+        noted.map_or_else(|failure| failure, PyErr::from_value)
+    }
+}
+
 /// What can be done with the object of a handle without knowing its type.
 pub(crate) trait Slot: Send + Sync {
     fn is_open(&self, py: Python<'_>) -> bool;
+
+    /// What those get who need the object, and find none.
+    fn not_open(&self, py: Python<'_>) -> PyErr;
+
+    /// Says why the object could not be opened.
+    fn refuse(&self, refusal: Refusal);
 
     /// Closes: no call begins from here on, and the last one in flight drops the object.
     fn close(&self, py: Python<'_>);
@@ -34,6 +71,15 @@ pub(crate) trait Slot: Send + Sync {
 impl<T: Send + Sync> Slot for Closable<T> {
     fn is_open(&self, py: Python<'_>) -> bool {
         self.is_open(py)
+    }
+
+    fn not_open(&self, py: Python<'_>) -> PyErr {
+        self.not_open(py)
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        // The first is the reason.
+        let _ = self.refusal.set(refusal);
     }
 
     fn close(&self, py: Python<'_>) {
@@ -98,11 +144,8 @@ impl<T> State<T> {
         }
     }
 
-    fn open_object(&self) -> PyResult<NonNull<T>> {
-        match (self.stage, self.object) {
-            (Stage::Open, Some(object)) => Ok(object),
-            (stage, _) => Err(not_open(stage)),
-        }
+    fn open_object(&self) -> Option<NonNull<T>> {
+        self.object.filter(|_| self.stage == Stage::Open)
     }
 }
 
@@ -118,13 +161,14 @@ fn give_up<T>(object: Option<NonNull<T>>) {
 impl<T> Closable<T> {
     pub(crate) fn new() -> Self {
         let in_flight = InFlight { attached: 0, detached: 0, generation: fork_generation() };
-        Closable(Guarded::new(State { stage: Stage::Unset, object: None, in_flight }))
+        let state = State { stage: Stage::Unset, object: None, in_flight };
+        Closable { state: Guarded::new(state), refusal: OnceLock::new() }
     }
 
     /// Puts the object in; `false`, and it is dropped, when there has been one.
     pub(crate) fn open(&self, py: Python<'_>, object: T) -> bool {
         let object = Arc::into_raw(Arc::new(object)).cast_mut();
-        let refused = self.0.update(py, |state| {
+        let refused = self.state.update(py, |state| {
             if state.stage != Stage::Unset {
                 return NonNull::new(object);
             }
@@ -137,27 +181,27 @@ impl<T> Closable<T> {
     }
 
     pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
-        self.0.get(py).stage == Stage::Open
+        self.state.get(py).stage == Stage::Open
     }
 
     /// Fails unless the object is open.
     pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.get(py).open_object().map(|_| ())
+        if self.is_open(py) { Ok(()) } else { Err(self.not_open(py)) }
     }
 
     /// Works on the object. It stays until then, whatever `work` does: it may close the handle, or
     /// fork.
     #[inline(always)]
     pub(crate) fn with<R>(&self, py: Python<'_>, work: impl FnOnce(&T) -> R) -> PyResult<R> {
-        let object = self.0.update(py, |state| {
-            let object = state.object.filter(|_| state.stage == Stage::Open);
+        let object = self.state.update(py, |state| {
+            let object = state.open_object();
             state.in_flight.attached += u32::from(object.is_some());
             object
         });
         let Some(object) = object else { return Err(self.not_open(py)) };
         // SAFETY: the object stays as long as this call is counted.
         let result = work(unsafe { object.as_ref() });
-        let closed = self.0.update(py, |state| {
+        let closed = self.state.update(py, |state| {
             state.in_flight.attached -= 1;
             state.stage == Stage::Closed
         });
@@ -177,15 +221,16 @@ impl<T> Closable<T> {
     where
         T: Sync,
     {
-        let object = self.0.update(py, |state| {
-            let object = state.open_object()?;
-            *state.in_flight.count_detached() += 1;
-            Ok::<_, PyErr>(object)
-        })?;
+        let object = self.state.update(py, |state| {
+            let object = state.open_object();
+            *state.in_flight.count_detached() += u32::from(object.is_some());
+            object
+        });
+        let Some(object) = object else { return Err(self.not_open(py)) };
         // SAFETY: the object stays as long as this call is counted.
         let object = unsafe { object.as_ref() };
         let result = without_gil(py, || work(object));
-        give_up(self.0.update(py, |state| {
+        give_up(self.state.update(py, |state| {
             *state.in_flight.count_detached() -= 1;
             state.take_if_unused()
         }));
@@ -194,7 +239,9 @@ impl<T> Closable<T> {
 
     /// The object, for a thread of ours that outlives the handle.
     pub(crate) fn share(&self, py: Python<'_>) -> PyResult<Arc<T>> {
-        let object = self.0.get(py).open_object()?;
+        let Some(object) = self.state.get(py).open_object() else {
+            return Err(self.not_open(py));
+        };
         // SAFETY: made by `Arc::into_raw` in `open`, and the state, which holds a share of it, does not
         // change before this makes another.
         unsafe {
@@ -205,7 +252,7 @@ impl<T> Closable<T> {
 
     /// Closes, and takes the object out of a handle that is being deleted, unless it is shared.
     pub(crate) fn take(&self, py: Python<'_>) -> Option<T> {
-        let object = self.0.update(py, |state| {
+        let object = self.state.update(py, |state| {
             state.stage = Stage::Closed;
             state.take_if_unused()
         })?;
@@ -215,17 +262,25 @@ impl<T> Closable<T> {
 
     #[cold]
     fn drop_if_unused(&self, py: Python<'_>) {
-        give_up(self.0.update(py, State::take_if_unused));
+        give_up(self.state.update(py, State::take_if_unused));
     }
 
     #[cold]
     fn not_open(&self, py: Python<'_>) -> PyErr {
-        not_open(self.0.get(py).stage)
+        match (self.state.get(py).stage, self.refusal.get()) {
+            (Stage::Unset, Some(refusal)) => refusal.error(py),
+            (Stage::Unset, None) => {
+                PyValueError::new_err("the handle was never opened: call __init__ first")
+            }
+            _ => PyValueError::new_err(
+                "the handle is closed: open the object again with a new handle",
+            ),
+        }
     }
 
     /// Closes: no call begins from here on, and the last one in flight drops the object.
     pub(crate) fn close(&self, py: Python<'_>) {
-        give_up(self.0.update(py, |state| {
+        give_up(self.state.update(py, |state| {
             if state.stage == Stage::Open {
                 state.stage = Stage::Closed;
             }
@@ -237,16 +292,6 @@ impl<T> Closable<T> {
 impl<T> Drop for Closable<T> {
     fn drop(&mut self) {
         // A call in flight borrows the handle, so there is none.
-        give_up(self.0.get_mut().object.take());
+        give_up(self.state.get_mut().object.take());
     }
-}
-
-#[cold]
-fn not_open(stage: Stage) -> PyErr {
-    PyValueError::new_err(match stage {
-        Stage::Unset => "the handle was never opened: call __init__ first",
-        Stage::Open | Stage::Closed => {
-            "the handle is closed: open the object again with a new handle"
-        }
-    })
 }

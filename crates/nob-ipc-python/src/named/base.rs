@@ -11,7 +11,7 @@ use crate::convert::error::raise;
 use crate::convert::{self, Given};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
-use crate::interpreter::slot::{Closable, Slot};
+use crate::interpreter::slot::{Closable, Refusal, Slot};
 
 /// A handle to an object that processes share by name; what its kinds have in common.
 #[pyclass(module = "nob.ipc._native", name = "_Named", subclass, weakref, frozen)]
@@ -67,9 +67,12 @@ impl Named {
     }
 
     pub(crate) fn ownership(&self) -> PyResult<&Arc<Ownership>> {
-        self.ownership.get().ok_or_else(|| {
-            PyValueError::new_err("the handle was never opened: call __init__ first")
-        })
+        self.ownership.get().ok_or_else(|| Python::attach(|py| self.slot.not_open(py)))
+    }
+
+    /// Has everything that needs the object raise the error with which it could not be opened.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.slot.refuse(refusal);
     }
 
     /// What a pickled handle says of unlinking: one that shares the object shares it there, too.
