@@ -1,0 +1,174 @@
+"""Daemon threads that are in a call, or in Python code that it runs, when the interpreter ends."""
+
+import subprocess
+import sys
+
+import pytest
+from support.kinds import KINDS, removed
+from support.scripts import Script
+
+SETUP = """
+import asyncio, pickle, warnings
+from nob import posix_ipc
+from nob.ipc import list_objects
+
+semaphore = NamedSemaphore(name, 0, CREATE)
+segment = NamedSharedMemory(name, 4096, handle_existence=CREATE)
+queue = NamedMessageQueue(name, 2, 64, handle_existence=CREATE)
+posix_semaphore = posix_ipc.Semaphore(None, posix_ipc.O_CREX)
+posix_semaphore.unlink()
+posix_queue = posix_ipc.MessageQueue(None, posix_ipc.O_CREX, 0o600, 1, 64)
+posix_queue.unlink()
+
+def pause():
+    time.sleep(0.03)
+
+class Slow:
+    def __init__(self, value=0): self.value = value
+    def __index__(self): pause(); return self.value
+    def __float__(self): pause(); return float(self.value)
+    def __bool__(self): pause(); return True
+    def __repr__(self): pause(); return "slow"
+    def __buffer__(self, flags): pause(); return memoryview(b"x")
+
+class Strange:
+    def __repr__(self): pause(); return "strange"
+
+class Deleting(NamedSemaphore):
+    def __del__(self): pause()
+
+def slowly():
+    while True:
+        yield b"x"
+        pause()
+
+def notified():
+    queue.request_notification((lambda _: pause(), None))
+    queue.send(b"x", 0)
+    pause()
+    queue.receive(0)
+
+shared = posix_ipc.SharedMemory(None, posix_ipc.O_CREX, size=8192)
+mapped = open(f"/proc/self/fd/{shared.fd}", "rb")
+def warned():
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda *_, **__: pause()
+    posix_ipc.SharedMemory(shared.name, 0, size=100)
+
+def call_again():
+    while True:
+        try:
+            call()
+        except (OSError, ValueError, posix_ipc.Error):
+            pass
+
+class Late:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.2)
+"""
+
+END = """
+threading.Thread(target=call_again, daemon=True).start()
+time.sleep(0.1)
+sys.late = Late()
+"""
+
+# Python code that runs within a call.
+PYTHON_CODE = {
+    "an iterable": "queue.send_many(slowly())",
+    "a buffer": "queue.send(Slow())",
+    "a timeout": "queue.receive(Slow())",
+    "a timeout of acquire": "semaphore.acquire(timeout=Slow())",
+    "an initial value": "NamedSemaphore(None, Slow(), CREATE)",
+    "a mode": "NamedSharedMemory(None, 9, handle_existence=CREATE, mode=Slow(0o600))",
+    "a number of permits": "semaphore.release(Slow(1))",
+    "a size": "segment.resize(Slow(4096))",
+    "a number of messages": "queue.receive_many(Slow(1), 0)",
+    "a signal": "queue.request_notification(Slow(10))",
+    "an error's text": "queue.receive(Strange())",
+    "__del__": "Deleting(None, handle_existence=CREATE)",
+    "a notification": "notified()",
+    "a warning": "warned()",
+    "a truth value": "posix_ipc.SharedMemory(None, posix_ipc.O_CREX, size=9, read_only=Slow())",
+    "flags": "posix_ipc.Semaphore(name, Slow())",
+    "a timeout of posix_ipc": "posix_queue.receive(Slow())",
+}
+
+# Calls that give up the GIL, or import.
+CALLS = {
+    "acquire": "semaphore.acquire()",
+    "acquire, briefly": "semaphore.acquire(timeout=0.001)",
+    "with": "\n    with semaphore: pass",
+    "receive": "queue.receive()",
+    "receive, briefly": "queue.receive(0.001)",
+    "receive_many": "queue.receive_many(timeout=0.001)",
+    "send, briefly": "queue.send(b'x', 0.001)",
+    "posix_ipc's acquire": "posix_semaphore.acquire(0.001)",
+    "posix_ipc's receive": "posix_queue.receive()",
+    "fast calls": "(semaphore.release(), semaphore.acquire())",
+    "mmap": "segment.mmap().close()",
+    "resize": "(segment.resize(1 << 22), segment.resize(4096))",
+    "request_notification": "queue.request_notification((print, None))",
+    "pickling": "pickle.loads(pickle.dumps(semaphore))",
+    "acquire_async": "asyncio.run(semaphore.acquire_async())",
+    "receive_async": "asyncio.run(queue.receive_async())",
+    "list_objects": "list_objects()",
+    "a semaphore": "NamedSemaphore(None, 1, CREATE)",
+    "a segment": "NamedSharedMemory(None, 100_000, handle_existence=CREATE)",
+    "a queue": "NamedMessageQueue(None, 1, 10, handle_existence=CREATE)",
+    "a shared semaphore": "NamedSemaphore(name + '-shared', 1, Flags.LINK_OR_CREATE)",
+}
+
+
+@pytest.mark.parametrize("calls", [PYTHON_CODE, CALLS], ids=["in Python code", "in a call"])
+def test_the_interpreter_ends_as_without_them(name: str, calls: dict[str, str]) -> None:
+    """It ends with status 0, says nothing, and the names go."""
+    names = [f"{name}-{number}" for number in range(len(calls))]
+    shared = [f"{each}-shared" for each in names]
+    with removed(*names, *shared):
+        scripts = [
+            Script(f"{SETUP}\ndef call():\n    {call}\n{END}", each)
+            for each, call in zip(names, calls.values(), strict=True)
+        ]
+        ends = dict(zip(calls, [script.end() for script in scripts], strict=True))
+        left = [each for each in names if any(kind.exists(each) for kind in KINDS)]
+    assert ends == dict.fromkeys(calls, (0, ""))
+    assert left == []
+
+
+JOB = """
+import atexit, queue, sys, threading
+jobs = queue.Queue()
+def work():
+    while True:
+        jobs.get()()
+        jobs.task_done()
+threading.Thread(target=work, daemon=True).start()
+kept = []
+def job():
+    from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    name, create = sys.argv[1], Flags.RAISE_IF_EXISTS
+    semaphore = NamedSemaphore(name, 0, create)
+    assert not semaphore.acquire(timeout=0.01)
+    segment = NamedSharedMemory(name, 9, handle_existence=create)
+    segment.resize(1 << 20)
+    segment.mmap().close()
+    messages = NamedMessageQueue(name, 2, 16, handle_existence=create)
+    assert not messages.receive(0.01)
+    kept.extend((semaphore, segment, messages))
+def flush():
+    jobs.put(job)
+    jobs.join()
+    print("flushed", flush=True)
+"""
+REGISTER = "atexit.register(flush)\n"
+IMPORT = "import nob.ipc\n"
+
+
+@pytest.mark.parametrize("order", [REGISTER + IMPORT, IMPORT + REGISTER], ids=["before", "after"])
+def test_an_exit_function_waits_for_one(name: str, order: str) -> None:
+    """Nothing is over as long as exit functions run; what is made then goes as well."""
+    command = [sys.executable, "-c", JOB + order, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "flushed\n", "")
+    assert not any(kind.exists(name) for kind in KINDS)

@@ -1,0 +1,92 @@
+"""receive_many(into=...): what is taken is in the list, whatever is raised (contract 5.9)."""
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from support.checks import rounds
+from support.kinds import QUEUE
+from support.tally import count
+
+from nob.ipc import InvalidArgument, NamedMessageQueue
+
+
+def test_it_appends_and_returns_the_list(name: str) -> None:
+    queue: NamedMessageQueue = QUEUE.create(name)
+    taken: list[Any] = ["before"]
+    assert queue.receive_many(timeout=0, into=taken) is taken
+    queue.send(b"one")
+    queue.send(b"two", priority=3)
+    assert queue.receive_many(1, into=taken) is taken
+    assert taken == ["before", (b"two", 3)]
+    assert queue.receive_many(into=taken) is taken
+    assert taken == ["before", (b"two", 3), (b"one", 0)]
+    queue.send(b"three")
+    assert queue.receive_many(into=None) == [(b"three", 0)]
+
+
+def test_a_list_of_a_subclass(name: str) -> None:
+    """It is a list all the same."""
+
+    class Kept(list[Any]):
+        def append(self, item: Any) -> None:
+            raise AssertionError("not the list's own")
+
+    queue: NamedMessageQueue = QUEUE.create(name)
+    queue.send(b"one")
+    taken = Kept()
+    assert queue.receive_many(into=taken) is taken
+    assert list(taken) == [(b"one", 0)]
+
+
+@pytest.mark.parametrize("into", [(), "list", {}, 1, iter([])])
+def test_what_is_no_list(name: str, into: Any) -> None:
+    """It is an invalid argument, and nothing is taken."""
+    queue: NamedMessageQueue = QUEUE.create(name)
+    queue.send(b"one")
+    with pytest.raises(InvalidArgument, match="into must be a list or None, not"):
+        queue.receive_many(into=into)
+    assert queue.current_messages == 1
+
+
+def test_nothing_is_lost_to_what_a_handler_raises(name: str) -> None:
+    """At whatever moment of the call, or at its end, it comes."""
+    queue: NamedMessageQueue = QUEUE.create(name, max_messages=8)
+
+    class InterruptionError(Exception):
+        pass
+
+    def handler(*_: object) -> None:
+        if receiving:
+            receiving.clear()
+            raise InterruptionError
+
+    old: Any = signal.signal(signal.SIGALRM, handler)
+    parent, messages = os.getpid(), rounds(3000)
+    receiving: list[bool] = []
+    taken: list[Any] = []
+    interruptions = 0
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for number in range(messages):
+            if not queue.send(b"%d" % number, 20):
+                break
+            if number % 7 == 0:
+                os.kill(parent, signal.SIGALRM)
+        os._exit(0)
+    try:
+        while len(taken) < messages:
+            try:
+                receiving.append(True)
+                queue.receive_many(timeout=20, into=taken)
+                receiving.clear()
+            except InterruptionError:
+                interruptions += 1
+    finally:
+        os.waitpid(child, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert taken == [(b"%d" % number, 0) for number in range(messages)]
+    assert interruptions > 0
+    count("messages", messages)
