@@ -1,56 +1,40 @@
-//! The crate as its users see it: with real processes, signals, limits and hostile neighbours.
+//! The crate as its users see it: with real processes, signals, limits and hostile neighbours. The tests
+//! are sorted by what is promised.
 //!
 //! The numbers in the comments (C13, S8, H25, M42) are those of the table of assertions in `docs/`.
 
-mod crash;
 mod examples;
 mod existence;
-mod fit;
-mod fork;
-mod hand_over;
-mod hostile;
+mod faults;
 mod interop;
 mod lifetime;
-mod limits;
-mod mark;
 mod message_queue;
-mod names;
-mod notification;
-mod other_fs;
-mod permissions;
-mod poller;
+mod ownership;
 mod properties;
-mod races;
-mod records;
-mod room;
 mod semaphore;
-mod shared;
 mod shared_memory;
-mod signals;
 mod support;
-mod time_namespace;
-mod traffic;
 mod waiting;
 
 use support::Role;
 
 const ROLES: &[&[Role]] = &[
-    crash::ROLES,
-    existence::ROLES,
-    fit::ROLES,
-    fork::ROLES,
-    lifetime::ROLES,
-    limits::ROLES,
-    notification::ROLES,
-    other_fs::ROLES,
-    permissions::ROLES,
-    poller::ROLES,
-    races::ROLES,
-    records::ROLES,
-    room::ROLES,
-    shared::ROLES,
-    time_namespace::ROLES,
-    traffic::ROLES,
+    existence::flags::ROLES,
+    existence::permissions::ROLES,
+    existence::races::ROLES,
+    faults::full_shm::ROLES,
+    faults::kills::ROLES,
+    faults::limits::ROLES,
+    faults::other_fs::ROLES,
+    lifetime::close_and_unlink::ROLES,
+    lifetime::fork::ROLES,
+    lifetime::shared::ROLES,
+    message_queue::notification::ROLES,
+    ownership::records::ROLES,
+    ownership::time_namespace::ROLES,
+    semaphore::poller::ROLES,
+    shared_memory::size_policy::ROLES,
+    waiting::traffic::ROLES,
 ];
 
 /// What a child of a test runs; see `support::child`.

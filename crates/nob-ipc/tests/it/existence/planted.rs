@@ -191,7 +191,7 @@ fn a_truncating_peer() {
         .existence(Existence::Create)
         .open(&name)
         .expect("a new segment");
-    let mut victim = Child::start("lifetime::map_and_touch", &[&name, &5000]);
+    let mut victim = Child::start("close_and_unlink::map_and_touch", &[&name, &5000]);
     victim.expect("mapped");
     let file = fs::OpenOptions::new().write(true).open(files::path(Kind::SharedMemory, &name));
     file.expect("it is ours").set_len(4096).expect("it shrinks");

@@ -16,7 +16,7 @@ use crate::support::{KINDS, Object, Unique, assert_refused, files, process as sy
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop/peer.c");
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let (program, new) =
             (directory.join("interop"), directory.join(format!("interop-{}", process::id())));

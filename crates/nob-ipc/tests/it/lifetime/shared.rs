@@ -324,7 +324,7 @@ fn a_semaphore_is_a_lock() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let lockers = (0..6).map(|_| Child::start("shared::lock", &[&&*name])).collect();
-    crate::races::race(lockers);
+    crate::existence::races::race(lockers);
     assert!(!files::exists(Kind::Semaphore, &name), "the last has removed it");
 }
 
@@ -332,7 +332,7 @@ fn a_semaphore_is_a_lock() {
 fn lock(arguments: &Arguments) {
     let name = arguments.text(0);
     let inside = files::path(Kind::SharedMemory, &format!("{name}-inside"));
-    crate::races::for_the_race(|| {
+    crate::existence::races::for_the_race(|| {
         let semaphore = Semaphore::options()
             .existence(Existence::LinkOrCreate)
             .open(name)

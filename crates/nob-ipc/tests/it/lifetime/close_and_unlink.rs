@@ -15,9 +15,9 @@ use crate::support::{
 };
 
 pub const ROLES: &[Role] = &[
-    ("lifetime::thousand_rounds", |_| thousand_rounds_role()),
-    ("lifetime::leave", leave),
-    ("lifetime::map_and_touch", map_and_touch),
+    ("close_and_unlink::thousand_rounds", |_| thousand_rounds_role()),
+    ("close_and_unlink::leave", leave),
+    ("close_and_unlink::map_and_touch", map_and_touch),
 ];
 
 /// C29: what is gone cannot be unlinked, and deleting it is no error.
@@ -185,8 +185,8 @@ fn unwinding() {
 fn objects_outlive_processes() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    Child::run("lifetime::leave", &[&name]);
-    Child::run("lifetime::leave", &[&name]);
+    Child::run("close_and_unlink::leave", &[&name]);
+    Child::run("close_and_unlink::leave", &[&name]);
     for kind in KINDS {
         Object::open(kind, &name, Existence::Link).expect("it is there").use_it();
     }
@@ -229,7 +229,7 @@ fn descriptors_close_on_exec() {
 #[test]
 fn a_thousand_rounds() {
     let _watchdog = watchdog();
-    Child::run("lifetime::thousand_rounds", &[]);
+    Child::run("close_and_unlink::thousand_rounds", &[]);
 }
 
 fn thousand_rounds_role() {

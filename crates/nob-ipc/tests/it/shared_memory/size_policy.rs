@@ -9,7 +9,7 @@ use crate::support::child::{self, Child, Role};
 use crate::support::{Unique, files, process, watchdog};
 
 pub const ROLES: &[Role] = &[
-    ("fit::hold", |arguments| {
+    ("size_policy::hold", |arguments| {
         let segment = SharedMemory::options().open(arguments.text(0)).expect("it is there");
         let mapping = segment.map().expect("it is not empty");
         drop(segment);
@@ -17,7 +17,7 @@ pub const ROLES: &[Role] = &[
         child::hear();
         mapping.write(LARGE_LENGTH - 1, b"x").expect("the last byte is there still");
     }),
-    ("fit::shrink_as_stranger", |arguments| {
+    ("size_policy::shrink_as_stranger", |arguments| {
         process::become_user(process::NOBODY);
         child::say(link(arguments.text(0), 1, SizePolicy::Exact));
     }),
@@ -90,7 +90,7 @@ fn a_segment_that_another_process_holds_stays() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let _segment = create(&name);
-    let mut holder = Child::start("fit::hold", &[&name]);
+    let mut holder = Child::start("size_policy::hold", &[&name]);
     holder.expect("mapped");
     assert_eq!(link(&name, 1, SizePolicy::Exact), LARGE);
     assert_eq!(link(&name, 0, SizePolicy::Truncate), LARGE);
@@ -110,7 +110,7 @@ fn a_segment_of_another_user_stays() {
     let open_to_all = Permissions::from_mode(0o666);
     let path = files::path(Kind::SharedMemory, &name);
     fs::set_permissions(path, open_to_all).expect("it is ours");
-    let mut stranger = Child::start("fit::shrink_as_stranger", &[&name]);
+    let mut stranger = Child::start("size_policy::shrink_as_stranger", &[&name]);
     stranger.expect(&LARGE.to_string());
     stranger.finish();
     assert_eq!(segment.size().expect("a size"), LARGE);

@@ -9,7 +9,7 @@ use crate::support::{
     Child, EXISTENCES, KINDS, Object, Role, Unique, assert_refused, files, process, watchdog,
 };
 
-pub const ROLES: &[Role] = &[("existence::descriptor_zero", |_| descriptor_zero_role())];
+pub const ROLES: &[Role] = &[("flags::descriptor_zero", |_| descriptor_zero_role())];
 
 /// What an object has that was there before.
 const OLD: u32 = 7;
@@ -213,7 +213,7 @@ fn unlink_and_create_looks_at_the_limits_first() {
 #[test]
 fn descriptor_zero() {
     let _watchdog = watchdog();
-    Child::run("existence::descriptor_zero", &[]);
+    Child::run("flags::descriptor_zero", &[]);
 }
 
 fn descriptor_zero_role() {

@@ -3,54 +3,54 @@
 
 use nob_ipc::{Access, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
 
-use crate::limits::{assert_words, in_role, refused, with_root};
+use crate::faults::limits::{assert_words, in_role, refused, with_root};
 use crate::support::files::Trace;
 use crate::support::process;
 use crate::support::{EXISTENCES, Object, Role, Unique, files, signal};
 
 pub const ROLES: &[Role] = &[
-    ("room::full", |_| full_role()),
-    ("room::no_inodes", |_| no_inodes_role()),
-    ("room::read_only", |_| read_only_role()),
-    ("room::no_directory", |_| no_directory_role()),
-    ("room::address_space", |_| address_space_role()),
-    ("room::file_size", |_| file_size_role()),
+    ("full_shm::full", |_| full_role()),
+    ("full_shm::no_inodes", |_| no_inodes_role()),
+    ("full_shm::read_only", |_| read_only_role()),
+    ("full_shm::no_directory", |_| no_directory_role()),
+    ("full_shm::address_space", |_| address_space_role()),
+    ("full_shm::file_size", |_| file_size_role()),
 ];
 
 /// H12, S32, contract 3.5: a full `/dev/shm`.
 #[test]
 fn full() {
-    with_root("room::full");
+    with_root("full_shm::full");
 }
 
 /// S32: as full, of files.
 #[test]
 fn no_inodes() {
-    with_root("room::no_inodes");
+    with_root("full_shm::no_inodes");
 }
 
 /// H27.
 #[test]
 fn read_only() {
-    with_root("room::read_only");
+    with_root("full_shm::read_only");
 }
 
 /// H27.
 #[test]
 fn no_directory() {
-    with_root("room::no_directory");
+    with_root("full_shm::no_directory");
 }
 
 /// A process without room for a mapping.
 #[test]
 fn address_space() {
-    in_role("room::address_space");
+    in_role("full_shm::address_space");
 }
 
 /// H11: `RLIMIT_FSIZE`.
 #[test]
 fn file_size() {
-    in_role("room::file_size");
+    in_role("full_shm::file_size");
 }
 
 fn segment(name: &str, size: u64, existence: Existence) -> nob_ipc::Result<SharedMemory> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nob_ipc::{ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
 
-use crate::limits::{in_role, refused, with_root};
+use crate::faults::limits::{in_role, refused, with_root};
 use crate::support::{Object, Role, Unique, files, process};
 
 pub const ROLES: &[Role] = &[

@@ -156,7 +156,7 @@ fn what_appears_is_complete() {
     let _watchdog = watchdog();
     for (index, kind) in KINDS.iter().enumerate() {
         let name = Unique::new();
-        let marked = u32::from(crate::mark::can_be_marked(*kind));
+        let marked = u32::from(crate::ownership::marks::can_be_marked(*kind));
         let mut maker = Child::start("races::appear", &[&index, &name]);
         maker.expect("ready");
         race(vec![Child::start("races::attach", &[&index, &name, &marked])]);

@@ -15,13 +15,13 @@ use crate::support::{
 };
 
 pub const ROLES: &[Role] = &[
-    ("crash::churn", churn),
-    ("crash::hold", hold),
-    ("crash::wait", wait),
-    ("crash::send", send),
-    ("crash::receive", receive),
-    ("crash::pass_on", pass_on),
-    ("crash::grow", grow),
+    ("kills::churn", churn),
+    ("kills::hold", hold),
+    ("kills::wait", wait),
+    ("kills::send", send),
+    ("kills::receive", receive),
+    ("kills::pass_on", pass_on),
+    ("kills::grow", grow),
 ];
 
 const ROUNDS: u32 = 30;
@@ -52,7 +52,7 @@ fn a_creator() {
         let name = Unique::new();
         let bare = name.trim_start_matches('/');
         for round in 0..ROUNDS {
-            let mut creator = Child::start("crash::churn", &[&index, &name]);
+            let mut creator = Child::start("kills::churn", &[&index, &name]);
             creator.expect("begin");
             a_moment(round);
             let mark = files::mark_of(creator.id());
@@ -66,7 +66,7 @@ fn a_creator() {
                         let [(_, record)] =
                             files::records_of(&name).try_into().expect("one record");
                         assert!(record.starts_with(&mark));
-                    } else if crate::mark::can_be_marked(kind) {
+                    } else if crate::ownership::marks::can_be_marked(kind) {
                         assert_eq!(files::mark(kind, &name), Some(mark));
                     }
                     left.ownership().unlink().expect("it is this user's");
@@ -107,7 +107,7 @@ fn a_holder() {
     let name = Unique::new();
     let semaphore = Semaphore::options().existence(Existence::Create).open(&*name);
     let semaphore = semaphore.expect("a new semaphore");
-    let mut holder = Child::start("crash::hold", &[&name]);
+    let mut holder = Child::start("kills::hold", &[&name]);
     holder.expect("held");
     holder.kill();
     assert!(!semaphore.acquire_timeout(Duration::from_millis(20)).expect("a wait"));
@@ -131,7 +131,7 @@ fn a_waiter() {
     let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
     let semaphore = semaphore.expect("a new semaphore");
     for _ in 0..ROUNDS {
-        let mut waiter = Child::start("crash::wait", &[&name]);
+        let mut waiter = Child::start("kills::wait", &[&name]);
         let thread = waiter.hear().parse().expect("an id");
         process::wait_until_in(waiter.id(), thread, &[libc::SYS_futex]);
         waiter.kill();
@@ -192,7 +192,7 @@ fn a_blocked_sender() {
     let name = Unique::new();
     let queue = queue(&name, 1);
     queue.send(b"first", 0).expect("there is room");
-    let mut sender = Child::start("crash::send", &[&name]);
+    let mut sender = Child::start("kills::send", &[&name]);
     let thread = sender.hear().parse().expect("an id");
     process::wait_until_in(sender.id(), thread, &[libc::SYS_mq_timedsend]);
     sender.kill();
@@ -214,7 +214,7 @@ fn a_blocked_receiver() {
     let name = Unique::new();
     let queue = queue(&name, 1);
     for _ in 0..5 {
-        let mut receiver = Child::start("crash::receive", &[&name]);
+        let mut receiver = Child::start("kills::receive", &[&name]);
         let thread = receiver.hear().parse().expect("an id");
         process::wait_until_in(receiver.id(), thread, &[libc::SYS_mq_timedreceive]);
         receiver.kill();
@@ -240,7 +240,7 @@ fn a_process_in_the_middle() {
         for number in 0_u32..6 {
             queue.send(&number.to_ne_bytes(), 0).expect("there is room");
         }
-        let mut middle = Child::start("crash::pass_on", &[&name]);
+        let mut middle = Child::start("kills::pass_on", &[&name]);
         middle.expect("begin");
         a_moment(round);
         middle.kill();
@@ -279,7 +279,7 @@ fn a_grower() {
     let segment = segment.expect("a new segment");
     let mapping = segment.map().expect("it is not empty");
     for round in 0..ROUNDS {
-        let mut grower = Child::start("crash::grow", &[&name]);
+        let mut grower = Child::start("kills::grow", &[&name]);
         grower.expect("begin");
         a_moment(round);
         grower.kill();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, Direction, Existence, MessageQueue, Semaphore, SharedMemory};
 
-use crate::races::race;
+use crate::existence::races::race;
 use crate::support::child::{hear, say};
 use crate::support::{Arguments, Child, KINDS, Object, Role, Unique, watchdog};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nob_ipc::{Existence, Kind, Name, registry};
 
-use crate::limits::with_root;
-use crate::mark;
+use crate::faults::limits::with_root;
+use crate::ownership::marks;
 use crate::support::{Object, Role, Unique, files, process};
 
 pub const ROLES: &[Role] = &[("time_namespace::creators", |_| creators())];
@@ -49,7 +49,7 @@ fn sleep() {
 }
 
 fn creators() {
-    if !mark::can_be_marked(Kind::Semaphore) {
+    if !marks::can_be_marked(Kind::Semaphore) {
         return;
     }
     let own = files::mark_of(i32::try_from(std::process::id()).expect("a pid"));

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use nob_ipc::{Kind, registry};
 
-use crate::limits::with_root;
+use crate::faults::limits::with_root;
 use crate::support::{Object, Role, Unique, files, process};
 
 pub const ROLES: &[Role] = &[

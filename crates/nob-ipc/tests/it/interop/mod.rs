@@ -1,0 +1,3 @@
+//! The objects are the operating system's own.
+
+pub mod c;

@@ -1,0 +1,4 @@
+//! Values of semaphores, and watching them (contract 6).
+
+pub mod poller;
+pub mod value;
