@@ -1,9 +1,11 @@
 //! Help, version, completions, manual pages.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::{nob, nob_with, text, watchdog};
+use nob_ipc_testing::{Directory, output, watchdog};
+
+use crate::support::{Argument, nob, nob_with, text, words};
 
 /// All commands, by their words.
 fn commands() -> Vec<Vec<String>> {
@@ -25,8 +27,7 @@ fn help_is_as_committed() {
     let _watchdog = watchdog();
     let mut all = String::new();
     for words in commands() {
-        let mut arguments: Vec<&(dyn AsRef<std::ffi::OsStr> + Sync)> = Vec::new();
-        arguments.extend(words.iter().map(|word| word as &(dyn AsRef<std::ffi::OsStr> + Sync)));
+        let mut arguments: Vec<Argument> = words.iter().map(|word| word as Argument).collect();
         arguments.push(&"--help");
         let help = text(nob(&arguments));
         assert!(help.contains("Example"), "{words:?} has no example");
@@ -55,9 +56,7 @@ fn version_and_usage() {
         &["reap", "--unused"],
         &[],
     ] {
-        let arguments: Vec<_> =
-            wrong.iter().map(|word| word as &(dyn AsRef<std::ffi::OsStr> + Sync)).collect();
-        let output = nob(&arguments);
+        let output = nob(&words(wrong));
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
     }
@@ -67,18 +66,17 @@ fn version_and_usage() {
 #[test]
 fn completions_are_scripts() {
     let _watchdog = watchdog();
+    let directory = Directory::new();
     for shell in ["bash", "zsh", "fish"] {
         let script = text(nob(&[&"completions", &shell]));
         assert!(script.contains("nob-ipc"), "{shell}");
-        let checked = Command::new(shell).arg("-n").stdin(Stdio::null()).output();
-        if checked.is_err() {
+        if output(Command::new(shell).arg("-n")).is_err() {
             eprintln!("skipped: there is no {shell} to check its completions");
             continue;
         }
-        let file = std::env::temp_dir().join(format!("nob-cli-{}.{shell}", std::process::id()));
+        let file = directory.join(shell);
         fs::write(&file, script).expect("the file can be written");
-        let checked = Command::new(shell).arg("-n").arg(&file).output();
-        fs::remove_file(&file).expect("it is there");
+        let checked = output(Command::new(shell).arg("-n").arg(&file));
         assert!(checked.expect("it ran before").status.success(), "{shell}");
     }
     assert_eq!(nob_with(b"", &[&"completions", &"tcsh-2000"]).status.code(), Some(2));

@@ -15,11 +15,12 @@ mod shm;
 mod support;
 mod top;
 
-/// What a child of a test runs; see `support::role`.
+/// What a child of a test runs; see `nob_ipc_testing::play`.
 #[test]
 #[ignore = "other tests start it as their child process"]
 fn role() {
-    support::role::play(&[
+    nob_ipc_testing::play(&[
+        support::each::ROLES,
         bare::ROLES,
         hostile::ROLES,
         objects::ROLES,

@@ -1,13 +1,12 @@
 //! `nob-ipc mq`.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nob_ipc_testing::{Unique, watchdog};
+use serde_json::Value;
 
 use crate::support::pty::OnTerminal;
-use crate::support::{PROGRAM, Unique, nob, nob_with, start, text, watchdog};
+use crate::support::{PROGRAM, address, json, nob, nob_with, shell, start, text};
 
 fn queue() -> Unique {
     let name = Unique::new();
@@ -17,8 +16,7 @@ fn queue() -> Unique {
 }
 
 fn messages(name: &str) -> u64 {
-    let object = text(nob(&[&"show", &format!("mq:{name}"), &"--json"]));
-    let object: serde_json::Value = serde_json::from_str(&object).expect("it is JSON");
+    let object: Value = json(&[&"show", &address("mq", name), &"--json"]);
     object["messages"].as_u64().expect("a number")
 }
 
@@ -46,7 +44,7 @@ fn lines_and_json() {
         &[&"mq", &"send", &name, &"--lines", &"-p", &"3"],
     ));
     let lines = text(nob(&[&"mq", &"receive", &name, &"--count", &"4", &"--json"]));
-    let lines: Vec<serde_json::Value> =
+    let lines: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
     let expected = [
         serde_json::json!({"message": "one", "priority": 3}),
@@ -99,15 +97,14 @@ fn one_shell_follows_another() {
     let name = queue();
     let mut follower = start(&[&"mq", &"receive", &name, &"--follow"]);
     let mut sender = start(&[&"mq", &"send", &name, &"--lines"]);
-    let input = sender.stdin.as_mut().expect("it is piped");
     for round in 0..20 {
         // Each line is sent when it is there.
-        writeln!(input, "job {round}").expect("it reads");
+        sender.say(format_args!("job {round}"));
         assert_eq!(follower.line(), format!("job {round}"));
     }
-    drop(sender.stdin.take());
+    sender.close_input();
     assert!(sender.end().success());
-    follower.signal(Signal::SIGINT);
+    follower.signal(nix::libc::SIGINT);
     assert_eq!(follower.end().code(), Some(130));
     assert_eq!(messages(&name), 0);
 }
@@ -134,18 +131,17 @@ fn a_closed_pipe_takes_no_message() {
     text(nob(&[&"mq", &"send", &name, &"kept"]));
     let mut receiver = start(&[&"mq", &"receive", &name, &"--follow"]);
     assert_eq!(receiver.line(), "kept");
-    drop(receiver.stdout.take());
+    receiver.close_output();
     let (status, said) = receiver.end_with_errors();
     assert_eq!((status.code(), &*said), (Some(0), ""), "it ends by itself");
 
     text(nob(&[&"mq", &"send", &name, &"still here"]));
     let script = format!("{{ sleep 0.3; {PROGRAM} mq receive {name}; echo $? >&2; }} | true");
-    let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+    let output = shell(&script);
     assert_eq!(output.stderr, b"0\n");
     assert_eq!(messages(&name), 1);
     let head = format!("{PROGRAM} mq receive {name} --follow | head -n 1");
-    let output = Command::new("sh").args(["-c", &head]).output().expect("sh runs");
-    assert_eq!(text(output), "still here\n");
+    assert_eq!(text(shell(&head)), "still here\n");
 }
 
 /// What was taken and cannot be written is not lost: it is printed, escaped.
@@ -155,8 +151,7 @@ fn a_message_that_cannot_be_delivered() {
     let name = queue();
     text(nob_with(b"lost \x1b[31m\\\n\xff", &[&"mq", &"send", &name]));
     let script = format!("{PROGRAM} mq receive {name} > /dev/full");
-    let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
-    let output = output.expect("sh runs");
+    let output = shell(&script);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).expect("it is escaped");
     assert!(said.contains(r"lost \u{1b}[31m\\\n\xff"), "{said}");

@@ -1,16 +1,16 @@
 //! `nob-ipc ls`, `show` and `rm`.
 
 use nob_ipc::{Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc_testing::{Arguments, Child, Machine, Role, Unique, hold, watchdog};
 use serde_json::Value;
 
-use crate::support::namespace;
-use crate::support::role::{self, Role};
-use crate::support::{Unique, lists_queues, nob, text, watchdog};
+use crate::support::{Argument, address, json, lists_queues, nob, text, words};
 
-pub const ROLES: &[Role] = &[("objects::hold", hold), ("objects::thousand", thousand)];
+pub const ROLES: &[Role] = &[("objects::hold", hold_linked), ("objects::thousand", |_| thousand())];
 
-/// Holds an object of each kind that exists, without being due to unlink it.
-fn hold(name: &str) {
+/// Uses an object of each kind.
+fn hold_linked(arguments: &Arguments) {
+    let name = arguments.text(0);
     let semaphore = Semaphore::options().open(name).expect("it is there");
     let segment = SharedMemory::options().open(name).expect("it is there");
     // The mapping alone holds it.
@@ -18,7 +18,7 @@ fn hold(name: &str) {
     drop(segment);
     let queue = MessageQueue::options().open(name).expect("it is there");
     let _held = (semaphore, mapping, queue);
-    role::ready();
+    hold();
 }
 
 fn create_all(name: &str) {
@@ -28,10 +28,10 @@ fn create_all(name: &str) {
     text(nob(&[&"mq", &"send", &name, &"x"]));
 }
 
-fn listed(name: &str, kinds: &[&'static str]) -> Vec<Value> {
-    let mut arguments: Vec<&(dyn AsRef<std::ffi::OsStr> + Sync)> = vec![&"ls", &"--json"];
-    arguments.extend(kinds.iter().map(|kind| kind as &(dyn AsRef<std::ffi::OsStr> + Sync)));
-    let mut all: Vec<Value> = serde_json::from_str(&text(nob(&arguments))).expect("it is JSON");
+fn listed(name: &str, kinds: &[&str]) -> Vec<Value> {
+    let mut arguments: Vec<Argument> = vec![&"ls", &"--json"];
+    arguments.extend(words(kinds));
+    let mut all: Vec<Value> = json(&arguments);
     all.retain(|object| object["name"] == name);
     let shown = nob(&[&"show", &format!("mq:{name}"), &"--json"]);
     if shown.status.success() && !lists_queues() {
@@ -46,15 +46,15 @@ fn what_is_unlinked_and_still_held() {
     let _watchdog = watchdog();
     let name = Unique::new();
     create_all(&name);
-    let holder = role::start("objects::hold", &name);
-    text(nob(&[&"rm", &name.address("sem"), &name.address("shm"), &name.address("mq")]));
+    let holder = Child::holding("objects::hold", &[&name]);
+    text(nob(&[&"rm", &address("sem", &name), &address("shm", &name), &address("mq", &name)]));
     let objects = listed(&name, &[]);
     let expected = if lists_queues() { &["sem", "shm", "mq"][..] } else { &["sem", "shm"] };
     let kinds: Vec<_> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
     assert_eq!(kinds, expected);
     for object in &objects {
         assert_eq!(object["state"], "unlinked");
-        assert_eq!(object["holders"][0]["pid"], holder.child.id());
+        assert_eq!(object["holders"][0]["pid"], holder.id());
     }
     let page = text(nob(&[&"ls", &"shm"]));
     let line = page.lines().find(|line| line.contains(&*name)).expect("it is listed");
@@ -68,7 +68,7 @@ fn json_has_all_that_is_promised() {
     let _watchdog = watchdog();
     let name = Unique::new();
     create_all(&name);
-    let holder = role::start("objects::hold", &name);
+    let holder = Child::holding("objects::hold", &[&name]);
     let objects = listed(&name, &[]);
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str()).collect();
     assert_eq!(kinds, [Some("sem"), Some("shm"), Some("mq")]);
@@ -77,8 +77,7 @@ fn json_has_all_that_is_promised() {
         assert_eq!(object["orphan"], false);
         let holders = object["holders"].as_array().expect("a list");
         let held = holders.iter().any(|it| {
-            it["pid"] == holder.child.id()
-                && it["command"].as_str().is_some_and(|it| !it.is_empty())
+            it["pid"] == holder.id() && it["command"].as_str().is_some_and(|it| !it.is_empty())
         });
         assert!(held, "{object}");
     }
@@ -93,12 +92,8 @@ fn json_has_all_that_is_promised() {
     for object in listed(&name, &[]) {
         assert_eq!(object["holders"], Value::Array(Vec::new()), "{object}");
         assert_eq!(object["state"], "unused");
-        let shown = text(nob(&[
-            &"show",
-            &name.address(object["kind"].as_str().expect("a word")),
-            &"--json",
-        ]));
-        assert_eq!(serde_json::from_str::<Value>(&shown).expect("it is JSON"), object);
+        let address = address(object["kind"].as_str().expect("a word"), &name);
+        assert_eq!(json::<Value>(&[&"show", &address, &"--json"]), object);
     }
 }
 
@@ -119,7 +114,7 @@ fn a_table_in_a_pipe_is_never_cut() {
         let line = line.unwrap_or_else(|| panic!("no {kind} in {table}"));
         assert!(line.contains(content), "{line}");
     }
-    let shown = text(nob(&[&"show", &name.address("shm")]));
+    let shown = text(nob(&[&"show", &address("shm", &name)]));
     assert!(shown.contains(&*name) && shown.contains("65536 bytes (64 KiB)"), "{shown}");
 }
 
@@ -128,16 +123,17 @@ fn rm_removes_what_is_named() {
     let _watchdog = watchdog();
     let name = Unique::new();
     create_all(&name);
-    text(nob(&[&"rm", &name.address("shm")]));
+    text(nob(&[&"rm", &address("shm", &name)]));
     assert_eq!(listed(&name, &[]).len(), 2);
     // The missing one is reported; the others go all the same.
-    let output = nob(&[&"rm", &name.address("sem"), &name.address("shm"), &name.address("mq")]);
+    let output =
+        nob(&[&"rm", &address("sem", &name), &address("shm", &name), &address("mq", &name)]);
     assert_eq!(output.status.code(), Some(3));
     assert!(output.stderr.starts_with(b"nob-ipc: there is no shared memory"));
     assert!(listed(&name, &[]).is_empty());
-    text(nob(&[&"rm", &"--force", &name.address("mq")]));
+    text(nob(&[&"rm", &"--force", &address("mq", &name)]));
     for kind in ["sem", "shm", "mq"] {
-        assert_eq!(nob(&[&"show", &name.address(kind)]).status.code(), Some(3), "{kind}");
+        assert_eq!(nob(&[&"show", &address(kind, &name)]).status.code(), Some(3), "{kind}");
     }
 }
 
@@ -149,7 +145,7 @@ fn strangers_in_the_directory() {
     let path = format!("/dev/shm{name}");
     std::fs::create_dir(&path).expect("the name is free");
     let listed = listed(&name, &[]);
-    let shown = nob(&[&"show", &name.address("shm")]);
+    let shown = nob(&[&"show", &address("shm", &name)]);
     let created = nob(&[&"shm", &"create", &name, &"1"]);
     std::fs::remove_dir(&path).expect("it is empty");
     assert!(listed.is_empty());
@@ -160,11 +156,10 @@ fn strangers_in_the_directory() {
 /// 1,000 idle objects take less than 0.3 s; the bound is many times that, for a busy machine.
 #[test]
 fn a_thousand_objects() {
-    let _watchdog = watchdog();
-    namespace::play("objects::thousand", "", "64M");
+    Machine::new("size=64m").run("objects::thousand", &[]);
 }
 
-fn thousand(_: &str) {
+fn thousand() {
     const COUNT: usize = 1000;
     for number in 0..COUNT {
         let name = format!("/thousand-{number}");

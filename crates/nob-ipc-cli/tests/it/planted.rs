@@ -4,15 +4,14 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use nix::sys::stat::Mode;
-use nix::unistd::{Uid, mkfifo};
+use nix::unistd::mkfifo;
 use nob_ipc::{Existence, MessageQueue};
+use nob_ipc_testing::{Machine, Role, mounts, signals};
 use serde_json::Value;
 
-use crate::support::role::Role;
-use crate::support::{namespace, nob, text, watchdog};
+use crate::support::{json, nob, text};
 
 pub const ROLES: &[Role] =
     &[("planted::records", |_| records()), ("planted::leased", |_| leased())];
@@ -20,21 +19,6 @@ pub const ROLES: &[Role] =
 /// Two users who are nobody here.
 const OTHER: u32 = 54_321;
 const VICTIM: u32 = 54_330;
-
-/// A `/tmp` of the test's own; `false` where other users' files cannot be made.
-fn own_tmp() -> bool {
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"]);
-    let mounted = mount.status().is_ok_and(|status| status.success());
-    let others = Uid::effective().is_root() && {
-        fs::write("/tmp/probe", "").expect("it is ours");
-        chown("/tmp/probe", Some(OTHER), None).is_ok()
-    };
-    if !(mounted && others) {
-        eprintln!("skipped: this user may not mount, or not give files away");
-    }
-    mounted && others
-}
 
 fn directory_of(user: u32, owner: u32) -> String {
     let path = format!("/tmp/nob-ipc-{user}");
@@ -47,14 +31,11 @@ fn directory_of(user: u32, owner: u32) -> String {
 /// Neither waits for a FIFO nor reads without end, and believes nobody else's records.
 #[test]
 fn in_the_directory_of_records() {
-    let _watchdog = watchdog();
-    namespace::play("planted::records", "", "1m");
+    Machine::with_users("size=1m").run("planted::records", &[]);
 }
 
 fn records() {
-    if !own_tmp() {
-        return;
-    }
+    mounts::own_tmp();
     let name = format!("/planted-{}", std::process::id());
     let queue = MessageQueue::options().existence(Existence::Create).open(&name);
     let _queue = queue.expect("a new queue");
@@ -71,12 +52,11 @@ fn records() {
     for command in ["ls", "reap", "doctor"] {
         text(nob(&[&command]));
     }
-    let listed: Value = serde_json::from_str(&text(nob(&[&"ls", &"mq", &"--json"]))).expect("JSON");
+    let listed: Value = json(&[&"ls", &"mq", &"--json"]);
     assert_eq!(listed[0]["name"], name.as_str());
 
     directory_of(VICTIM, OTHER);
-    let checks: Vec<Value> =
-        serde_json::from_str(&text(nob(&[&"doctor", &"--json"]))).expect("it is JSON");
+    let checks: Vec<Value> = json(&[&"doctor", &"--json"]);
     let squatted: Vec<_> =
         checks.iter().filter(|check| check["check"] == "records of queues").collect();
     let [check] = &squatted[..] else { panic!("{squatted:?}") };
@@ -87,8 +67,7 @@ fn records() {
 /// A file that cannot be opened is listed as unreadable, and the others are listed.
 #[test]
 fn a_lease_in_the_directory_of_segments() {
-    let _watchdog = watchdog();
-    namespace::play("planted::leased", "", "1m");
+    Machine::new("size=1m").run("planted::leased", &[]);
 }
 
 fn leased() {
@@ -97,14 +76,12 @@ fn leased() {
     let file = fs::File::options().read(true).write(true).create_new(true).open(path);
     let file = file.expect("it is free");
     // Whoever opens the file would send SIGIO to this process.
-    // SAFETY: ignoring a signal takes numbers only.
-    unsafe { nix::libc::signal(nix::libc::SIGIO, nix::libc::SIG_IGN) };
+    signals::ignore(nix::libc::SIGIO);
     // SAFETY: takes a descriptor, which `file` keeps open, and numbers.
     let leased =
         unsafe { nix::libc::fcntl(file.as_raw_fd(), nix::libc::F_SETLEASE, nix::libc::F_WRLCK) };
     assert_eq!(leased, 0, "{}", std::io::Error::last_os_error());
-    let listed: Vec<Value> =
-        serde_json::from_str(&text(nob(&[&"ls", &"shm", &"--json"]))).expect("JSON");
+    let listed: Vec<Value> = json(&[&"ls", &"shm", &"--json"]);
     let orphan = |name: &str| {
         let object = listed.iter().find(|object| object["name"] == name);
         object.unwrap_or_else(|| panic!("{name} is not in {listed:?}"))["orphan"].clone()

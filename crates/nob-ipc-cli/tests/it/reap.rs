@@ -3,43 +3,23 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use nob_ipc::{Existence, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::Kind;
+use nob_ipc_testing::{Child, Directory, Machine, Role, Running, marks, output, prepare, users};
+use serde_json::Value;
 
-use crate::support::role::{self, Role};
-use crate::support::{Running, namespace, nob, text, watchdog};
+use crate::support::{Argument, PROGRAM, json, nob, text, words};
 
 pub const ROLES: &[Role] = &[
-    ("reap::create", create),
-    ("reap::hold", hold),
-    ("reap::alone", alone),
-    ("reap::in_doubt", in_doubt),
-    ("reap::ordinary_user", ordinary_user),
+    ("reap::alone", |_| alone()),
+    ("reap::in_doubt", |_| in_doubt()),
+    ("reap::ordinary_user", |_| ordinary_user()),
 ];
 
-/// Creates one object of each kind and is due to unlink it.
-fn create(name: &str) {
-    let existence = Existence::Create;
-    let semaphore = Semaphore::options().existence(existence).open(name).expect("a new one");
-    let segment = SharedMemory::options().existence(existence).size(100).open(name);
-    let queue = MessageQueue::options().existence(existence).max_messages(1).open(name);
-    let _held = (semaphore, segment.expect("a new one"), queue.expect("a new one"));
-    role::ready();
-}
-
-fn hold(name: &str) {
-    let semaphore = Semaphore::options().open(name).expect("it is there");
-    let segment = SharedMemory::options().open(name).expect("it is there");
-    let queue = MessageQueue::options().open(name).expect("it is there");
-    let _held = (semaphore, segment, queue);
-    role::ready();
-}
-
 fn reap(arguments: &[&str]) -> Vec<String> {
-    let mut all: Vec<&(dyn AsRef<std::ffi::OsStr> + Sync)> = vec![&"reap"];
-    all.extend(arguments.iter().map(|it| it as &(dyn AsRef<std::ffi::OsStr> + Sync)));
+    let mut all: Vec<Argument> = vec![&"reap"];
+    all.extend(words(arguments));
     text(nob(&all)).lines().map(String::from).collect()
 }
 
@@ -61,26 +41,24 @@ fn exist(name: &str) -> Vec<bool> {
 
 #[test]
 fn what_a_killed_process_leaves() {
-    let _watchdog = watchdog();
-    namespace::play("reap::alone", "", "16M");
+    Machine::new("size=16m").run("reap::alone", &[]);
 }
 
-fn alone(_: &str) {
+fn alone() {
     // A process that lives, one that leaves objects on purpose, and one that is killed.
-    let living = role::start("reap::create", "/living");
+    let living = Child::holding("each::create", &[&"/living"]);
     text(nob(&[&"sem", &"create", &"kept"]));
     text(nob(&[&"shm", &"create", &"kept", &"1K"]));
     text(nob(&[&"mq", &"create", &"kept"]));
     assert!(removed(&reap(&["--yes"])).is_empty(), "nothing is left behind yet");
 
-    let killed = role::start("reap::create", "/killed");
-    let pid = killed.child.id();
+    let killed = Child::holding("each::create", &[&"/killed"]);
+    let pid = killed.id();
     let all = ["sem:/killed", "shm:/killed", "mq:/killed"];
     let listed = text(nob(&[&"ls"]));
     assert!(!listed.contains("orphan"), "{listed}");
     // In a user namespace the directory of root's records may be somebody else's.
-    let queue = text(nob(&[&"show", &"mq:/killed", &"--json"]));
-    let queue: serde_json::Value = serde_json::from_str(&queue).expect("it is JSON");
+    let queue: Value = json(&[&"show", &"mq:/killed", &"--json"]);
     let recorded = !queue["creator"].is_null();
     assert!(recorded || !is_initial_root(), "{queue}");
     drop(killed);
@@ -100,12 +78,12 @@ fn alone(_: &str) {
     assert!(removed(&reap(&["--older-than", "1h", "--yes"])).is_empty(), "they are young");
 
     // Somebody holds them: they stay.
-    let holder = role::start("reap::hold", "/killed");
+    let holder = Child::holding("each::link", &[&"/killed"]);
     let mut lines = reap(&["--yes"]);
     // Where no records can be kept, nobody knows who made the other queues.
     lines.retain(|line| recorded || !line.starts_with("left mq:"));
     assert_eq!(addresses(&lines, "left"), expected, "{lines:?}");
-    let held = format!("held by {}", holder.child.id());
+    let held = format!("held by {}", holder.id());
     assert!(lines.iter().all(|line| line.contains(&held)), "{lines:?}");
     drop(holder);
 
@@ -118,7 +96,7 @@ fn alone(_: &str) {
     text(nob(&[&"rm", &"--force", &"mq:/killed"]));
 
     // What nobody is due to remove goes only when that is asked for, and never what is held.
-    let holder = role::start("reap::hold", "/kept");
+    let holder = Child::holding("each::link", &[&"/kept"]);
     assert!(removed(&reap(&["--unused", "--older-than", "0s", "--yes"])).is_empty());
     drop(holder);
     assert!(removed(&reap(&["--unused", "--older-than", "1h", "--yes"])).is_empty());
@@ -140,47 +118,39 @@ fn is_initial_root() -> bool {
 /// Marks that prove nothing: of another pid namespace, another boot, a pid that is used again.
 #[test]
 fn in_doubt_it_is_left() {
-    let _watchdog = watchdog();
-    namespace::play("reap::in_doubt", "", "16M");
+    Machine::new("size=16m").run("reap::in_doubt", &[]);
 }
 
-fn in_doubt(_: &str) {
+fn in_doubt() {
     if !nob_ipc::registry::marks_are_kept() {
         println!("skipped: no marks are kept here");
         return;
     }
-    let killed = role::start("reap::create", "/x");
-    let pid = killed.child.id();
+    let killed = Child::holding("each::create", &[&"/x"]);
+    let pid = killed.id();
     drop(killed);
     reap(&["--yes"]);
 
-    let namespace = |kind| {
-        let link = fs::metadata(format!("/proc/self/ns/{kind}")).expect("it is there");
-        std::os::unix::fs::MetadataExt::ino(&link)
-    };
-    let (pids, times) = (namespace("pid"), namespace("time"));
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("it is there");
-    let boot = boot.trim();
-    let own = std::process::id();
+    let dead = marks::changed(&marks::mark_of_the_dead(), 1, &pid.to_string());
+    let with = |field, text| marks::changed(&dead, field, text);
     let marks = [
-        ("another-namespace", format!("2 {pid} 1 1 {times} {boot}"), "left"),
-        ("another-time-namespace", format!("2 {pid} 1 {pids} 1 {boot}"), "left"),
-        ("another-boot", format!("2 {pid} 1 {pids} {times} x-{boot}"), "left"),
+        ("another-namespace", with(3, "1"), "left"),
+        ("another-time-namespace", with(4, "1"), "left"),
+        ("another-boot", with(5, "x-y"), "left"),
         ("garbage", String::from("\u{1b}]0;2 what is this"), "left"),
         // The pid lives, but is another process: it started at another time.
-        ("pid-used-again", format!("2 {own} 1 {pids} {times} {boot}"), "removed"),
-        ("dead", format!("2 {pid} 1 {pids} {times} {boot}"), "removed"),
+        ("pid-used-again", marks::mark_of_the_dead(), "removed"),
+        ("dead", dead.clone(), "removed"),
     ];
     for (name, mark, _) in &marks {
         text(nob(&[&"shm", &"create", name, &"10"]));
-        set_mark(&format!("/dev/shm/{name}"), mark);
+        marks::set_mark(Kind::SharedMemory, name, mark);
     }
-    let orphans = text(nob(&[&"ls", &"shm", &"--json"]));
-    let orphans: Vec<serde_json::Value> = serde_json::from_str(&orphans).expect("it is JSON");
+    let orphans: Vec<Value> = json(&[&"ls", &"shm", &"--json"]);
     for object in orphans {
         let name = object["name"].as_str().expect("a name");
         let (_, _, verb) = marks.iter().find(|(it, _, _)| *it == &name[1..]).expect("ours");
-        let expected = if *verb == "left" { serde_json::Value::Null } else { true.into() };
+        let expected = if *verb == "left" { Value::Null } else { true.into() };
         assert_eq!(object["orphan"], expected, "{name}");
     }
     let lines = reap(&["--yes"]);
@@ -195,40 +165,19 @@ fn in_doubt(_: &str) {
     }
 }
 
-fn set_mark(path: &str, mark: &str) {
-    let path = std::ffi::CString::new(path).expect("it has no NUL");
-    // SAFETY: both strings are NUL-terminated, and the mark is readable for its length.
-    let done = unsafe {
-        nix::libc::setxattr(
-            path.as_ptr(),
-            c"user.nob-ipc".as_ptr(),
-            mark.as_ptr().cast(),
-            mark.len(),
-            0,
-        )
-    };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-}
-
 /// What a user sees who is not root.
 #[test]
 fn as_an_ordinary_user() {
-    let _watchdog = watchdog();
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: only root can become another user");
-        return;
-    }
-    namespace::play("reap::ordinary_user", "", "16M");
+    Machine::with_users("size=16m").run("reap::ordinary_user", &[]);
 }
 
 /// Programs that another user may run, in a directory of their own.
-struct Programs(PathBuf);
+struct Programs(Directory);
 
 impl Programs {
     fn new() -> Programs {
-        let directory = std::env::temp_dir().join(format!("nob-cli-bin-{}", std::process::id()));
-        fs::create_dir(&directory).expect("the name is free");
-        fs::copy(crate::support::PROGRAM, directory.join("nob-ipc")).expect("there is room");
+        let directory = Directory::new();
+        fs::copy(PROGRAM, directory.join("nob-ipc")).expect("there is room");
         // Who may run a program but not read it may not look at its process either.
         fs::copy("/bin/sleep", directory.join("sleep")).expect("there is room");
         let mode = fs::Permissions::from_mode(0o711);
@@ -237,31 +186,25 @@ impl Programs {
     }
 
     fn as_nobody(&self, program: &str, arguments: &[&str]) -> Command {
-        const NOBODY: u32 = 65_534;
         let mut command = Command::new(self.0.join(program));
-        command.args(arguments).uid(NOBODY).gid(NOBODY).current_dir("/");
+        command.args(arguments).uid(users::NOBODY).gid(users::NOBODY).current_dir("/");
+        prepare(&mut command);
         command
     }
 
     fn nob(&self, arguments: &[&str]) -> Output {
-        self.as_nobody("nob-ipc", arguments).output().expect("it runs")
+        output(&mut self.as_nobody("nob-ipc", arguments)).expect("it runs")
     }
 }
 
-impl Drop for Programs {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("it is there");
-    }
-}
-
-fn ordinary_user(_: &str) {
+fn ordinary_user() {
     let programs = Programs::new();
     text(programs.nob(&["mq", "create", "of-nobody"]));
     text(programs.nob(&["shm", "create", "of-nobody", "10"]));
     text(nob(&[&"shm", &"create", &"of-root", &"10"]));
-    let output = programs.nob(&["ls"]);
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let listed = text(output);
+    let ls = programs.nob(&["ls"]);
+    let errors = String::from_utf8_lossy(&ls.stderr).into_owned();
+    let listed = text(ls);
     assert!(listed.contains("shm   /of-nobody") && listed.contains("/of-root"), "{listed}");
     if !nob_ipc::registry::queues_are_mounted() {
         assert!(errors.contains("mount -t mqueue"), "{errors}");
@@ -271,10 +214,10 @@ fn ordinary_user(_: &str) {
     assert!(text(programs.nob(&["show", "mq:/of-nobody"])).contains("0 of"));
     assert!(text(nob(&[&"ls", &"mq"])).contains("/of-nobody"));
     // What belongs to others is not this user's to look into or to remove.
-    let root: serde_json::Value =
+    let root: Value =
         serde_json::from_str(&text(programs.nob(&["show", "shm:/of-root", "--json"])))
             .expect("JSON");
-    assert_eq!((&root["orphan"], &root["state"]), (&serde_json::Value::Null, &"unknown".into()));
+    assert_eq!((&root["orphan"], &root["state"]), (&Value::Null, &"unknown".into()));
     let refused = programs.nob(&["rm", "shm:/of-root"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("belongs to another user"));
@@ -283,50 +226,30 @@ fn ordinary_user(_: &str) {
         println!("skipped: no marks are kept here");
         return;
     }
-    let killed = role::start("reap::create", "/x");
-    let mark = get_mark("/dev/shm/x");
+    let killed = Child::holding("each::create", &[&"/x"]);
+    let mark = marks::mark(Kind::SharedMemory, "/x").expect("it has a mark");
     drop(killed);
     // Orphans now.
-    set_mark("/dev/shm/of-nobody", &mark);
-    set_mark("/dev/shm/of-root", &mark);
+    marks::set_mark(Kind::SharedMemory, "of-nobody", &mark);
+    marks::set_mark(Kind::SharedMemory, "of-root", &mark);
     // A /proc that hides processes: who could hold it is not known.
     let hide = "mount -t proc -o hidepid=2 proc /proc && \
                 exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
                 \"$0\" reap --yes";
-    let hiding = Command::new("unshare")
-        .args(["--mount", "sh", "-c", hide])
-        .arg(programs.0.join("nob-ipc"))
-        .output()
-        .expect("unshare runs");
-    let lines = text(hiding);
+    let mut hiding = Command::new("unshare");
+    hiding.args(["--mount", "sh", "-c", hide]).arg(programs.0.join("nob-ipc"));
+    let lines = text(output(&mut hiding).expect("unshare runs"));
     assert!(lines.starts_with("left shm:/of-nobody: 1 process that could hold it"), "{lines}");
 
     // A process of this user that may not be looked at could hold it.
-    let mut hidden = Running::new(&mut programs.as_nobody("sleep", &["60"]));
+    let mut hidden = Running::start(&mut programs.as_nobody("sleep", &["60"]));
     let lines = text(programs.nob(&["reap", "--yes"]));
     let lines: Vec<String> = lines.lines().map(String::from).collect();
     assert_eq!(addresses(&lines, "left"), ["shm:/of-nobody"], "{lines:?}");
     assert!(lines[0].ends_with("1 process that could hold it may not be looked at"), "{lines:?}");
     assert_eq!(lines.len(), 1, "root's are no concern of this user: {lines:?}");
-    hidden.child.kill().expect("it is ours");
-    hidden.end();
+    hidden.kill();
     let lines = text(programs.nob(&["reap", "--yes"]));
     assert_eq!(lines.lines().count(), 1);
     assert!(lines.starts_with("removed shm:/of-nobody: "), "{lines}");
-}
-
-fn get_mark(path: &str) -> String {
-    let path = std::ffi::CString::new(path).expect("it has no NUL");
-    let mut mark = vec![0_u8; 256];
-    // SAFETY: both strings are NUL-terminated, and the buffer is writable for its length.
-    let length = unsafe {
-        nix::libc::getxattr(
-            path.as_ptr(),
-            c"user.nob-ipc".as_ptr(),
-            mark.as_mut_ptr().cast(),
-            mark.len(),
-        )
-    };
-    mark.truncate(usize::try_from(length).expect("it has a mark"));
-    String::from_utf8(mark).expect("it is text")
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::{PROGRAM, watchdog};
+use nob_ipc_testing::{Directory, Machine, output, prepare, watchdog};
+
+use crate::support::PROGRAM;
 
 /// The blocks of shell in the page, each with the number of its first line.
 fn blocks() -> Vec<(usize, String)> {
@@ -26,38 +28,31 @@ fn blocks() -> Vec<(usize, String)> {
     blocks
 }
 
-/// Each block runs by itself in a shell that stops at the first error. With `# prints: TEXT` it has to
-/// print that. All run one after the other in namespaces of their own, since they reap.
+/// Each block runs by itself in a shell that stops at the first error, on a machine of its own. With
+/// `# prints: TEXT` it has to print that. Where no such machine can be made, those run that do no harm
+/// to others.
 #[test]
 fn every_block_runs() {
     let _watchdog = watchdog();
-    let isolated = ["--mount", "--ipc"];
-    let permitted = Command::new("unshare").args(isolated).arg("true").output();
-    let isolate = permitted.is_ok_and(|output| output.status.success());
     let blocks = blocks();
     assert!(blocks.len() >= 4, "the page has recipes");
-    let directory = std::env::temp_dir().join(format!("nob-cli-recipes-{}", std::process::id()));
-    fs::create_dir(&directory).expect("the name is free");
+    let directory = Directory::new();
     let bin = Path::new(PROGRAM).parent().expect("it is in a directory");
     let path = std::env::var("PATH").expect("there is a PATH");
     for (line, block) in blocks {
-        if !isolate && (block.contains("reap") || block.contains("mount")) {
-            eprintln!("skipped: line {line} needs namespaces of its own");
-            continue;
-        }
-        let mut command = if isolate {
-            let mut command = Command::new("unshare");
-            let script = "mount -t tmpfs tmpfs /dev/shm && exec sh -eu -c \"$1\"";
-            command.args(isolated).args(["sh", "-c", script, "sh"]);
-            command
-        } else {
-            let mut command = Command::new("sh");
-            command.args(["-eu", "-c"]);
-            command
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", &block]).current_dir(&*directory);
+        shell.env("PATH", format!("{}:{path}", bin.display()));
+        let harmful = block.contains("reap") || block.contains("mount");
+        let mut command = match Machine::new("size=16m").command(&shell) {
+            Some(command) => command,
+            None if harmful => continue,
+            None => {
+                prepare(&mut shell);
+                shell
+            }
         };
-        let command = command.arg(&block).current_dir(&directory).stdin(Stdio::null());
-        let command = command.env("PATH", format!("{}:{path}", bin.display()));
-        let output = command.output().expect("sh runs");
+        let output = output(&mut command).expect("sh runs");
         let printed = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "line {line}: {printed}{errors}");
@@ -65,5 +60,4 @@ fn every_block_runs() {
             assert!(printed.contains(expected.1), "line {line} prints {printed:?}");
         }
     }
-    fs::remove_dir_all(&directory).expect("it is there");
 }

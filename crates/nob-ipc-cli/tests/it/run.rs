@@ -1,12 +1,15 @@
 //! `nob-ipc sem run`: whatever ends the command, the permit comes back.
 
 use std::fs;
+use std::process::Command;
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use nob_ipc_testing::{Directory, Running, Unique, output, prepare, wait_until, watchdog};
 
 use crate::support::pty::OnTerminal;
-use crate::support::{Running, Unique, nob, start, text, wait_until, watchdog};
+use crate::support::{Argument, PROGRAM, nob, shell, start, text};
 
 fn value(name: &str) -> String {
     text(nob(&[&"sem", &"value", &name])).trim().to_string()
@@ -43,8 +46,8 @@ fn the_command_finds_signals_as_they_were() {
         };
         text(output).lines().filter(is_mask).map(mask).collect()
     };
-    let mut cat = std::process::Command::new("cat");
-    let plain = masks(cat.arg("/proc/self/status").output().expect("cat runs"));
+    let mut cat = Command::new("cat");
+    let plain = masks(output(prepare(cat.arg("/proc/self/status"))).expect("cat runs"));
     let under = masks(nob(&[
         &"sem",
         &"run",
@@ -83,20 +86,20 @@ fn no_permit_in_time() {
 }
 
 /// Starts a shell under `sem run` that prints its pid, traps SIGTERM and SIGINT, and waits.
-fn guarded(name: &str) -> (Running, Pid) {
+fn guarded(name: &str) -> (Running, i32) {
     let script = "trap 'echo term; exit 3' TERM; trap 'echo int; exit 4' INT; echo $$; \
                   while :; do sleep 0.05; done";
     let mut run = start(&[&"sem", &"run", &name, &"--create", &"1", &"--", &"sh", &"-c", &script]);
     let pid = run.line().parse().expect("a pid");
     assert_eq!(value(name), "0");
-    (run, Pid::from_raw(pid))
+    (run, pid)
 }
 
 #[test]
 fn signals_are_passed_on() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    for (signal, said, code) in [(Signal::SIGTERM, "term", 3), (Signal::SIGINT, "int", 4)] {
+    for (signal, said, code) in [(libc::SIGTERM, "term", 3), (libc::SIGINT, "int", 4)] {
         let (mut run, _) = guarded(&name);
         run.signal(signal);
         assert_eq!(run.line(), said);
@@ -104,10 +107,10 @@ fn signals_are_passed_on() {
         assert_eq!(value(&name), "1");
     }
     // Others end a command that does not trap them, and give the permit back, too.
-    for signal in [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGALRM] {
+    for signal in [libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM] {
         let (mut run, _) = guarded(&name);
         run.signal(signal);
-        assert_eq!(run.end().code(), Some(128 + signal as i32), "{signal}");
+        assert_eq!(run.end().code(), Some(128 + signal), "{signal}");
         assert_eq!(value(&name), "1");
     }
 }
@@ -117,7 +120,7 @@ fn a_killed_worker_gives_its_permit_back() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let (mut run, worker) = guarded(&name);
-    kill(worker, Signal::SIGKILL).expect("it is there");
+    kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is there");
     assert_eq!(run.end().code(), Some(137));
     assert_eq!(value(&name), "1");
 }
@@ -127,27 +130,19 @@ fn a_killed_worker_gives_its_permit_back() {
 fn control_c_on_a_terminal() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let file = std::env::temp_dir().join(format!("nob-cli-count-{}", std::process::id()));
+    let directory = Directory::new();
+    let file = directory.join("count");
     let script = format!(
-        "trap 'echo x >> {0}' INT; : > {0}; i=0; while [ $i -lt 20 ]; do sleep 0.05; i=$((i+1)); done",
+        "trap 'echo x >> {0}' INT; : > {0}; while [ ! -s {0} ]; do sleep 0.02; done; sleep 0.2",
         file.display()
     );
-    let mut person = OnTerminal::start(&[
-        &"sem",
-        &"run",
-        &name,
-        &"--create",
-        &"1",
-        &"--",
-        &"sh",
-        &"-c",
-        &script,
-    ]);
+    let mut arguments: Vec<Argument> = vec![&"sem", &"run", &name, &"--create", &"1", &"--"];
+    arguments.extend([&"sh" as Argument, &"-c", &script]);
+    let mut person = OnTerminal::start(&arguments);
     wait_until(|| file.exists());
     person.press(b"\x03");
     let (status, _) = person.end();
     let count = fs::read_to_string(&file).expect("it is there");
-    fs::remove_file(&file).expect("it is there");
     assert_eq!(count, "x\n");
     assert_eq!(status.code(), Some(0));
     assert_eq!(value(&name), "1");
@@ -159,13 +154,11 @@ fn a_limit_holds() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let script = format!(
-        "for i in 1 2 3 4 5 6; do {} sem run {name} --create 2 -- \
-         sh -c 'echo in; sleep 0.05; echo out' & done; wait",
-        crate::support::PROGRAM
+        "for i in 1 2 3 4 5 6; do {PROGRAM} sem run {name} --create 2 -- \
+         sh -c 'echo in; sleep 0.05; echo out' & done; wait"
     );
-    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("sh runs");
     let (mut inside, mut most) = (0, 0);
-    for line in text(output).lines() {
+    for line in text(shell(&script)).lines() {
         inside += if line == "in" { 1 } else { -1 };
         most = most.max(inside);
     }

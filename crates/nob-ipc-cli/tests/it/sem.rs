@@ -3,10 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nob_ipc_testing::{Unique, files, watchdog};
 
 use crate::support::pty::OnTerminal;
-use crate::support::{Unique, nob, start, text, watchdog};
+use crate::support::{nob, start, text};
 
 fn value(name: &str) -> String {
     text(nob(&[&"sem", &"value", &name]))
@@ -63,7 +63,7 @@ fn a_mode_is_subject_to_the_umask() {
     let _watchdog = watchdog();
     let name = Unique::new();
     text(nob(&[&"sem", &"create", &name, &"--mode", &"400"]));
-    let file = format!("/dev/shm/sem.{}", &name[1..]);
+    let file = files::file(nob_ipc::Kind::Semaphore, &name);
     let mode = std::fs::metadata(file).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o400);
 }
@@ -75,7 +75,7 @@ fn one_shell_waits_for_another() {
     text(nob(&[&"sem", &"create", &name, &"--value", &"0"]));
     let mut waiter = start(&[&"sem", &"wait", &name]);
     waiter.wait_until_in(&[nix::libc::SYS_futex]);
-    assert!(waiter.child.try_wait().expect("it can be asked").is_none());
+    assert!(waiter.is_running());
     text(nob(&[&"sem", &"post", &name]));
     assert!(waiter.end().success());
     assert_eq!(value(&name), "0\n");
@@ -95,7 +95,7 @@ fn interrupted_waits() {
 
     let mut waiter = start(&[&"sem", &"wait", &name]);
     waiter.wait_until_in(&[nix::libc::SYS_futex]);
-    waiter.signal(Signal::SIGTERM);
+    waiter.signal(nix::libc::SIGTERM);
     assert_eq!(waiter.end().code(), Some(143));
     text(nob(&[&"sem", &"post", &name]));
     assert_eq!(value(&name), "1\n");

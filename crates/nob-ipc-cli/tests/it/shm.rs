@@ -1,8 +1,10 @@
 //! `nob-ipc shm`.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::support::{Unique, nob, nob_with, text, watchdog};
+use nob_ipc_testing::{Unique, output, watchdog};
+
+use crate::support::{PROGRAM, nob, nob_with, shell, text};
 
 #[test]
 fn create_write_read_resize() {
@@ -56,7 +58,7 @@ fn dump() {
     assert!(!ours.contains('\x1b'));
     assert!(ours.contains("|...........[31mr|"), "{ours}");
     let file = format!("/dev/shm{name}");
-    match Command::new("hexdump").args(["-C", &file]).output() {
+    match output(Command::new("hexdump").args(["-C", &file])) {
         Ok(theirs) => assert_eq!(ours, String::from_utf8_lossy(&theirs.stdout)),
         Err(_) => eprintln!("skipped: there is no hexdump to compare with"),
     }
@@ -73,10 +75,8 @@ fn a_closed_pipe() {
     let _watchdog = watchdog();
     let name = Unique::new();
     text(nob(&[&"shm", &"create", &name, &"4M"]));
-    let script =
-        format!("{{ {} shm read {name}; echo $? >&2; }} | head -c 1", crate::support::PROGRAM);
-    let output = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
-    let output = output.expect("sh runs");
+    let script = format!("{{ {PROGRAM} shm read {name}; echo $? >&2; }} | head -c 1");
+    let output = shell(&script);
     assert_eq!((output.stdout.len(), &*output.stderr), (1, &b"0\n"[..]));
 }
 
@@ -86,8 +86,8 @@ fn an_output_that_fails() {
     let _watchdog = watchdog();
     let name = Unique::new();
     text(nob(&[&"shm", &"create", &name, &"10"]));
-    let script = format!("{} shm read {name} > /dev/full", crate::support::PROGRAM);
-    let output = Command::new("sh").args(["-c", &script]).output().expect("sh runs");
+    let script = format!("{PROGRAM} shm read {name} > /dev/full");
+    let output = shell(&script);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stderr.starts_with(b"nob-ipc: cannot write to standard output"));
 }

@@ -2,15 +2,17 @@
 
 use std::process::{Command, Output};
 
+use nob_ipc_testing::{Unique, output, prepare, wait_until, watchdog};
+
 use crate::support::pty::OnTerminal;
-use crate::support::{PROGRAM, Unique, lists_queues, nob, text, wait_until, watchdog};
+use crate::support::{PROGRAM, address, lists_queues, nob, text};
 
 /// A terminal of its own server; gone when it is dropped.
 struct Tmux(String);
 
 impl Tmux {
     fn start(command: &str) -> Option<Tmux> {
-        if Command::new("tmux").arg("-V").output().is_err() {
+        if output(Command::new("tmux").arg("-V")).is_err() {
             eprintln!("skipped: there is no tmux");
             return None;
         }
@@ -24,7 +26,7 @@ impl Tmux {
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("tmux");
         command.args(["-f", "/dev/null", "-L", &self.0]).args(arguments);
-        command.output().expect("tmux runs")
+        output(prepare(&mut command)).expect("tmux runs")
     }
 
     fn screen(&self) -> String {
@@ -95,12 +97,12 @@ fn watch_filter_look_and_remove() {
     tmux.wait_for(&format!("Remove mq:{name}?"));
     tmux.press(&["n"]);
     tmux.wait_for("Enter details");
-    assert!(nob(&[&"show", &name.address("mq")]).status.success(), "it was not confirmed");
+    assert!(nob(&[&"show", &address("mq", &name)]).status.success(), "it was not confirmed");
     tmux.press(&["d"]);
     tmux.wait_for("y removes it");
     tmux.press(&["y"]);
     tmux.wait_for("is removed");
-    assert_eq!(nob(&[&"show", &name.address("mq")]).status.code(), Some(3));
+    assert_eq!(nob(&[&"show", &address("mq", &name)]).status.code(), Some(3));
 
     tmux.press(&["q"]);
     tmux.wait_for("status 0");

@@ -1,8 +1,7 @@
 //! The examples of the crate run, and show what they are to show.
 
+use nob_ipc_testing::{Unique, output, watchdog};
 use std::process::Command;
-
-use crate::support::{Unique, watchdog};
 
 /// Runs an example as a user would.
 fn run(example: &str, arguments: &[&str]) -> String {
@@ -11,7 +10,7 @@ fn run(example: &str, arguments: &[&str]) -> String {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let output = command.arg("--").args(arguments).output().expect("cargo runs");
+    let output = output(command.arg("--").args(arguments)).expect("cargo runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example}: {text}{errors}");

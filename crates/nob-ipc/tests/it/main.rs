@@ -16,7 +16,7 @@ mod shared_memory;
 mod support;
 mod waiting;
 
-use support::Role;
+use nob_ipc_testing::Role;
 
 const ROLES: &[&[Role]] = &[
     existence::flags::ROLES,
@@ -37,9 +37,9 @@ const ROLES: &[&[Role]] = &[
     waiting::traffic::ROLES,
 ];
 
-/// What a child of a test runs; see `support::child`.
+/// What a child of a test runs; see `nob_ipc_testing::play`.
 #[test]
 #[ignore = "other tests start it as their child process"]
 fn role() {
-    support::child::play(ROLES);
+    nob_ipc_testing::play(ROLES);
 }

@@ -8,10 +8,9 @@ use std::time::Duration;
 use nob_ipc::{
     Deadline, ErrorKind, Existence, Kind, MessageQueue, Name, Reservation, Semaphore, SharedMemory,
 };
+use nob_ipc_testing::{Unique, watchdog};
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-use crate::support::{Unique, watchdog};
 
 fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Semaphore), Just(Kind::SharedMemory), Just(Kind::MessageQueue)]

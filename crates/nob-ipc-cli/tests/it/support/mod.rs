@@ -1,15 +1,15 @@
-//! What the tests share.
+//! What the tests of the command share beside `nob_ipc_testing`: running it, also on a terminal.
 
-pub mod namespace;
-mod process;
+pub mod each;
+mod program;
 pub mod pty;
-pub mod role;
-mod unique;
-mod watchdog;
 
-pub use process::{Running, nob, nob_with, start, text, wait_until};
-pub use unique::Unique;
-pub use watchdog::watchdog;
+pub use program::{Argument, PROGRAM, command, json, nob, nob_with, shell, start, text, words};
+
+/// `sem:/name` and the like.
+pub fn address(kind: &str, name: &str) -> String {
+    format!("{kind}:{name}")
+}
 
 /// Whether this user can list queues that it has no record of; a test that needs it says so.
 pub fn lists_queues() -> bool {
@@ -20,6 +20,3 @@ pub fn lists_queues() -> bool {
     }
     all
 }
-
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_nob-ipc");

@@ -1,21 +1,19 @@
 //! The program on a terminal.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc::{TIOCSWINSZ, ioctl};
 use nix::pty::{Winsize, grantpt, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::signal::Signal;
+use nob_ipc_testing::{spawn, wait_until_in};
 
-use super::PROGRAM;
-use super::process::wait_until_in;
+use super::program::{Argument, command};
 
 /// Both sides of a new terminal, which no child inherits by accident: it would keep it from hanging up.
 fn open_terminal() -> io::Result<(File, File)> {
@@ -39,31 +37,28 @@ pub struct OnTerminal {
 }
 
 impl OnTerminal {
-    pub fn start(arguments: &[&(dyn AsRef<OsStr> + Sync)]) -> OnTerminal {
+    pub fn start(arguments: &[Argument]) -> OnTerminal {
         let (terminal, side_of_program) = open_terminal().expect("there are terminals");
         let slave = || side_of_program.try_clone().expect("there are descriptors");
-        let mut command = Command::new(PROGRAM);
-        for argument in arguments {
-            command.arg(argument.as_ref());
-        }
+        let mut command = command(arguments);
         command.env("TERM", "xterm").stdin(slave()).stdout(slave()).stderr(slave());
-        // SAFETY: between fork and exec there are three system calls; standard input is the terminal.
+        // SAFETY: between fork and exec there are two system calls; standard input is the terminal.
         unsafe {
             command.pre_exec(|| {
-                nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
                 nix::unistd::setsid()?;
                 let done = nix::libc::ioctl(0, nix::libc::TIOCSCTTY, 0);
                 nix::errno::Errno::result(done).map(drop)?;
                 Ok(())
             });
         }
-        let child = command.spawn().expect("the program runs");
+        let child = spawn(&mut command).expect("the program runs");
         OnTerminal { child, terminal }
     }
 
     /// Waits until it sleeps in one of these system calls.
     pub fn wait_until_in(&self, calls: &[i64]) {
-        wait_until_in(self.child.id(), calls);
+        let pid = self.child.id().try_into().expect("a pid is an i32");
+        wait_until_in(pid, pid, calls);
     }
 
     pub fn press(&mut self, keys: &[u8]) {

@@ -3,11 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use nob_ipc::{Direction, ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc_testing::{Child, Role, Unique, drop_alone, files, limits, watchdog};
 
-use crate::support::object::MEASURE;
-use crate::support::{
-    Child, EXISTENCES, KINDS, Object, Role, Unique, assert_refused, files, process, watchdog,
-};
+use crate::support::{EXISTENCES, Object, assert_refused, object::MEASURE};
 
 pub const ROLES: &[Role] = &[("flags::descriptor_zero", |_| descriptor_zero_role())];
 
@@ -18,7 +16,7 @@ const OLD: u32 = 7;
 #[test]
 fn missing() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for existence in EXISTENCES {
             let name = Unique::new();
             let opened = Object::open(kind, &name, existence);
@@ -33,7 +31,7 @@ fn missing() {
             assert_eq!(object.measure(), MEASURE);
             object.use_it();
             assert!(files::exists(kind, &name));
-            drop(object);
+            drop_alone(object);
             assert!(!files::exists(kind, &name), "{kind} {existence:?}");
         }
     }
@@ -43,7 +41,7 @@ fn missing() {
 #[test]
 fn existing() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for existence in EXISTENCES {
             let name = Unique::new();
             let old = Object::options(kind)
@@ -84,7 +82,7 @@ fn existing() {
 #[test]
 fn a_name_is_free_after_unlink() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let old = Object::options(kind)
             .existence(Existence::Create)
@@ -103,7 +101,7 @@ fn a_name_is_free_after_unlink() {
 #[test]
 fn rounds_of_create_and_unlink() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         for _ in 0..20 {
             let object = Object::create(kind, &name);
@@ -118,7 +116,7 @@ fn rounds_of_create_and_unlink() {
 fn one_name_for_all_kinds() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     for object in &objects {
         object.use_it();
     }
@@ -134,7 +132,7 @@ fn one_name_for_all_kinds() {
 #[test]
 fn with_and_without_a_slash() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let created = Object::create(kind, name.trim_start_matches('/'));
         assert_eq!(created.ownership().name().to_string(), *name);
@@ -147,7 +145,7 @@ fn with_and_without_a_slash() {
 #[test]
 fn what_describes_a_new_object_is_ignored_when_linking() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let _old = Object::create(kind, &name);
         let linked = Object::options(kind)
@@ -167,7 +165,7 @@ fn what_describes_a_new_object_is_ignored_when_linking() {
 fn arguments_out_of_range_are_refused() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let _old = KINDS.map(|kind| Object::create(kind, &name));
+    let _old = Kind::ALL.map(|kind| Object::create(kind, &name));
     for existence in EXISTENCES {
         let refused = |result: Option<nob_ipc::Error>| {
             let error = result.expect("an argument out of range");
@@ -187,7 +185,7 @@ fn arguments_out_of_range_are_refused() {
             refused(queue.max_message_size(count).existence(existence).open(&*name).err());
         }
     }
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let linked = Object::open(kind, &name, Existence::Link).expect("it was left alone");
         assert_eq!(linked.measure(), MEASURE);
     }
@@ -217,9 +215,9 @@ fn descriptor_zero() {
 }
 
 fn descriptor_zero_role() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
-        process::close_standard_input();
+        limits::close_standard_input();
         let object = Object::create(kind, &name);
         match &object {
             Object::Segment(segment) => assert_eq!(segment.as_fd().as_raw_fd(), 0),

@@ -1,28 +1,29 @@
 //! Legal names, from creation to unlink; `properties` has the ones nobody thinks of.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nob_ipc::{ErrorKind, Existence, Kind, Name, Semaphore, SharedMemory};
+use nob_ipc_testing::{Unique, files, watchdog};
 
-use crate::support::{KINDS, Object, Unique, files, watchdog};
+use crate::support::Object;
 
 /// C6, C7, C8: the longest name of each kind works all the way; one byte more is refused.
 #[test]
 fn the_longest_names() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let short = Unique::new();
         let room = kind.max_name_length() + 1 - short.len();
-        let longest = format!("{}{}", &*short, "é".repeat(room / 2) + &"x".repeat(room % 2));
+        let longest = short.followed_by(("é".repeat(room / 2) + &"x".repeat(room % 2)).as_bytes());
+        let longest = longest.to_str().expect("it is text");
         assert_eq!(longest.len(), kind.max_name_length() + 1);
-        let created = Object::create(kind, &longest);
-        let linked = Object::open(kind, &longest, Existence::Link).expect("the same object");
+        let created = Object::create(kind, longest);
+        let linked = Object::open(kind, longest, Existence::Link).expect("the same object");
         linked.use_it();
         created.ownership().unlink().expect("it is ours");
-        assert!(!files::exists(kind, &longest));
+        assert!(!files::exists(kind, longest));
 
-        let too_long = longest + "x";
+        let too_long = format!("{longest}x");
         let error = Object::open(kind, &too_long, Existence::Create).expect_err("too long");
         assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
         assert_eq!(error.raw_os_error(), None);
@@ -35,10 +36,10 @@ fn bytes_that_are_no_text() {
     let _watchdog = watchdog();
     let unique = Unique::new();
     for odd in [&b" \xff\x01*?\n"[..], b"\x80", b"..x", b"-", b"\\"] {
-        let name = [unique.as_bytes(), odd].concat();
-        for kind in KINDS {
-            let name = Name::new(kind, OsStr::from_bytes(&name)).expect("no NUL, no slash");
-            assert_eq!(name.as_bytes(), [unique.as_bytes(), odd].concat());
+        let bytes = unique.followed_by(odd);
+        for kind in Kind::ALL {
+            let name = Name::new(kind, &bytes).expect("no NUL, no slash");
+            assert_eq!(name.as_bytes(), bytes.as_bytes());
             let created = open_named(&name, Existence::Create);
             assert!(created.ownership().created());
             assert!(!open_named(&name, Existence::Link).ownership().created());
@@ -70,7 +71,7 @@ fn open_named(name: &Name, existence: Existence) -> Object {
 #[test]
 fn random_names() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let [one, other] = [(); 2].map(|()| Name::random(kind).expect("random bits"));
         assert_ne!(one, other);
         let text = one.to_string();

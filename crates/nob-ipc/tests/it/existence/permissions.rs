@@ -5,12 +5,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use nob_ipc::{Access, Direction, ErrorKind, Existence, Kind, MessageQueue, Name, SharedMemory};
+use nob_ipc_testing::{Arguments, Child, Role, Unique, files, users, users::NOBODY, watchdog};
 
-use crate::support::object::MEASURE;
-use crate::support::process::{self, NOBODY};
-use crate::support::{
-    Arguments, Child, EXISTENCES, KINDS, Object, Role, Unique, assert_refused, files, watchdog,
-};
+use crate::support::{EXISTENCES, Object, assert_refused, object::MEASURE};
 
 pub const ROLES: &[Role] = &[
     ("permissions::stranger", stranger),
@@ -23,13 +20,13 @@ pub const ROLES: &[Role] = &[
 #[test]
 fn not_permitted() {
     let _watchdog = watchdog();
-    if !process::is_root("become another user") {
+    if !users::is_root("become another user") {
         return;
     }
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     Child::run("permissions::stranger", &[&name]);
-    for (object, kind) in objects.iter().zip(KINDS) {
+    for (object, kind) in objects.iter().zip(Kind::ALL) {
         assert!(files::exists(kind, &name));
         assert_eq!(object.measure(), MEASURE);
         object.use_it();
@@ -37,9 +34,9 @@ fn not_permitted() {
 }
 
 fn stranger(arguments: &Arguments) {
-    process::become_user(NOBODY);
+    users::become_user(NOBODY);
     let name = arguments.text(0);
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for existence in EXISTENCES {
             let refused = Object::open(kind, name, existence);
             if existence == Existence::Create {
@@ -61,12 +58,12 @@ fn assert_denied<T>(result: nob_ipc::Result<T>, name: &str) {
 #[test]
 fn read_permission_alone() {
     let _watchdog = watchdog();
-    if !process::is_root("become another user") {
+    if !users::is_root("become another user") {
         return;
     }
     let name = Unique::new();
     let options = |kind| Object::options(kind).mode(0o644).existence(Existence::Create);
-    let objects = KINDS.map(|kind| options(kind).open(&name).expect("a new object"));
+    let objects = Kind::ALL.map(|kind| options(kind).open(&name).expect("a new object"));
     let [_, _, Object::Queue(queue)] = &objects else { panic!("the third kind is the queue") };
     queue.send(b"for everybody", 0).expect("there is room");
     Child::run("permissions::reader", &[&name]);
@@ -74,9 +71,9 @@ fn read_permission_alone() {
 }
 
 fn reader(arguments: &Arguments) {
-    process::become_user(NOBODY);
+    users::become_user(NOBODY);
     let name = arguments.text(0);
-    for kind in KINDS {
+    for kind in Kind::ALL {
         assert_denied(Object::open(kind, name, Existence::Link), name);
     }
     let segment = SharedMemory::options().access(Access::ReadOnly).open(name).expect("readable");
@@ -103,8 +100,8 @@ fn modes_are_subject_to_the_umask() {
 
 fn modes() {
     for (umask, asked, given) in [(0o022, 0o666, 0o644), (0o027, 0o666, 0o640), (0, 0o777, 0o777)] {
-        process::set_umask(umask);
-        for kind in KINDS {
+        users::set_umask(umask);
+        for kind in Kind::ALL {
             let name = Unique::new();
             let object = Object::options(kind)
                 .mode(asked)
@@ -112,13 +109,13 @@ fn modes() {
                 .open(&name)
                 .expect("a new object");
             let metadata = match &object {
-                Object::Semaphore(_) => fs::metadata(files::path(kind, &name)),
+                Object::Semaphore(_) => fs::metadata(files::file(kind, &name)),
                 Object::Segment(segment) => by_descriptor(segment),
                 Object::Queue(queue) => by_descriptor(queue),
             }
             .expect("it is there");
             assert_eq!(metadata.mode() & 0o777, given, "{kind}");
-            assert_eq!(metadata.uid(), process::effective_user());
+            assert_eq!(metadata.uid(), users::effective());
         }
     }
 }
@@ -135,10 +132,10 @@ fn the_mode_does_not_bind_the_creator() {
 }
 
 fn creator() {
-    if process::effective_user() == 0 {
-        process::become_user(NOBODY);
+    if users::effective() == 0 {
+        users::become_user(NOBODY);
     }
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let options = Object::options(kind).mode(0).existence(Existence::Create);
         let object = options.open(&name).expect("the creator's handle");

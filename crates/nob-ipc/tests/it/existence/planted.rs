@@ -7,11 +7,10 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use nob_ipc::{Access, ErrorKind, Existence, Kind, Name, Semaphore, SharedMemory};
+use nob_ipc_testing::{Child, Unique, files, files::Trace, watchdog};
 
-use crate::support::files::Trace;
-use crate::support::{Child, KINDS, Object, Unique, assert_refused, files, watchdog};
+use crate::support::{Object, assert_refused};
 
-const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
 const LINKING: [Existence; 2] = [Existence::Link, Existence::LinkOrCreate];
 
 /// Opens what is planted in each way that would open it, and expects to be told what it is.
@@ -28,7 +27,7 @@ fn assert_wrong_type(kind: Kind, name: &str, errno: &[i32], words: &str) {
         assert_eq!(error.kind(), ErrorKind::WrongType, "{error}");
         assert!(error.raw_os_error().is_some_and(|number| errno.contains(&number)), "{error:?}");
         assert!(error.message().contains(words), "{error}");
-        assert!(error.message().contains(&*files::path(kind, name).to_string_lossy()), "{error}");
+        assert!(error.message().contains(&*files::file(kind, name).to_string_lossy()), "{error}");
     }
     let created = Object::open(kind, name, Existence::Create);
     assert_refused(created, name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
@@ -40,11 +39,11 @@ fn assert_wrong_type(kind: Kind, name: &str, errno: &[i32], words: &str) {
 #[test]
 fn a_symlink() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let (name, target) = (Unique::new(), Unique::new());
-        let target = files::path(kind, &target);
+        let target = files::file(kind, &target);
         fs::write(&target, [7; 64]).expect("/dev/shm is writable");
-        symlink(&target, files::path(kind, &name)).expect("/dev/shm is writable");
+        symlink(&target, files::file(kind, &name)).expect("/dev/shm is writable");
         assert_wrong_type(kind, &name, &[libc::ELOOP], "symbolic link");
 
         let new = Object::open(kind, &name, Existence::UnlinkAndCreate).expect("it may go");
@@ -59,10 +58,10 @@ fn a_symlink() {
 #[test]
 fn a_dangling_symlink() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let (name, target) = (Unique::new(), Unique::new());
-        let target = files::path(kind, &target);
-        symlink(&target, files::path(kind, &name)).expect("/dev/shm is writable");
+        let target = files::file(kind, &target);
+        symlink(&target, files::file(kind, &name)).expect("/dev/shm is writable");
         assert_wrong_type(kind, &name, &[libc::ELOOP], "symbolic link");
         assert!(!target.exists());
     }
@@ -72,9 +71,9 @@ fn a_dangling_symlink() {
 #[test]
 fn a_fifo() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
-        let path = files::path(kind, &name);
+        let path = files::file(kind, &name);
         let path = CString::new(path.into_os_string().into_encoded_bytes()).expect("no NUL");
         // SAFETY: `path` is a NUL-terminated string that outlives the call.
         assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
@@ -86,9 +85,9 @@ fn a_fifo() {
 #[test]
 fn a_directory() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
-        let path = files::path(kind, &name);
+        let path = files::file(kind, &name);
         fs::create_dir(&path).expect("/dev/shm is writable");
         assert_wrong_type(kind, &name, &[libc::EISDIR, libc::EINVAL], "a directory");
         let replaced = Object::open(kind, &name, Existence::UnlinkAndCreate);
@@ -104,9 +103,9 @@ fn a_directory() {
 #[test]
 fn a_socket() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
-        let _socket = UnixListener::bind(files::path(kind, &name)).expect("/dev/shm is writable");
+        let _socket = UnixListener::bind(files::file(kind, &name)).expect("/dev/shm is writable");
         assert_wrong_type(kind, &name, &[libc::ENXIO], "no regular file");
     }
 }
@@ -117,7 +116,7 @@ fn a_short_file() {
     let _watchdog = watchdog();
     for length in [0, 1, 31] {
         let name = Unique::new();
-        let path = files::path(Kind::Semaphore, &name);
+        let path = files::file(Kind::Semaphore, &name);
         fs::write(&path, vec![0; length]).expect("/dev/shm is writable");
         for existence in LINKING {
             let opened = Object::open(Kind::Semaphore, &name, existence);
@@ -142,8 +141,8 @@ fn a_long_file() {
         .existence(Existence::Create)
         .open(&*name)
         .expect("a new semaphore");
-    let path = files::path(Kind::Semaphore, &long);
-    fs::copy(files::path(Kind::Semaphore, &name), &path).expect("/dev/shm is writable");
+    let path = files::file(Kind::Semaphore, &long);
+    fs::copy(files::file(Kind::Semaphore, &name), &path).expect("/dev/shm is writable");
     let mut file = fs::OpenOptions::new().append(true).open(&path).expect("it is ours");
     file.write_all(&[0xff; 5000]).expect("/dev/shm has room");
     let copy = Semaphore::options().open(&*long).expect("it begins like a semaphore");
@@ -155,9 +154,9 @@ fn a_long_file() {
 #[test]
 fn unlinking_does_not_open() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
-        symlink("/nowhere", files::path(kind, &name)).expect("/dev/shm is writable");
+        symlink("/nowhere", files::file(kind, &name)).expect("/dev/shm is writable");
         let checked = Name::new(kind, &*name).expect("a legal name");
         nob_ipc::unlink(&checked).expect("a symlink has no rights of its own");
         assert_refused(nob_ipc::unlink(&checked), &name, ErrorKind::NotFound, Some(libc::ENOENT));
@@ -169,7 +168,7 @@ fn unlinking_does_not_open() {
 fn an_empty_segment() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let path = files::path(Kind::SharedMemory, &name);
+    let path = files::file(Kind::SharedMemory, &name);
     fs::write(&path, []).expect("/dev/shm is writable");
     let segment = SharedMemory::options().open(&*name).expect("it is a segment");
     assert_eq!(segment.size().expect("a size"), 0);
@@ -193,18 +192,18 @@ fn a_truncating_peer() {
         .expect("a new segment");
     let mut victim = Child::start("close_and_unlink::map_and_touch", &[&name, &5000]);
     victim.expect("mapped");
-    let file = fs::OpenOptions::new().write(true).open(files::path(Kind::SharedMemory, &name));
+    let file = fs::OpenOptions::new().write(true).open(files::file(Kind::SharedMemory, &name));
     file.expect("it is ours").set_len(4096).expect("it shrinks");
     victim.say("touch");
     assert_eq!(victim.next_line(), None, "the victim has died");
-    assert_eq!(victim.signal(), Some(libc::SIGBUS));
+    assert_eq!(victim.ended_by(), Some(libc::SIGBUS));
 }
 
 /// C3, C5: no name leads out of the directory.
 #[test]
 fn a_name_is_one_component() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for name in ["/../nob-it-escape", "../nob-it-escape", "/a/../b", "//x", "/x/"] {
             let error = Object::open(kind, name, Existence::Create).expect_err("no legal name");
             assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");

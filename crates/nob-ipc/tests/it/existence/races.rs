@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use nob_ipc::{ErrorKind, Existence, Kind, Name, SharedMemory};
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, files, hear, marks, marks::Marking, say, watchdog,
+};
 
-use crate::support::child::{hear, say};
-use crate::support::files::Marking;
-use crate::support::{Arguments, Child, KINDS, Object, Role, Unique, files, watchdog};
+use crate::support::{
+    Object, can_be_marked, for_the_race, new_segment, on_your_marks, race, start_together,
+};
 
 pub const ROLES: &[Role] = &[
     ("races::create", create),
@@ -20,60 +22,21 @@ pub const ROLES: &[Role] = &[
     ("races::grow", grow),
 ];
 
-/// How long the processes of a race run against each other.
-const RACE: Duration = Duration::from_millis(500);
-
-fn kind(arguments: &Arguments, index: usize) -> Kind {
-    KINDS[usize::try_from(arguments.number(index)).expect("an index")]
-}
-
-/// Ends a role that goes on until it is told to end: calls `round` again and again until the time
-/// of the race is over; returns how often.
-pub fn for_the_race(mut round: impl FnMut()) -> u32 {
-    say("ready");
-    assert_eq!(hear(), "go");
-    let end = Instant::now() + RACE;
-    let mut rounds = 0;
-    while Instant::now() < end {
-        round();
-        rounds += 1;
-    }
-    rounds
-}
-
-/// Starts the roles, lets them go at the same moment, and waits until all have done their part.
-pub fn race(roles: Vec<Child>) {
-    let mut roles = roles;
-    for role in &mut roles {
-        role.expect("ready");
-    }
-    for role in &mut roles {
-        role.say("go");
-    }
-    for role in roles {
-        role.finish();
-    }
-}
-
 /// C16: of all that create one name, one wins, and the others are told that it is taken.
 #[test]
 fn one_creator_wins() {
     const NAMES: usize = 40;
     const CREATORS: usize = 4;
     let _watchdog = watchdog();
-    for index in 0..KINDS.len() {
+    for kind in Kind::ALL {
         // The queues of one user are limited.
         let names: Vec<Unique> = (0..NAMES).map(|_| Unique::new()).collect();
         let joined: Vec<&str> = names.iter().map(|name| &**name).collect();
         let joined = joined.join(" ");
-        let mut creators: Vec<_> =
-            (0..CREATORS).map(|_| Child::start("races::create", &[&index, &joined])).collect();
-        for creator in &mut creators {
-            creator.expect("ready");
-        }
-        for creator in &mut creators {
-            creator.say("go");
-        }
+        let mut creators: Vec<_> = (0..CREATORS)
+            .map(|_| Child::start("races::create", &[&kind.short_word(), &joined]))
+            .collect();
+        start_together(&mut creators);
         let mut wins = 0;
         for creator in &mut creators {
             wins += creator.hear().parse::<usize>().expect("a number");
@@ -84,9 +47,8 @@ fn one_creator_wins() {
 }
 
 fn create(arguments: &Arguments) {
-    let kind = kind(arguments, 0);
-    say("ready");
-    assert_eq!(hear(), "go");
+    let kind = arguments.kind(0);
+    on_your_marks();
     let mut wins = 0;
     for name in arguments.rest(1) {
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
@@ -102,25 +64,25 @@ fn create(arguments: &Arguments) {
 #[test]
 fn link_or_create_while_others_unlink() {
     let _watchdog = watchdog();
-    for index in 0..KINDS.len() {
+    for kind in Kind::ALL {
         let name = Unique::new();
         race(vec![
-            Child::start("races::link_or_create", &[&index, &name]),
-            Child::start("races::link_or_create", &[&index, &name]),
-            Child::start("races::unlink", &[&index, &name]),
+            Child::start("races::link_or_create", &[&kind.short_word(), &name]),
+            Child::start("races::link_or_create", &[&kind.short_word(), &name]),
+            Child::start("races::unlink", &[&kind.short_word(), &name]),
         ]);
     }
 }
 
 fn link_or_create(arguments: &Arguments) {
-    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    let (kind, name) = (arguments.kind(0), arguments.text(1));
     let options = Object::options(kind).existence(Existence::LinkOrCreate).unlink_on_drop(false);
     let rounds = for_the_race(|| options.open(name).expect("an object").use_it());
     assert!(rounds > 0);
 }
 
 fn unlink(arguments: &Arguments) {
-    let name = Name::new(kind(arguments, 0), arguments.text(1)).expect("a legal name");
+    let name = Name::new(arguments.kind(0), arguments.text(1)).expect("a legal name");
     for_the_race(|| match nob_ipc::unlink(&name) {
         Ok(()) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
@@ -131,17 +93,18 @@ fn unlink(arguments: &Arguments) {
 #[test]
 fn unlink_and_create_is_never_linked() {
     let _watchdog = watchdog();
-    for (index, kind) in KINDS.into_iter().enumerate() {
+    for kind in Kind::ALL {
         let name = Unique::new();
-        let start = |own: u32| Child::start("races::unlink_and_create", &[&index, &name, &own]);
+        let start =
+            |own: u32| Child::start("races::unlink_and_create", &[&kind.short_word(), &name, &own]);
         race(vec![start(3), start(4), start(5)]);
         assert!(!files::exists(kind, &name), "the last one is unlinked by its creator");
-        assert_eq!(files::records_of(&name), [], "and its record is gone");
+        assert_eq!(marks::records_of(&name), [], "and its record is gone");
     }
 }
 
 fn unlink_and_create(arguments: &Arguments) {
-    let (kind, name, own) = (kind(arguments, 0), arguments.text(1), arguments.number(2));
+    let (kind, name, own) = (arguments.kind(0), arguments.text(1), arguments.number(2));
     let options = Object::options(kind).existence(Existence::UnlinkAndCreate).measure(own);
     for_the_race(|| {
         let object = options.open(name).expect("an object");
@@ -154,12 +117,12 @@ fn unlink_and_create(arguments: &Arguments) {
 #[test]
 fn what_appears_is_complete() {
     let _watchdog = watchdog();
-    for (index, kind) in KINDS.iter().enumerate() {
+    for kind in Kind::ALL {
         let name = Unique::new();
-        let marked = u32::from(crate::ownership::marks::can_be_marked(*kind));
-        let mut maker = Child::start("races::appear", &[&index, &name]);
+        let marked = u32::from(can_be_marked(kind));
+        let mut maker = Child::start("races::appear", &[&kind.short_word(), &name]);
         maker.expect("ready");
-        race(vec![Child::start("races::attach", &[&index, &name, &marked])]);
+        race(vec![Child::start("races::attach", &[&kind.short_word(), &name, &marked])]);
         maker.say("stop");
         maker.finish();
     }
@@ -169,8 +132,8 @@ fn what_appears_is_complete() {
 const COMPLETE: [u32; 3] = [77_777, 300_001, 5];
 
 fn appear(arguments: &Arguments) {
-    let (kind, name) = (kind(arguments, 0), arguments.text(1));
-    let measure = COMPLETE[usize::try_from(arguments.number(0)).expect("an index")];
+    let (kind, name) = (arguments.kind(0), arguments.text(1));
+    let measure = COMPLETE[kind as usize];
     let options = Object::options(kind).existence(Existence::Create).measure(measure);
     say("ready");
     let told = thread::spawn(|| assert_eq!(hear(), "stop"));
@@ -181,15 +144,15 @@ fn appear(arguments: &Arguments) {
 }
 
 fn attach(arguments: &Arguments) {
-    let (kind, name) = (kind(arguments, 0), arguments.text(1));
-    let measure = COMPLETE[usize::try_from(arguments.number(0)).expect("an index")];
+    let (kind, name) = (arguments.kind(0), arguments.text(1));
+    let measure = COMPLETE[kind as usize];
     let marked = arguments.number(2) == 1;
     // Linking must not be what gives it its size.
     let options = Object::options(kind).measure(1);
     let mut seen = 0;
     let mut look = || {
         if marked && kind != Kind::MessageQueue {
-            assert_ne!(files::marking(kind, name), Marking::Unmarked);
+            assert_ne!(marks::marking(kind, name), Marking::Unmarked);
         }
         match options.open(name) {
             Ok(object) => {
@@ -214,8 +177,7 @@ fn attach(arguments: &Arguments) {
 fn growing_at_once() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = SharedMemory::options().size(1).existence(Existence::Create).open(&*name);
-    let segment = segment.expect("a new segment");
+    let segment = new_segment(&name, 1);
     race(vec![
         Child::start("races::grow", &[&name, &1013]),
         Child::start("races::grow", &[&name, &2027]),
@@ -226,8 +188,7 @@ fn growing_at_once() {
 
 fn grow(arguments: &Arguments) {
     let (name, step) = (arguments.text(0), arguments.number(1));
-    say("ready");
-    assert_eq!(hear(), "go");
+    on_your_marks();
     let mut last = 0;
     for round in 1..=300 {
         let wanted = u64::from(step) * round;
@@ -249,8 +210,7 @@ fn giving_up_beside_another() {
         return;
     }
     let name = Unique::new();
-    let segment = SharedMemory::options().size(1).existence(Existence::Create).open(&*name);
-    let segment = segment.expect("a new segment");
+    let segment = new_segment(&name, 1);
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut patience = 1;

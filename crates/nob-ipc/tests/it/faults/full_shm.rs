@@ -2,11 +2,9 @@
 //! process of its own; most need root to make such a place.
 
 use nob_ipc::{Access, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
+use nob_ipc_testing::{Child, Machine, Role, Unique, files, files::Trace, limits, mounts};
 
-use crate::faults::limits::{assert_words, in_role, refused, with_root};
-use crate::support::files::Trace;
-use crate::support::process;
-use crate::support::{EXISTENCES, Object, Role, Unique, files, signal};
+use crate::support::{EXISTENCES, Object, assert_words, refused};
 
 pub const ROLES: &[Role] = &[
     ("full_shm::full", |_| full_role()),
@@ -20,37 +18,37 @@ pub const ROLES: &[Role] = &[
 /// H12, S32, contract 3.5: a full `/dev/shm`.
 #[test]
 fn full() {
-    with_root("full_shm::full");
+    Machine::new("size=256k").run("full_shm::full", &[]);
 }
 
 /// S32: as full, of files.
 #[test]
 fn no_inodes() {
-    with_root("full_shm::no_inodes");
+    Machine::new("size=1m,nr_inodes=6").run("full_shm::no_inodes", &[]);
 }
 
 /// H27.
 #[test]
 fn read_only() {
-    with_root("full_shm::read_only");
+    Machine::new("size=1m").run("full_shm::read_only", &[]);
 }
 
 /// H27.
 #[test]
 fn no_directory() {
-    with_root("full_shm::no_directory");
+    Machine::new("size=1m").run("full_shm::no_directory", &[]);
 }
 
 /// A process without room for a mapping.
 #[test]
 fn address_space() {
-    in_role("full_shm::address_space");
+    Child::run("full_shm::address_space", &[]);
 }
 
-/// H11: `RLIMIT_FSIZE`.
+/// H11: a limit of file sizes is an error, and not the signal that ends a process.
 #[test]
 fn file_size() {
-    in_role("full_shm::file_size");
+    Child::run("full_shm::file_size", &[]);
 }
 
 fn segment(name: &str, size: u64, existence: Existence) -> nob_ipc::Result<SharedMemory> {
@@ -58,9 +56,6 @@ fn segment(name: &str, size: u64, existence: Existence) -> nob_ipc::Result<Share
 }
 
 fn full_role() {
-    if !process::own_shm(c"size=256k") {
-        return;
-    }
     let [old, big, other] = [(); 3].map(|()| Unique::new());
     let keeps = segment(&old, 100, Existence::Create).expect("there is room");
     let kept = Semaphore::options().existence(Existence::Create).open(&*old).expect("a new one");
@@ -118,9 +113,6 @@ fn full_role() {
 }
 
 fn no_inodes_role() {
-    if !process::own_shm(c"size=1m,nr_inodes=6") {
-        return;
-    }
     let names: Vec<Unique> = (0..6).map(|_| Unique::new()).collect();
     let options = |kind| Object::options(kind).existence(Existence::LinkOrCreate);
     let mut objects = Vec::new();
@@ -144,9 +136,6 @@ fn no_inodes_role() {
 }
 
 fn read_only_role() {
-    if !process::own_shm(c"size=1m") {
-        return;
-    }
     let (old, new) = (Unique::new(), Unique::new());
     let kinds = [Kind::Semaphore, Kind::SharedMemory];
     let objects = kinds.map(|kind| Object::create(kind, &old));
@@ -155,7 +144,7 @@ fn read_only_role() {
         object.ownership().set_unlink_on_drop(false).expect("it is ours");
     }
     drop(objects);
-    process::remount_shm(libc::MS_RDONLY);
+    mounts::remount_shm(libc::MS_RDONLY);
     for kind in kinds {
         let created = Object::open(kind, &new, Existence::Create);
         let error = refused(created, &new, ErrorKind::Other, libc::EROFS);
@@ -165,14 +154,11 @@ fn read_only_role() {
     }
     let mut options = SharedMemory::options();
     options.access(Access::ReadOnly).open(&*old).expect("reading is allowed");
-    process::remount_shm(0);
+    mounts::remount_shm(0);
 }
 
 fn no_directory_role() {
-    if !process::own_shm(c"size=1m") {
-        return;
-    }
-    process::hide_shm();
+    mounts::hide(c"/dev");
     let name = Unique::new();
     for kind in [Kind::Semaphore, Kind::SharedMemory] {
         for existence in EXISTENCES {
@@ -188,7 +174,7 @@ fn address_space_role() {
     let mut options = SharedMemory::options();
     options.size(1 << 42).reservation(Reservation::Sparse).existence(Existence::Create);
     let segment = options.open(&*name).expect("no memory is needed");
-    process::set_limit(libc::RLIMIT_AS, 1 << 40);
+    limits::set(libc::RLIMIT_AS, 1 << 40);
     let error = refused(segment.map(), &name, ErrorKind::LimitExceeded, libc::ENOMEM);
     assert_words(&error, &["vm.max_map_count", "RLIMIT_AS"]);
     assert_eq!(Trace::of_open(&segment).mappings(), 0);
@@ -199,8 +185,7 @@ fn address_space_role() {
 fn file_size_role() {
     let name = Unique::new();
     let old = segment(&name, 5000, Existence::Create).expect("within the limit");
-    signal::ignore(libc::SIGXFSZ);
-    process::set_limit(libc::RLIMIT_FSIZE, 10_000);
+    limits::set(libc::RLIMIT_FSIZE, 10_000);
     for reservation in [Reservation::Reserved, Reservation::Sparse] {
         for existence in [Existence::Link, Existence::UnlinkAndCreate] {
             let mut options = SharedMemory::options();
@@ -211,5 +196,16 @@ fn file_size_role() {
             assert_eq!(old.size().expect("a size"), 5000);
         }
     }
+    refused(old.resize(10_001), &name, ErrorKind::LimitExceeded, libc::EFBIG);
+    assert_eq!(old.size().expect("a size"), 5000);
     old.resize(10_000).expect("just within the limit");
+    let new = Unique::new();
+    refused(
+        segment(&new, 10_001, Existence::LinkOrCreate),
+        &new,
+        ErrorKind::LimitExceeded,
+        libc::EFBIG,
+    );
+    assert!(!files::exists(Kind::SharedMemory, &new));
+    segment(&new, 10_000, Existence::LinkOrCreate).expect("just within the limit");
 }

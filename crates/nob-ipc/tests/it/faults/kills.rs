@@ -8,11 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
-
-use crate::support::child::say;
-use crate::support::{
-    Arguments, Child, KINDS, Object, Role, Unique, Waiter, files, process, watchdog,
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, Waiter, files, marks, say, thread_id, wait_until_in, watchdog,
 };
+
+use crate::support::{Object, can_be_marked, new_queue, new_segment, new_semaphore};
 
 pub const ROLES: &[Role] = &[
     ("kills::churn", churn),
@@ -35,7 +35,7 @@ fn a_moment(round: u32) {
 /// Removes the records of a process that was killed, which only its death leaves.
 fn forget_records_of(pid: i32) {
     let (marked, called) = (format!("2 {pid} "), format!("new-{pid}-"));
-    for (path, content) in files::records() {
+    for (path, content) in marks::records() {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         if content.starts_with(&marked) || file.starts_with(&called) {
             fs::remove_file(path).expect("it is ours");
@@ -48,26 +48,26 @@ fn forget_records_of(pid: i32) {
 #[test]
 fn a_creator() {
     let _watchdog = watchdog();
-    for (index, kind) in KINDS.into_iter().enumerate() {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let bare = name.trim_start_matches('/');
         for round in 0..ROUNDS {
-            let mut creator = Child::start("kills::churn", &[&index, &name]);
+            let mut creator = Child::start("kills::churn", &[&kind.short_word(), &name]);
             creator.expect("begin");
             a_moment(round);
-            let mark = files::mark_of(creator.id());
+            let mark = marks::mark_of(creator.id());
             creator.kill();
 
             match Object::options(kind).measure(1).open(&name) {
                 Ok(left) => {
-                    assert_eq!(left.measure(), CHURNED[index], "complete");
+                    assert_eq!(left.measure(), CHURNED[kind as usize], "complete");
                     left.use_it();
                     if kind == Kind::MessageQueue {
                         let [(_, record)] =
-                            files::records_of(&name).try_into().expect("one record");
+                            marks::records_of(&name).try_into().expect("one record");
                         assert!(record.starts_with(&mark));
-                    } else if crate::ownership::marks::can_be_marked(kind) {
-                        assert_eq!(files::mark(kind, &name), Some(mark));
+                    } else if can_be_marked(kind) {
+                        assert_eq!(marks::mark(kind, &name), Some(mark));
                     }
                     left.ownership().unlink().expect("it is this user's");
                 }
@@ -91,8 +91,8 @@ fn a_creator() {
 const CHURNED: [u32; 3] = [9, 9000, 3];
 
 fn churn(arguments: &Arguments) {
-    let index = usize::try_from(arguments.number(0)).expect("an index");
-    let options = Object::options(KINDS[index]).measure(CHURNED[index]);
+    let kind = arguments.kind(0);
+    let options = Object::options(kind).measure(CHURNED[kind as usize]);
     let options = options.existence(Existence::UnlinkAndCreate);
     say("begin");
     loop {
@@ -105,8 +105,7 @@ fn churn(arguments: &Arguments) {
 fn a_holder() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = Semaphore::options().existence(Existence::Create).open(&*name);
-    let semaphore = semaphore.expect("a new semaphore");
+    let semaphore = new_semaphore(&name, 1);
     let mut holder = Child::start("kills::hold", &[&name]);
     holder.expect("held");
     holder.kill();
@@ -127,13 +126,11 @@ fn hold(arguments: &Arguments) {
 fn a_waiter() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let mut options = Semaphore::options();
-    let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
-    let semaphore = semaphore.expect("a new semaphore");
+    let semaphore = new_semaphore(&name, 0);
     for _ in 0..ROUNDS {
         let mut waiter = Child::start("kills::wait", &[&name]);
         let thread = waiter.hear().parse().expect("an id");
-        process::wait_until_in(waiter.id(), thread, &[libc::SYS_futex]);
+        wait_until_in(waiter.id(), thread, &[libc::SYS_futex]);
         waiter.kill();
         assert_eq!(semaphore.value(), 0);
         semaphore.release().expect("far from the maximum");
@@ -147,10 +144,8 @@ fn a_waiter() {
 fn a_waiter_that_was_woken() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let mut options = Semaphore::options();
-    let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
-    let semaphore = &semaphore.expect("a new semaphore");
-    let path = files::path(Kind::Semaphore, &name);
+    let semaphore = &new_semaphore(&name, 0);
+    let path = files::file(Kind::Semaphore, &name);
     let file = fs::File::options().read(true).write(true).open(path).expect("it is ours");
     let waits: [&(dyn Fn() -> bool + Sync); 2] = [&|| semaphore.acquire().is_ok(), &|| {
         semaphore.acquire_timeout(Duration::from_secs(1000)).expect("a wait")
@@ -172,17 +167,8 @@ fn a_waiter_that_was_woken() {
 
 fn wait(arguments: &Arguments) {
     let semaphore = Semaphore::options().open(arguments.text(0)).expect("it is there");
-    say(process::thread_id());
+    say(thread_id());
     semaphore.acquire().expect("it never comes");
-}
-
-fn queue(name: &str, max_messages: u64) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(max_messages)
-        .max_message_size(8)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
 }
 
 /// M49: the message of a sender that is killed while it waits never appears.
@@ -190,11 +176,11 @@ fn queue(name: &str, max_messages: u64) -> MessageQueue {
 fn a_blocked_sender() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     queue.send(b"first", 0).expect("there is room");
     let mut sender = Child::start("kills::send", &[&name]);
     let thread = sender.hear().parse().expect("an id");
-    process::wait_until_in(sender.id(), thread, &[libc::SYS_mq_timedsend]);
+    wait_until_in(sender.id(), thread, &[libc::SYS_mq_timedsend]);
     sender.kill();
     assert_eq!(queue.current_messages().expect("a number"), 1);
     assert_eq!(queue.receive().expect("a message").0, b"first");
@@ -203,7 +189,7 @@ fn a_blocked_sender() {
 
 fn send(arguments: &Arguments) {
     let queue = MessageQueue::options().open(arguments.text(0)).expect("it is there");
-    say(process::thread_id());
+    say(thread_id());
     queue.send(b"never", 9).expect("there is never room");
 }
 
@@ -212,11 +198,11 @@ fn send(arguments: &Arguments) {
 fn a_blocked_receiver() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     for _ in 0..5 {
         let mut receiver = Child::start("kills::receive", &[&name]);
         let thread = receiver.hear().parse().expect("an id");
-        process::wait_until_in(receiver.id(), thread, &[libc::SYS_mq_timedreceive]);
+        wait_until_in(receiver.id(), thread, &[libc::SYS_mq_timedreceive]);
         receiver.kill();
         queue.send(b"for you", 0).expect("there is room");
         assert_eq!(queue.receive().expect("a message").0, b"for you");
@@ -225,7 +211,7 @@ fn a_blocked_receiver() {
 
 fn receive(arguments: &Arguments) {
     let queue = MessageQueue::options().open(arguments.text(0)).expect("it is there");
-    say(process::thread_id());
+    say(thread_id());
     queue.receive().expect("nothing ever comes");
 }
 
@@ -235,7 +221,7 @@ fn receive(arguments: &Arguments) {
 fn a_process_in_the_middle() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 6);
+    let queue = new_queue(&name, 6, 8);
     for round in 0..ROUNDS {
         for number in 0_u32..6 {
             queue.send(&number.to_ne_bytes(), 0).expect("there is room");
@@ -275,8 +261,7 @@ fn pass_on(arguments: &Arguments) {
 fn a_grower() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = SharedMemory::options().size(1).existence(Existence::Create).open(&*name);
-    let segment = segment.expect("a new segment");
+    let segment = new_segment(&name, 1);
     let mapping = segment.map().expect("it is not empty");
     for round in 0..ROUNDS {
         let mut grower = Child::start("kills::grow", &[&name]);

@@ -1,15 +1,14 @@
 //! Limits of descriptors and queues, reached, and what is told then. Each test is a process of its
 //! own; most need root to make a place where the limits are low.
 
-use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+use std::fs;
 
-use nob_ipc::{Error, ErrorKind, Existence, Kind, MessageQueue};
-
-use crate::support::process::{self, NOBODY};
-use crate::support::{
-    Arguments, Child, EXISTENCES, KINDS, Object, Role, Unique, assert_refused, files, watchdog,
+use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue};
+use nob_ipc_testing::{
+    Arguments, Child, Machine, Role, Unique, files, limits, unshare, users, watchdog,
 };
+
+use crate::support::{EXISTENCES, Object, assert_words, refused};
 
 pub const ROLES: &[Role] = &[
     ("limits::descriptors", |_| descriptors_role()),
@@ -19,60 +18,38 @@ pub const ROLES: &[Role] = &[
     ("limits::namespace", namespace_role),
 ];
 
-pub fn in_role(role: &str) {
-    let _watchdog = watchdog();
-    Child::run(role, &[]);
-}
-
-pub fn with_root(role: &str) {
-    if process::is_root("make such a place") {
-        in_role(role);
-    }
-}
-
 /// C27: without a descriptor nothing is opened, nothing is lost, and later it works.
 #[test]
 fn descriptors() {
-    in_role("limits::descriptors");
+    Child::run("limits::descriptors", &[]);
 }
 
 /// M6, M7, M8: the exact byte of `RLIMIT_MSGQUEUE`, and who counts for how long.
 #[test]
 fn queue_memory() {
-    with_root("limits::queue_memory");
+    if users::is_root("become another user") {
+        Child::run("limits::queue_memory", &[]);
+    }
 }
 
 /// M4, M5: a capacity that the system does not allow.
 #[test]
 fn capacity() {
-    with_root("limits::capacity");
+    Machine::with_users("size=1m").run("limits::capacity", &[]);
 }
 
 /// M9.
 #[test]
 fn number_of_queues() {
-    with_root("limits::number_of_queues");
-}
-
-#[track_caller]
-pub fn refused<T>(result: nob_ipc::Result<T>, name: &str, kind: ErrorKind, errno: i32) -> Error {
-    assert_refused(result, name, kind, Some(errno))
-}
-
-#[track_caller]
-pub fn assert_words(error: &Error, words: &[&str]) {
-    for word in words {
-        assert!(error.message().contains(word), "{word:?} is not in {error}");
-    }
+    Machine::with_users("size=1m").run("limits::number_of_queues", &[]);
 }
 
 fn descriptors_role() {
-    let lowest = || File::open("/dev/null").expect("it is there").as_raw_fd();
-    let before = lowest();
+    let before = limits::next_descriptor();
     let (old, new) = (Unique::new(), Unique::new());
-    let objects = KINDS.map(|kind| Object::create(kind, &old));
-    let limit = process::set_limit(libc::RLIMIT_NOFILE, lowest().try_into().expect("positive"));
-    for kind in KINDS {
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &old));
+    let limit = limits::set(libc::RLIMIT_NOFILE, limits::next_descriptor());
+    for kind in Kind::ALL {
         for existence in EXISTENCES {
             let opened = Object::open(kind, &old, existence);
             if existence == Existence::Create && kind != Kind::MessageQueue {
@@ -93,18 +70,18 @@ fn descriptors_role() {
         panic!("they come in this order")
     };
     segment.resize(100_000).expect("there is room");
-    process::set_limit(libc::RLIMIT_NOFILE, limit);
-    for kind in KINDS {
+    limits::set(libc::RLIMIT_NOFILE, limit);
+    for kind in Kind::ALL {
         // Nothing was unlinked to be replaced.
         assert!(files::exists(kind, &old), "{kind}");
     }
     drop((semaphore, segment, queue));
-    for kind in KINDS {
+    for kind in Kind::ALL {
         assert!(!files::exists(kind, &old), "{kind}");
         assert!(!files::exists(kind, &new), "{kind}");
         Object::create(kind, &new).use_it();
     }
-    assert_eq!(lowest(), before, "no descriptor is lost");
+    assert_eq!(limits::next_descriptor(), before, "no descriptor is lost");
 }
 
 /// What the kernel charges for a small queue on a 64-bit machine.
@@ -122,17 +99,17 @@ fn queue(name: &str, max_messages: u64, max_message_size: u64) -> nob_ipc::Resul
 
 fn queue_memory_role() {
     // A user whom nobody else is, so that nothing else is charged.
-    process::become_user(100_000 + std::process::id());
+    users::become_user(100_000 + std::process::id());
     let names = [(); 3].map(|()| Unique::new());
     let exact = charge(5, 200);
-    process::set_limit(libc::RLIMIT_MSGQUEUE, exact - 1);
+    limits::set(libc::RLIMIT_MSGQUEUE, exact - 1);
     let error =
         refused(queue(&names[0], 5, 200), &names[0], ErrorKind::LimitExceeded, libc::EMFILE);
     let limit = (exact - 1).to_string();
     assert_words(&error, &["RLIMIT_MSGQUEUE", &exact.to_string(), &limit, "ulimit -q"]);
     assert!(!files::exists(Kind::MessageQueue, &names[0]));
 
-    process::set_limit(libc::RLIMIT_MSGQUEUE, exact);
+    limits::set(libc::RLIMIT_MSGQUEUE, exact);
     let first = queue(&names[0], 5, 200).expect("just within the limit");
     refused(queue(&names[1], 1, 1), &names[1], ErrorKind::LimitExceeded, libc::EMFILE);
     first.ownership().unlink().expect("it is ours");
@@ -142,13 +119,13 @@ fn queue_memory_role() {
 
     // What cannot be created for want of memory does not cost the old queue its name, as far as
     // it can be known before.
-    process::set_limit(libc::RLIMIT_MSGQUEUE, exact - 1);
+    limits::set(libc::RLIMIT_MSGQUEUE, exact - 1);
     let mut options = MessageQueue::options();
     options.max_messages(5).max_message_size(200).existence(Existence::UnlinkAndCreate);
     refused(options.open(&*names[1]), &names[1], ErrorKind::LimitExceeded, libc::EMFILE);
     assert!(files::exists(Kind::MessageQueue, &names[1]));
     // Where it cannot, the error says so.
-    process::set_limit(libc::RLIMIT_MSGQUEUE, exact);
+    limits::set(libc::RLIMIT_MSGQUEUE, exact);
     let error =
         refused(options.open(&*names[1]), &names[1], ErrorKind::LimitExceeded, libc::EMFILE);
     assert_words(&error, &["has been unlinked and is gone"]);
@@ -158,10 +135,7 @@ fn queue_memory_role() {
 }
 
 fn capacity_role() {
-    if !process::own_queues() {
-        return;
-    }
-    process::become_user(NOBODY);
+    users::become_user(users::NOBODY);
     let name = Unique::new();
     let limit = |name: &str| -> u64 {
         let path = format!("/proc/sys/fs/mqueue/{name}");
@@ -187,10 +161,7 @@ fn capacity_role() {
 }
 
 fn number_of_queues_role() {
-    if !process::own_queues() {
-        return;
-    }
-    process::become_user(NOBODY);
+    users::become_user(users::NOBODY);
     let names: Vec<Unique> = (0..=256).map(|_| Unique::new()).collect();
     let queues: Vec<_> =
         names[..256].iter().map(|name| queue(name, 1, 1).expect("one of 256")).collect();
@@ -204,15 +175,15 @@ fn number_of_queues_role() {
 #[test]
 fn namespaces() {
     let _watchdog = watchdog();
-    if process::is_root("make an IPC namespace") {
+    if users::is_root("make an IPC namespace") {
         let name = Unique::new();
-        let _objects = KINDS.map(|kind| Object::create(kind, &name));
+        let _objects = Kind::ALL.map(|kind| Object::create(kind, &name));
         Child::run("limits::namespace", &[&name]);
     }
 }
 
 fn namespace_role(arguments: &Arguments) {
-    if process::own_queues() {
+    if unshare(libc::CLONE_NEWIPC) {
         let name = arguments.text(0);
         let link = |kind| Object::open(kind, name, Existence::Link);
         link(Kind::Semaphore).expect("it is there").use_it();

@@ -1,33 +1,29 @@
 //! A `/dev/shm` that is no tmpfs.
 
-use std::ffi::CString;
 use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nob_ipc::{ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
+use nob_ipc_testing::{Directory, Machine, Role, Unique, files, mounts};
 
-use crate::faults::limits::{in_role, refused, with_root};
-use crate::support::{Object, Role, Unique, files, process};
+use crate::support::{Object, refused};
 
 pub const ROLES: &[Role] = &[
     ("other_fs::on_ramfs", |_| on_ramfs()),
     ("other_fs::used_again", |arguments| used_again(arguments.text(0))),
-    ("other_fs::file_limit", |_| file_limit()),
 ];
 
 /// Where memory cannot be reserved, it is written.
 #[test]
 fn without_fallocate() {
-    with_root("other_fs::on_ramfs");
+    Machine::new("size=1m").run("other_fs::on_ramfs", &[]);
 }
 
 fn on_ramfs() {
     const SIZE: u64 = 1_000_001;
-    if !process::own_shm_on_ramfs() {
-        return;
-    }
+    mounts::ramfs_at_shm();
     let name = Unique::new();
     for reservation in [Reservation::Reserved, Reservation::Sparse] {
         let mut options = SharedMemory::options();
@@ -51,60 +47,24 @@ fn on_ramfs() {
             });
             refused(given_up, &name, ErrorKind::Interrupted, libc::EINTR);
             assert_eq!(created.size().expect("a size"), SIZE);
-            let blocks = fs::metadata(files::path(Kind::SharedMemory, &name)).expect("it is there");
-            assert!(std::os::unix::fs::MetadataExt::blocks(&blocks) * 512 >= SIZE);
+            let file = fs::metadata(files::file(Kind::SharedMemory, &name)).expect("it is there");
+            assert!(file.blocks() * 512 >= SIZE);
         }
     }
     Object::create(Kind::Semaphore, &name).use_it();
 }
 
-/// A limit of file sizes is an error, and not the signal that ends a process.
-#[test]
-fn a_limit_of_file_sizes() {
-    in_role("other_fs::file_limit");
-}
-
-fn file_limit() {
-    let name = Unique::new();
-    process::set_limit(libc::RLIMIT_FSIZE, 10_000);
-    for reservation in [Reservation::Reserved, Reservation::Sparse] {
-        let mut options = SharedMemory::options();
-        options.reservation(reservation).existence(Existence::LinkOrCreate);
-        refused(options.size(10_001).open(&*name), &name, ErrorKind::LimitExceeded, libc::EFBIG);
-        let segment = options.size(10_000).open(&*name).expect("just within the limit");
-        refused(segment.resize(10_001), &name, ErrorKind::LimitExceeded, libc::EFBIG);
-        assert_eq!(segment.size().expect("a size"), 10_000);
-    }
-}
-
-/// Removes a directory with what is in it.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).expect("it is ours");
-    }
-}
-
 /// Contract 4.5: a file that has got the inode number of a removed one is another object.
 #[test]
 fn an_inode_number_that_is_used_again() {
-    let directory = Directory(std::env::temp_dir().join(Unique::new().trim_start_matches('/')));
-    fs::create_dir(&directory.0).expect("the name is free");
-    let path = CString::new(directory.0.as_os_str().as_bytes()).expect("no NUL");
-    if process::is_root("mount something at /dev/shm") {
-        crate::support::Child::run("other_fs::used_again", &[&path.to_string_lossy()]);
-    }
+    let directory = Directory::new();
+    Machine::new("size=1m").run("other_fs::used_again", &[&directory.display()]);
 }
 
 fn used_again(directory: &str) {
-    if !process::own_shm_in(&CString::new(directory).expect("no NUL")) {
-        return;
-    }
-    let inode = |name: &str| {
-        let metadata = fs::metadata(files::path(Kind::Semaphore, name)).expect("it is there");
-        std::os::unix::fs::MetadataExt::ino(&metadata)
-    };
+    mounts::bind(Path::new(directory), Path::new("/dev/shm"));
+    let inode =
+        |name: &str| fs::metadata(files::file(Kind::Semaphore, name)).expect("it is there").ino();
     let name = Unique::new();
     let create = || Semaphore::options().existence(Existence::Create).open(&*name);
     let semaphore = create().expect("a new one");

@@ -2,15 +2,15 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{self, Command, Stdio};
+use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc_testing::{Running, Unique, Waiter, files, output, prepare, wait_until, watchdog};
 
-use crate::support::{KINDS, Object, Unique, assert_refused, files, process as system, watchdog};
+use crate::support::{Object, assert_refused, new_queue, new_segment, new_semaphore};
 
 /// The C program, compiled once; `None` where there is no compiler.
 fn program() -> Option<&'static Path> {
@@ -23,9 +23,13 @@ fn program() -> Option<&'static Path> {
         let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
         let mut command = Command::new(&compiler);
         command.args(["-Wall", "-Werror", "-o"]).arg(&new).arg(source);
-        match command.args(["-lrt", "-pthread"]).status() {
-            Ok(status) => {
-                assert!(status.success(), "{compiler} does not compile the program");
+        match output(command.args(["-lrt", "-pthread"])) {
+            Ok(output) => {
+                let errors = String::from_utf8_lossy(&output.stderr);
+                assert!(
+                    output.status.success(),
+                    "{compiler} does not compile the program: {errors}"
+                );
                 // Another run of the tests may be using the old one.
                 fs::rename(&new, &program).expect("the directory is ours");
                 Some(program)
@@ -50,47 +54,19 @@ impl C {
     /// Runs one action to its end; returns what the program prints.
     #[track_caller]
     fn run(&self, action: &str, name: &str, argument: &str) -> String {
-        let output = Command::new(self.0).args([action, name, argument]).output();
+        let output = output(Command::new(self.0).args([action, name, argument]));
         let output = output.expect("the program runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text").trim_end().to_string()
     }
 
     /// Starts an action that waits, and returns when it does.
-    fn start(&self, action: &str, name: &str, system_call: libc::c_long) -> Waiting {
-        let mut process = Command::new(self.0)
-            .args([action, name, ""])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program runs");
-        let output = BufReader::new(process.stdout.take().expect("it was asked for"));
-        let mut waiting = Waiting { process, output };
+    fn start(&self, action: &str, name: &str, system_call: libc::c_long) -> Running {
+        let mut command = Command::new(self.0);
+        let mut waiting = Running::start(prepare(command.args([action, name, ""])));
         assert_eq!(waiting.line(), "waiting");
-        let pid = waiting.process.id().try_into().expect("pids are small");
-        system::wait_until_in(pid, pid, &[system_call]);
+        waiting.wait_until_in(&[system_call]);
         waiting
-    }
-}
-
-/// The C program while it waits.
-struct Waiting {
-    process: process::Child,
-    output: BufReader<process::ChildStdout>,
-}
-
-impl Waiting {
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("text");
-        line.trim_end().to_string()
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // It has usually ended; then there is nothing to kill.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -99,9 +75,7 @@ fn c_opens_our_semaphore() {
     let _watchdog = watchdog();
     let Some(c) = C::new() else { return };
     let name = Unique::new();
-    let mut options = Semaphore::options();
-    let semaphore = options.initial_value(2).existence(Existence::Create).open(&*name);
-    let semaphore = semaphore.expect("a new semaphore");
+    let semaphore = new_semaphore(&name, 2);
     assert_eq!(c.run("sem-value", &name, ""), "2");
     c.run("sem-post", &name, "");
     assert_eq!(semaphore.value(), 3);
@@ -120,16 +94,12 @@ fn many_permits_for_c() {
     let _watchdog = watchdog();
     let Some(c) = C::new() else { return };
     let name = Unique::new();
-    let mut options = Semaphore::options();
-    let semaphore = options.initial_value(0).existence(Existence::Create).open(&*name);
-    let semaphore = semaphore.expect("a new semaphore");
+    let semaphore = new_semaphore(&name, 0);
     let mut waiting: Vec<_> = (0..4).map(|_| c.start("sem-wait", &name, libc::SYS_futex)).collect();
     semaphore.release_many(3).expect("far from the maximum");
     // Which of them it will be is the kernel's choice.
-    let ended = |each: &mut Waiting| each.process.try_wait().expect("a status").is_some();
-    while waiting.iter_mut().map(ended).filter(|ended| *ended).count() < 3 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let running = |each: &mut Running| usize::from(each.is_running());
+    wait_until(|| waiting.iter_mut().map(running).sum::<usize>() == 1);
     assert_eq!(semaphore.value(), 0);
     semaphore.release_many(1).expect("far from the maximum");
     for each in &mut waiting {
@@ -148,7 +118,7 @@ fn we_open_a_semaphore_of_c() {
     assert!(semaphore.try_acquire());
     assert_eq!(c.run("sem-value", &name, ""), "0");
     std::thread::scope(|scope| {
-        let waiter = crate::support::Waiter::start_in(scope, libc::SYS_futex, || {
+        let waiter = Waiter::start_in(scope, libc::SYS_futex, || {
             semaphore.acquire_timeout(Duration::from_secs(50))
         });
         c.run("sem-post", &name, "");
@@ -163,8 +133,7 @@ fn c_opens_our_segment() {
     let _watchdog = watchdog();
     let Some(c) = C::new() else { return };
     let name = Unique::new();
-    let segment = SharedMemory::options().size(3333).existence(Existence::Create).open(&*name);
-    let mapping = segment.and_then(|segment| segment.map()).expect("a new segment");
+    let mapping = new_segment(&name, 3333).map().expect("it is not empty");
     mapping.write(0, b"from Rust\0").expect("it is writable");
     assert_eq!(c.run("shm-read", &name, ""), "3333 from Rust");
     c.run("shm-write", &name, "from C");
@@ -194,9 +163,7 @@ fn c_opens_our_queue() {
     let _watchdog = watchdog();
     let Some(c) = C::new() else { return };
     let name = Unique::new();
-    let mut options = MessageQueue::options();
-    options.max_messages(2).max_message_size(32).existence(Existence::Create);
-    let queue = options.open(&*name).expect("a new queue");
+    let queue = new_queue(&name, 2, 32);
     c.run("mq-send", &name, "from C");
     assert_eq!(queue.receive().expect("a message"), (b"from C".to_vec(), 7));
     let mut waiting = c.start("mq-receive", &name, libc::SYS_mq_timedreceive);
@@ -222,9 +189,9 @@ fn c_unlinks_what_is_ours() {
     let _watchdog = watchdog();
     let Some(c) = C::new() else { return };
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     c.run("unlink", &name, "");
-    for (object, kind) in objects.iter().zip(KINDS) {
+    for (object, kind) in objects.iter().zip(Kind::ALL) {
         assert!(!files::exists(kind, &name));
         object.use_it();
         object.ownership().delete().expect("gone is as good as deleted");

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::{fs, mem, thread};
 
 use nob_ipc::{ErrorKind, Existence, Kind, Name, Operation, SharedMemory};
-
-use crate::support::child::{hear, say};
-use crate::support::files::Trace;
-use crate::support::object::MEASURE;
-use crate::support::{
-    Arguments, Child, KINDS, Object, Role, Unique, assert_refused, files, watchdog,
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, drop_alone, files, files::Trace, hear, output, say, watchdog,
 };
+
+use crate::support::{Object, assert_refused, object::MEASURE};
 
 pub const ROLES: &[Role] = &[
     ("close_and_unlink::thousand_rounds", |_| thousand_rounds_role()),
@@ -24,7 +22,7 @@ pub const ROLES: &[Role] = &[
 #[test]
 fn unlink_twice() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         object.ownership().unlink().expect("it is ours");
@@ -45,7 +43,7 @@ fn unlink_twice() {
 #[test]
 fn a_name_that_has_changed_hands() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let old = Object::options(kind)
             .measure(MEASURE + 5)
@@ -67,7 +65,7 @@ fn a_name_that_has_changed_hands() {
 #[test]
 fn due_or_not() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for (created, asked) in
             [(true, None), (true, Some(false)), (false, None), (false, Some(true))]
         {
@@ -81,7 +79,7 @@ fn due_or_not() {
             let object = options.open(&name).expect("an object");
             let due = asked.unwrap_or(created);
             assert_eq!((object.ownership().created(), object.ownership().is_due()), (created, due));
-            drop(object);
+            drop_alone(object);
             assert_eq!(files::exists(kind, &name), !due, "{kind} {created} {asked:?}");
             drop(first);
         }
@@ -104,7 +102,7 @@ fn due_or_not() {
 #[test]
 fn delete_is_idempotent() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         object.ownership().delete().expect("it is ours");
@@ -122,7 +120,7 @@ fn delete_is_idempotent() {
 #[test]
 fn an_entry_can_outlive_its_handle() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         let entry = Arc::clone(object.ownership());
@@ -155,7 +153,7 @@ fn a_mapping_keeps_the_name() {
 #[test]
 fn a_forgotten_handle() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         mem::forget(Object::create(kind, &name));
         let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
@@ -168,7 +166,7 @@ fn a_forgotten_handle() {
 #[test]
 fn unwinding() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let panicked = std::panic::catch_unwind(|| {
             let object = Object::create(kind, &name);
@@ -187,13 +185,13 @@ fn objects_outlive_processes() {
     let name = Unique::new();
     Child::run("close_and_unlink::leave", &[&name]);
     Child::run("close_and_unlink::leave", &[&name]);
-    for kind in KINDS {
+    for kind in Kind::ALL {
         Object::open(kind, &name, Existence::Link).expect("it is there").use_it();
     }
 }
 
 fn leave(arguments: &Arguments) {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let existence = Existence::LinkOrCreate;
         let options = Object::options(kind).existence(existence).unlink_on_drop(false);
         options.open(arguments.text(0)).expect("an object").use_it();
@@ -205,7 +203,7 @@ fn leave(arguments: &Arguments) {
 fn descriptors_close_on_exec() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     for object in &objects {
         let descriptor = match object {
             Object::Semaphore(_) => continue,
@@ -216,11 +214,11 @@ fn descriptors_close_on_exec() {
         let flags = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFD) };
         assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
     }
-    let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("ls runs");
+    let listed = output(Command::new("ls").args(["-l", "/proc/self/fd"])).expect("ls runs");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.contains("->"), "{listed}");
     assert!(!listed.contains(name.trim_start_matches('/')), "{listed}");
-    for kind in KINDS {
+    for kind in Kind::ALL {
         assert!(files::exists(kind, &name));
     }
 }
@@ -235,7 +233,7 @@ fn a_thousand_rounds() {
 fn thousand_rounds_role() {
     let name = Unique::new();
     let round = || {
-        for kind in KINDS {
+        for kind in Kind::ALL {
             let created = Object::create(kind, &name);
             let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
             linked.use_it();

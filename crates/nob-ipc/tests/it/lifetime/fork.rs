@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Semaphore, fork_generation};
+use nob_ipc_testing::{Child, Role, Unique, files, forks, marks, thread_id, wait_until_in};
 
-use crate::support::object::MEASURE;
-use crate::support::{Child, KINDS, Object, Role, Unique, files, process, watchdog};
+use crate::support::{Object, new_semaphore, object::MEASURE};
 
 pub const ROLES: &[Role] = &[
     ("fork::child_deletes", |_| child_deletes()),
@@ -23,70 +23,59 @@ pub const ROLES: &[Role] = &[
     ("fork::a_waiter_is_not_inherited", |_| a_waiter_is_not_inherited()),
 ];
 
-#[track_caller]
-fn in_child(body: impl FnOnce()) {
-    let status = process::wait_for(process::fork(body));
-    assert!(status.success(), "the forked child ended with {status}");
-}
-
-fn in_role(role: &str) {
-    let _watchdog = watchdog();
-    Child::run(role, &[]);
-}
-
 /// Contract 4.4: deletion in a child unlinks nothing of its parent's, whichever way.
 #[test]
 fn deletion_in_a_child() {
-    in_role("fork::child_deletes");
+    Child::run("fork::child_deletes", &[]);
 }
 
 /// What a child creates is its own to unlink, and has its own mark.
 #[test]
 fn creation_in_a_child() {
-    in_role("fork::child_creates");
+    Child::run("fork::child_creates", &[]);
 }
 
 /// `delete_all` removes what this process is due to, in a child as well, and leaves handles usable.
 #[test]
 fn delete_all_in_a_child() {
-    in_role("fork::all_at_the_end");
+    Child::run("fork::all_at_the_end", &[]);
 }
 
 /// A child changes neither duty nor mark.
 #[test]
 fn duty_in_a_child() {
-    in_role("fork::child_changes_the_duty");
+    Child::run("fork::child_changes_the_duty", &[]);
 }
 
 /// C34, M14, H21: handles work in both, and what they lead to is one.
 #[test]
 fn handles_in_a_child() {
-    in_role("fork::handles_are_shared");
+    Child::run("fork::handles_are_shared", &[]);
 }
 
 /// M44: a child that closes its inherited handle leaves the registration.
 #[test]
 fn notifications_and_children() {
-    in_role("fork::notifications");
+    Child::run("fork::notifications", &[]);
 }
 
 /// C43: forking while threads are inside the crate.
 #[test]
 fn fork_with_threads_at_work() {
-    in_role("fork::threads_at_work");
+    Child::run("fork::threads_at_work", &[]);
 }
 
 /// A thread that waits when the process forks does not wait in the child.
 #[test]
 fn a_wait_stays_behind() {
-    in_role("fork::a_waiter_is_not_inherited");
+    Child::run("fork::a_waiter_is_not_inherited", &[]);
 }
 
 fn child_deletes() {
     let name = Unique::new();
     let generation = fork_generation();
-    let objects = RefCell::new(Some(KINDS.map(|kind| Object::create(kind, &name))));
-    in_child(|| {
+    let objects = RefCell::new(Some(Kind::ALL.map(|kind| Object::create(kind, &name))));
+    forks::in_child(|| {
         assert_ne!(fork_generation(), generation);
         let objects = objects.borrow_mut().take().expect("inherited");
         for object in objects {
@@ -96,7 +85,7 @@ fn child_deletes() {
             drop(object);
         }
     });
-    in_child(|| in_child(|| drop(objects.borrow_mut().take())));
+    forks::in_child(|| forks::in_child(|| drop(objects.borrow_mut().take())));
     assert_eq!(fork_generation(), generation);
     let objects = objects.take().expect("still the parent's");
     for object in objects {
@@ -110,17 +99,17 @@ fn child_deletes() {
 
 fn child_creates() {
     let (parents, childs) = (Unique::new(), Unique::new());
-    let _parents = KINDS.map(|kind| Object::create(kind, &parents));
-    in_child(|| {
-        for kind in KINDS {
+    let _parents = Kind::ALL.map(|kind| Object::create(kind, &parents));
+    forks::in_child(|| {
+        for kind in Kind::ALL {
             let object = Object::create(kind, &childs);
             assert!(object.ownership().is_due());
             let pid = std::process::id().try_into().expect("pids are small");
-            let own = files::mark_of(pid);
+            let own = marks::mark_of(pid);
             if kind == Kind::MessageQueue {
-                let [(_, record)] = files::records_of(&childs).try_into().expect("one record");
+                let [(_, record)] = marks::records_of(&childs).try_into().expect("one record");
                 assert_eq!(record.lines().next(), Some(&*own));
-            } else if let Some(mark) = files::mark(kind, &childs) {
+            } else if let Some(mark) = marks::mark(kind, &childs) {
                 assert_eq!(mark, own);
             }
             drop(object);
@@ -132,20 +121,20 @@ fn child_creates() {
 /// Contract 4.5: a child owns nothing of its parent's, until it says so.
 fn child_changes_the_duty() {
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     let marks = || {
-        let file = |kind| files::mark(kind, &name);
-        (file(Kind::Semaphore), file(Kind::SharedMemory), files::records_of(&name))
+        let file = |kind| marks::mark(kind, &name);
+        (file(Kind::Semaphore), file(Kind::SharedMemory), marks::records_of(&name))
     };
     let before = marks();
-    in_child(|| {
+    forks::in_child(|| {
         for object in &objects {
             object.ownership().set_unlink_on_drop(false).expect("it is ours");
             assert!(!object.ownership().is_due());
         }
     });
     assert_eq!(marks(), before);
-    in_child(|| {
+    forks::in_child(|| {
         for object in &objects {
             assert!(!object.ownership().is_due());
             object.ownership().set_unlink_on_drop(true).expect("it is ours");
@@ -153,19 +142,19 @@ fn child_changes_the_duty() {
             object.ownership().delete().expect("it is ours");
         }
     });
-    assert!(KINDS.iter().all(|&kind| !files::exists(kind, &name)));
+    assert!(Kind::ALL.iter().all(|&kind| !files::exists(kind, &name)));
     assert!(objects.iter().all(|object| object.ownership().is_due()));
 }
 
 fn handles_are_shared() {
     let name = Unique::new();
-    let objects = KINDS.map(|kind| Object::create(kind, &name));
+    let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     let [Object::Semaphore(semaphore), Object::Segment(segment), Object::Queue(queue)] = &objects
     else {
         panic!("they come in this order")
     };
     let mapping = segment.map().expect("it is not empty");
-    in_child(|| {
+    forks::in_child(|| {
         semaphore.release().expect("far from the maximum");
         mapping.write(1, b"!").expect("it is writable");
         segment.resize(5000).expect("there is room");
@@ -182,12 +171,12 @@ fn handles_are_shared() {
 
 fn all_at_the_end() {
     let (parents, childs, kept) = (Unique::new(), Unique::new(), Unique::new());
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let object = Object::create(kind, &parents);
         let kept =
             Object::options(kind).existence(Existence::Create).unlink_on_drop(false).open(&kept);
         let kept = kept.expect("a new object");
-        in_child(|| {
+        forks::in_child(|| {
             let own = Object::create(kind, &childs);
             assert!(nob_ipc::delete_all().is_empty());
             assert!(!files::exists(kind, &childs) && files::exists(kind, &parents));
@@ -202,7 +191,7 @@ fn all_at_the_end() {
         assert!(nob_ipc::delete_all().is_empty());
         kept.use_it();
     }
-    assert!(KINDS.iter().all(|kind| !files::exists(*kind, &kept)));
+    assert!(Kind::ALL.iter().all(|kind| !files::exists(*kind, &kept)));
 }
 
 fn notifications() {
@@ -213,7 +202,7 @@ fn notifications() {
     let queue = RefCell::new(Some(queue));
     let watch = RefCell::new(queue.borrow().as_ref().expect("it is here").watch().expect("works"));
     assert!(watch.borrow().is_some());
-    in_child(|| {
+    forks::in_child(|| {
         // The child's own requests find the parent registered.
         let other = MessageQueue::options().open(&*name).expect("it is there");
         assert!(other.watch().expect("an answer").is_none());
@@ -222,7 +211,7 @@ fn notifications() {
         drop(watch.borrow_mut().take());
         drop(queue.borrow_mut().take());
     });
-    in_child(|| {
+    forks::in_child(|| {
         let queue = queue.borrow();
         queue.as_ref().expect("inherited").send(b"x", 0).expect("there is room");
     });
@@ -232,7 +221,7 @@ fn notifications() {
 fn threads_at_work() {
     let (shared, churned) = (Unique::new(), Unique::new());
     let [Object::Semaphore(semaphore), _, Object::Queue(queue)] =
-        KINDS.map(|kind| Object::create(kind, &shared))
+        Kind::ALL.map(|kind| Object::create(kind, &shared))
     else {
         panic!("they come in this order")
     };
@@ -258,7 +247,7 @@ fn threads_at_work() {
             queue.receive_timeout(short).expect("a wait");
         });
         work(|_, _, name, _| {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 Object::open(kind, name, Existence::UnlinkAndCreate).expect("a new object");
             }
         });
@@ -266,9 +255,9 @@ fn threads_at_work() {
             drop(queue.watch().expect("an answer"));
         });
         for _ in 0..60 {
-            in_child(|| {
+            forks::in_child(|| {
                 let name = Unique::new();
-                for kind in KINDS {
+                for kind in Kind::ALL {
                     Object::create(kind, &name).use_it();
                 }
                 assert!(
@@ -285,21 +274,17 @@ fn threads_at_work() {
 
 fn a_waiter_is_not_inherited() {
     let name = Unique::new();
-    let semaphore = Semaphore::options()
-        .initial_value(0)
-        .existence(Existence::Create)
-        .open(&*name)
-        .expect("a new semaphore");
+    let semaphore = new_semaphore(&name, 0);
     thread::scope(|scope| {
         let (announce, thread) = mpsc::channel();
         let semaphore = &semaphore;
         let waiter = scope.spawn(move || {
-            announce.send(process::thread_id()).expect("the test listens");
+            announce.send(thread_id()).expect("the test listens");
             semaphore.acquire()
         });
         let pid = std::process::id().try_into().expect("pids are small");
-        process::wait_until_in(pid, thread.recv().expect("an id"), &[libc::SYS_futex]);
-        in_child(|| {
+        wait_until_in(pid, thread.recv().expect("an id"), &[libc::SYS_futex]);
+        forks::in_child(|| {
             assert!(!semaphore.acquire_timeout(Duration::from_millis(5)).expect("a wait"));
             semaphore.release_many(2).expect("far from the maximum");
             assert!(semaphore.acquire_until(Deadline::NEVER).expect("there were two"));

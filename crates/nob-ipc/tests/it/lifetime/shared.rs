@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::registry::{self, Outcome, Reap, State};
 use nob_ipc::{Direction, ErrorKind, Existence, Kind, Lifetime, MessageQueue, Semaphore};
-
-use crate::support::child::{hear, say};
-use crate::support::{
-    Arguments, Child, KINDS, Object, Role, Unique, assert_refused, files, process, watchdog,
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, drop_alone, files, forks, hear, say, users, watchdog,
 };
+
+use crate::support::{Object, assert_refused, for_the_race, race};
 
 pub const ROLES: &[Role] = &[
     ("shared::hold", hold),
@@ -24,40 +24,30 @@ pub const ROLES: &[Role] = &[
     ("shared::visit", visit),
 ];
 
-const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
-
 fn share(kind: Kind, name: &str) -> Object {
     Object::open(kind, name, Existence::LinkOrCreate).expect("it is there, or new")
 }
 
-fn kind(arguments: &Arguments, index: usize) -> Kind {
-    KINDS[usize::try_from(arguments.number(index)).expect("an index")]
-}
-
-fn index(kind: Kind) -> usize {
-    KINDS.iter().position(|&each| each == kind).expect("one of them")
-}
-
 /// Opens the object, says whether it created it, and keeps it until it is told to leave.
 fn hold(arguments: &Arguments) {
-    let object = share(kind(arguments, 0), arguments.text(1));
+    let object = share(arguments.kind(0), arguments.text(1));
     say(if object.ownership().created() { "created" } else { "linked" });
     match hear().as_str() {
         "leave" => drop(object),
-        "exit" => process::exit_now(),
+        "exit" => forks::exit_now(0),
         other => panic!("{other}?"),
     }
 }
 
 fn holder(kind: Kind, name: &str) -> Child {
-    Child::start("shared::hold", &[&index(kind), &name])
+    Child::start("shared::hold", &[&kind.short_word(), &name])
 }
 
 /// The processes leave in the order in which they came, and in the reverse order.
 #[test]
 fn the_last_one_removes_the_name() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         for reverse in [false, true] {
             let name = Unique::new();
             let mut holders: Vec<Child> = (0..3).map(|_| holder(kind, &name)).collect();
@@ -81,8 +71,8 @@ fn the_last_one_removes_the_name() {
 
 /// Uses the object as somebody who may not remove its name.
 fn visit(arguments: &Arguments) {
-    process::become_user(process::NOBODY);
-    let object = share(kind(arguments, 0), arguments.text(1));
+    users::become_user(users::NOBODY);
+    let object = share(arguments.kind(0), arguments.text(1));
     let ownership = Arc::clone(object.ownership());
     say("open");
     assert_eq!(hear(), "leave");
@@ -93,23 +83,23 @@ fn visit(arguments: &Arguments) {
 #[test]
 fn who_may_not_unlink_leaves_the_name() {
     let _watchdog = watchdog();
-    if !process::is_root("become another user") {
+    if !users::is_root("become another user") {
         return;
     }
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
         let creator = share(kind, &name);
-        let path = files::path(kind, &name);
+        let path = files::file(kind, &name);
         fs::set_permissions(path, Permissions::from_mode(0o1666)).expect("it is ours");
-        let mut visitor = Child::start("shared::visit", &[&index(kind), &&*name]);
+        let mut visitor = Child::start("shared::visit", &[&kind.short_word(), &name]);
         assert_eq!(visitor.hear(), "open");
-        drop(creator);
+        drop_alone(creator);
         visitor.say("leave");
         visitor.finish();
         assert!(files::exists(kind, &name), "{kind}");
         let next = share(kind, &name);
         assert!(next.ownership().created(), "{kind}: it was left behind");
-        drop(next);
+        drop_alone(next);
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -118,7 +108,7 @@ fn who_may_not_unlink_leaves_the_name() {
 #[test]
 fn handles_of_one_process_count() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let (first, second) = (share(kind, &name), share(kind, &name));
         assert_eq!(first.ownership().lifetime(), Lifetime::Shared);
@@ -127,11 +117,11 @@ fn handles_of_one_process_count() {
             Object::Segment(segment) => Some(segment.map().expect("it is not empty")),
             _ => None,
         };
-        drop(first);
+        drop_alone(first);
         assert!(files::exists(kind, &name), "{kind}");
-        drop(second);
+        drop_alone(second);
         assert_eq!(files::exists(kind, &name), mapping.is_some(), "{kind}");
-        drop(mapping);
+        drop_alone(mapping);
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -140,22 +130,22 @@ fn handles_of_one_process_count() {
 #[test]
 fn handles_that_say_otherwise() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let creator = share(kind, &name);
         let keeps = Object::options(kind).unlink_on_drop(false).open(&name).expect("it is there");
         let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
         assert_eq!(keeps.ownership().lifetime(), Lifetime::Kept);
         assert_eq!(linked.ownership().lifetime(), Lifetime::Shared);
-        drop(creator);
-        drop(linked);
+        drop_alone(creator);
+        drop_alone(linked);
         assert!(files::exists(kind, &name), "{kind}: one has it open");
-        drop(keeps);
+        drop_alone(keeps);
         assert!(files::exists(kind, &name), "{kind}: who keeps it removes nothing");
 
         let user = share(kind, &name);
         let owner = Object::options(kind).unlink_on_drop(true).open(&name).expect("it is there");
-        drop(owner);
+        drop_alone(owner);
         assert!(!files::exists(kind, &name), "{kind}: whoever uses it");
         assert!(user.ownership().is_stale().expect("it can be looked at"));
     }
@@ -165,7 +155,7 @@ fn handles_that_say_otherwise() {
 #[test]
 fn sharing_can_be_ended() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = share(kind, &name);
         object.ownership().set_unlink_on_drop(true).expect("nothing to change");
@@ -174,13 +164,13 @@ fn sharing_can_be_ended() {
         assert_eq!(object.ownership().lifetime(), Lifetime::Kept);
         let linked = share(kind, &name);
         assert_eq!(linked.ownership().lifetime(), Lifetime::Kept, "{kind}");
-        drop((object, linked));
+        drop_alone((object, linked));
         assert!(files::exists(kind, &name), "{kind}");
 
         let owner = share(kind, &name);
         owner.ownership().set_unlink_on_drop(true).expect("it is ours");
         assert_eq!(owner.ownership().lifetime(), Lifetime::Owned);
-        drop(owner);
+        drop_alone(owner);
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -189,13 +179,15 @@ fn sharing_can_be_ended() {
 #[test]
 fn what_killed_processes_left() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let mut killed = holder(kind, &name);
         killed.expect("created");
         if kind == Kind::MessageQueue {
             let queue = MessageQueue::options().direction(Direction::Send).open(&*name);
-            queue.expect("it is there").send(b"kept", 0).expect("there is room");
+            let queue = queue.expect("it is there");
+            queue.send(b"kept", 0).expect("there is room");
+            drop_alone(queue);
         }
         killed.kill();
         assert!(files::exists(kind, &name), "{kind}: nobody could remove it");
@@ -208,11 +200,11 @@ fn what_killed_processes_left() {
         let error = assert_refused(created, &name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
         assert!(error.message().contains("left behind"), "{error}");
         let again = share(kind, &name);
-        assert_eq!(again.ownership().created(), FILES.contains(&kind), "{kind}");
+        assert_eq!(again.ownership().created(), files::KINDS.contains(&kind), "{kind}");
         if let Object::Queue(queue) = &again {
             assert_eq!(queue.receive().expect("it is there"), (b"kept".to_vec(), 0));
         }
-        drop(again);
+        drop_alone(again);
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -221,7 +213,7 @@ fn what_killed_processes_left() {
 #[test]
 fn one_of_several_is_killed() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let mut killed = holder(kind, &name);
         killed.expect("created");
@@ -229,7 +221,7 @@ fn one_of_several_is_killed() {
         killed.kill();
         let linked = share(kind, &name);
         assert!(!linked.ownership().created(), "{kind}: it is in use");
-        drop((lives, linked));
+        drop_alone((lives, linked));
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -238,14 +230,14 @@ fn one_of_several_is_killed() {
 #[test]
 fn the_last_one_exits_without_a_word() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let mut last = holder(kind, &name);
         last.expect("created");
         last.say("exit");
         last.finish();
         assert!(files::exists(kind, &name), "{kind}");
-        drop(Object::open(kind, &name, Existence::Link).expect("it is there"));
+        drop_alone(Object::open(kind, &name, Existence::Link).expect("it is there"));
         assert!(!files::exists(kind, &name), "{kind}");
     }
 }
@@ -254,7 +246,7 @@ fn the_last_one_exits_without_a_word() {
 #[test]
 fn reaping() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let mut killed = holder(kind, &name);
         killed.expect("created");
@@ -279,7 +271,7 @@ fn reaping() {
 
 /// Keeps an exclusive lock until it is told to end.
 fn keep_exclusive(arguments: &Arguments) {
-    let path = files::path(kind(arguments, 0), arguments.text(1));
+    let path = files::file(arguments.kind(0), arguments.text(1));
     let file = fs::File::options().read(true).write(true).open(path).expect("it is there");
     // SAFETY: takes a descriptor, which `file` keeps open, and a number.
     let done = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
@@ -293,15 +285,15 @@ fn keep_exclusive(arguments: &Arguments) {
 #[test]
 fn an_exclusive_lock_of_somebody_else() {
     let _watchdog = watchdog();
-    for kind in FILES {
+    for kind in files::KINDS {
         let name = Unique::new();
         let kept = Object::options(kind)
             .existence(Existence::Create)
             .unlink_on_drop(false)
             .open(&name)
             .expect("a new object");
-        drop(kept);
-        let mut locker = Child::start("shared::keep_exclusive", &[&index(kind), &&*name]);
+        drop_alone(kept);
+        let mut locker = Child::start("shared::keep_exclusive", &[&kind.short_word(), &name]);
         locker.expect("locked");
         for existence in [Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
             let began = Instant::now();
@@ -323,16 +315,17 @@ fn an_exclusive_lock_of_somebody_else() {
 fn a_semaphore_is_a_lock() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let lockers = (0..6).map(|_| Child::start("shared::lock", &[&&*name])).collect();
-    crate::existence::races::race(lockers);
+    let inside = Unique::new();
+    let lockers = (0..6).map(|_| Child::start("shared::lock", &[&name, &inside])).collect();
+    race(lockers);
     assert!(!files::exists(Kind::Semaphore, &name), "the last has removed it");
 }
 
 /// Nobody else is between acquire and release: a file that is made with `O_EXCL` tells.
 fn lock(arguments: &Arguments) {
     let name = arguments.text(0);
-    let inside = files::path(Kind::SharedMemory, &format!("{name}-inside"));
-    crate::existence::races::for_the_race(|| {
+    let inside = files::file(Kind::SharedMemory, arguments.text(1));
+    for_the_race(|| {
         let semaphore = Semaphore::options()
             .existence(Existence::LinkOrCreate)
             .open(name)
@@ -349,9 +342,9 @@ fn lock(arguments: &Arguments) {
 #[test]
 fn a_storm() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
-        let start = || Child::start("shared::churn", &[&index(kind), &&*name]);
+        let start = || Child::start("shared::churn", &[&kind.short_word(), &name]);
         let mut workers: Vec<Child> = (0..5).map(|_| start()).collect();
         let end = Instant::now() + Duration::from_millis(1500);
         let mut round = 0_usize;
@@ -363,9 +356,9 @@ fn a_storm() {
                 victim.kill();
                 *victim = start();
             } else {
-                victim.signal_with(libc::SIGSTOP);
+                victim.signal(libc::SIGSTOP);
                 thread::sleep(Duration::from_millis(2));
-                victim.signal_with(libc::SIGCONT);
+                victim.signal(libc::SIGCONT);
             }
         }
         // A worker that has seen a violation has ended by itself, and `kill` tells.
@@ -374,14 +367,14 @@ fn a_storm() {
         }
         // Their children die with them, though not at once; then the next to leave is the last.
         while files::exists(kind, &name) {
-            drop(share(kind, &name));
+            drop_alone(share(kind, &name));
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
 fn churn(arguments: &Arguments) {
-    let (kind, name) = (kind(arguments, 0), arguments.text(1));
+    let (kind, name) = (arguments.kind(0), arguments.text(1));
     for round in 0_u32.. {
         let object = share(kind, name);
         let holds = || {
@@ -390,7 +383,7 @@ fn churn(arguments: &Arguments) {
         };
         holds();
         if round % 16 == 3 {
-            process::fork_and(|| {
+            forks::fork(|| {
                 thread::sleep(Duration::from_millis(u64::from(round % 5)));
                 holds();
             });
@@ -400,6 +393,6 @@ fn churn(arguments: &Arguments) {
         }
         holds();
         drop(object);
-        process::reap_children();
+        forks::reap_children();
     }
 }

@@ -5,17 +5,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Direction, ErrorKind, Existence, MessageQueue, Messages, Received};
+use nob_ipc_testing::{Unique, watchdog};
 
-use crate::support::{Unique, assert_refused, watchdog};
-
-fn create(name: &str, max_messages: u64, max_message_size: u64) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(max_messages)
-        .max_message_size(max_message_size)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
-}
+use crate::support::{assert_refused, new_queue};
 
 fn link(name: &str, direction: Direction) -> MessageQueue {
     MessageQueue::options().direction(direction).open(name).expect("the queue is there")
@@ -30,7 +22,7 @@ fn messages(queue: &MessageQueue) -> usize {
 fn capacities() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 3, 17);
+    let queue = new_queue(&name, 3, 17);
     assert_eq!((queue.max_messages(), queue.max_message_size()), (3, 17));
     let linked = link(&name, Direction::Both);
     assert_eq!((linked.max_messages(), linked.max_message_size()), (3, 17));
@@ -56,7 +48,7 @@ fn capacities() {
 fn messages_are_opaque() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 1, 100);
+    let queue = new_queue(&name, 1, 100);
     let mut buffer = [0xaa; 120];
     for length in (0..=100_u8).rev() {
         let message: Vec<u8> = (0..length).map(|index| index.wrapping_mul(length)).collect();
@@ -75,7 +67,7 @@ fn messages_are_opaque() {
 fn a_message_too_long() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 1, 10);
+    let queue = new_queue(&name, 1, 10);
     for full in [false, true] {
         let sent = queue.send_until(&[0; 11], 0, Deadline::NOW);
         let error = assert_refused(sent, &name, ErrorKind::TooLong, Some(libc::EMSGSIZE));
@@ -92,7 +84,7 @@ fn a_message_too_long() {
 fn a_buffer_too_short() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 1, 10);
+    let queue = new_queue(&name, 1, 10);
     queue.send(b"short", 0).expect("there is room");
     let received = queue.try_receive(&mut [0; 9]);
     let error = assert_refused(received, &name, ErrorKind::InvalidArgument, None);
@@ -105,7 +97,7 @@ fn a_buffer_too_short() {
 fn priorities() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 8, 1);
+    let queue = new_queue(&name, 8, 1);
     for (message, priority) in [(b"a", 0), (b"b", 5), (b"c", MessageQueue::MAX_PRIORITY)] {
         queue.send(message, priority).expect("there is room");
     }
@@ -128,7 +120,7 @@ fn priorities() {
 fn directions() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let both = create(&name, 4, 8);
+    let both = new_queue(&name, 4, 8);
     let sender = link(&name, Direction::Send);
     let receiver = link(&name, Direction::Receive);
     assert_eq!(sender.direction(), Direction::Send);
@@ -151,7 +143,7 @@ fn directions() {
 fn counting() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 5, 1);
+    let queue = new_queue(&name, 5, 1);
     for round in 1..=5 {
         assert!(queue.try_send(b"", 0).expect("there is room"));
         assert_eq!(messages(&queue), round);
@@ -169,7 +161,7 @@ fn counting() {
 fn without_blocking() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 1, 1);
+    let queue = new_queue(&name, 1, 1);
     let other = link(&name, Direction::Both);
     assert!(queue.is_blocking().expect("a flag"));
     queue.set_blocking(false).expect("it can be changed");
@@ -198,7 +190,7 @@ fn without_blocking() {
 fn messages_stay() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 3, 1);
+    let queue = new_queue(&name, 3, 1);
     queue.ownership().set_unlink_on_drop(false).expect("it is ours");
     for (message, priority) in [(b"3", 0), (b"1", 2), (b"2", 2)] {
         queue.send(message, priority).expect("there is room");
@@ -215,7 +207,7 @@ fn messages_stay() {
 fn batches_of_messages() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name, 4, 3);
+    let queue = new_queue(&name, 4, 3);
     let send = |messages: &[&[u8]]| queue.try_send_many(&mut messages.iter().copied(), 5);
     assert_eq!(send(&[]).expect("nothing to send"), 0);
     assert_eq!(send(&[b"one", b"two", b"longer", b"6"]).expect("two were sent"), 2);

@@ -6,11 +6,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use nob_ipc::{Direction, ErrorKind, Existence, MessageQueue};
+use nob_ipc::{Direction, ErrorKind, MessageQueue};
+use nob_ipc_testing::{Arguments, Child, Role, Unique, files::Trace, hear, say, signals, watchdog};
 
-use crate::support::child::{hear, say};
-use crate::support::files::Trace;
-use crate::support::{Arguments, Child, Role, Unique, assert_refused, signal, watchdog};
+use crate::support::{assert_refused, new_queue};
 
 pub const ROLES: &[Role] = &[
     ("notification::register", register),
@@ -18,15 +17,6 @@ pub const ROLES: &[Role] = &[
     ("notification::send", send),
     ("notification::opening_and_closing", |_| opening_and_closing_role()),
 ];
-
-fn create(name: &str) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(4)
-        .max_message_size(8)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
-}
 
 fn link(name: &str) -> MessageQueue {
     MessageQueue::options().open(name).expect("the queue is there")
@@ -41,7 +31,7 @@ fn watch(queue: &MessageQueue) -> nob_ipc::Watch {
 fn once() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     for _ in 0..10 {
         let watch = watch(&queue);
         queue.send(b"1", 0).expect("there is room");
@@ -58,7 +48,7 @@ fn once() {
 fn not_when_it_is_not_the_first() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     queue.send(b"1", 0).expect("there is room");
     let watch = watch(&queue);
     queue.send(b"2", 0).expect("there is room");
@@ -71,7 +61,7 @@ fn not_when_it_is_not_the_first() {
 fn cancelling() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     for _ in 0..1000 {
         queue.cancel_notification().expect("there is none");
     }
@@ -93,7 +83,7 @@ fn cancelling() {
 fn replacing() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let (queue, other) = (create(&name), link(&name));
+    let (queue, other) = (new_queue(&name, 4, 8), link(&name));
     let first = watch(&queue);
     let second = watch(&other);
     assert!(!first.wait().expect("an answer"));
@@ -107,7 +97,7 @@ fn replacing() {
 fn another_process() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     let mut other = Child::start("notification::register", &[&name]);
     other.expect("registered");
     assert!(queue.watch().expect("an answer").is_none());
@@ -144,7 +134,7 @@ fn register(arguments: &Arguments) {
 fn closing_another_handle() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     let watch = watch(&queue);
     for direction in [Direction::Both, Direction::Receive, Direction::Send] {
         let mut options = MessageQueue::options();
@@ -166,7 +156,7 @@ fn closing_another_handle() {
 fn closing_other_handles_often() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     let watch = watch(&queue);
     for _ in 0..2000 {
         drop(link(&name));
@@ -180,7 +170,7 @@ fn closing_other_handles_often() {
 fn closing_its_own_handle() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let (queue, other) = (create(&name), link(&name));
+    let (queue, other) = (new_queue(&name, 4, 8), link(&name));
     let first = watch(&queue);
     drop(queue);
     assert!(!first.wait().expect("an answer"));
@@ -195,7 +185,7 @@ fn closing_its_own_handle() {
 fn a_sender_can_ask() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     let mut options = MessageQueue::options();
     let sender = options.direction(Direction::Send).open(&*name).expect("it is there");
     let watch = watch(&sender);
@@ -209,7 +199,7 @@ fn a_sender_can_ask() {
 fn numbers_that_are_no_signal() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     // glibc keeps two for itself, which end the process.
     for number in [0, -1, 32, 33, 65, i32::MIN, i32::MAX] {
         let refused = queue.notify_by_signal(number);
@@ -228,32 +218,32 @@ fn by_signal() {
 fn by_signal_role() {
     const MESSAGE_QUEUE: i32 = libc::SI_MESGQ;
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     for number in [libc::SIGUSR1, libc::SIGRTMIN() + 1, 64] {
-        signal::handle(number, libc::SA_RESTART);
+        signals::handle(number, libc::SA_RESTART);
         assert!(queue.notify_by_signal(number).expect("an answer"));
         assert!(queue.notify_by_signal(number).expect("an answer"), "it replaces its own");
         let sender = Child::start("notification::send", &[&name]);
         let pid = sender.id();
         sender.finish();
-        while signal::handled(number) == 0 {
+        while signals::handled(number) == 0 {
             thread::yield_now();
         }
-        assert_eq!(signal::origin(number), (MESSAGE_QUEUE, pid));
+        assert_eq!(signals::origin(number), (MESSAGE_QUEUE, pid));
         queue.send(b"x", 0).expect("there is room");
-        assert_eq!(signal::handled(number), 1, "one shot");
+        assert_eq!(signals::handled(number), 1, "one shot");
         for _ in 0..2 {
             queue.receive().expect("a message");
         }
     }
     // A watch in place of a signal, and the other way round.
     let number = libc::SIGUSR2;
-    signal::handle(number, libc::SA_RESTART);
+    signals::handle(number, libc::SA_RESTART);
     assert!(queue.notify_by_signal(number).expect("an answer"));
     let watch = watch(&queue);
     queue.send(b"x", 0).expect("there is room");
     assert!(watch.wait().expect("a notification"));
-    assert_eq!(signal::handled(number), 0);
+    assert_eq!(signals::handled(number), 0);
 }
 
 fn send(arguments: &Arguments) {
@@ -270,7 +260,7 @@ fn opening_and_closing() {
 fn opening_and_closing_role() {
     const ROUNDS: u32 = 3000;
     let name = Unique::new();
-    let _queue = create(&name);
+    let _queue = new_queue(&name, 4, 8);
     let (report, reports) = mpsc::channel();
     // Threads that hang cannot be joined: the role ends without them.
     let watcher = link(&name);
@@ -310,7 +300,7 @@ fn opening_and_closing_role() {
 fn no_descriptor_is_left() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = create(&name);
+    let queue = new_queue(&name, 4, 8);
     let other = link(&name);
     for _ in 0..50 {
         drop(watch(&queue));

@@ -1,61 +1,27 @@
 //! The creator's mark, on files and beside queues.
 
 use std::fs;
-use std::process;
 
 use nob_ipc::{Existence, Kind, unlink};
+use nob_ipc_testing::{Unique, files, marks, watchdog};
 
-use crate::support::{KINDS, Object, Unique, files, watchdog};
-
-const FILES: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
-
-fn own() -> String {
-    files::mark_of(process::id().try_into().expect("pids are small"))
-}
-
-/// The mark that the object has, wherever it is.
-fn mark(kind: Kind, name: &str) -> Option<String> {
-    match kind {
-        Kind::Semaphore | Kind::SharedMemory => files::mark(kind, name),
-        Kind::MessageQueue => {
-            let mut records = files::records_of(name);
-            assert!(records.len() <= 1, "{records:?}");
-            let (_, content) = records.pop()?;
-            Some(content.lines().next().unwrap_or_default().to_string())
-        }
-    }
-}
-
-/// Whether the files of `/dev/shm` can be marked: tmpfs has the attributes since Linux 6.6.
-pub fn can_be_marked(kind: Kind) -> bool {
-    if kind == Kind::MessageQueue {
-        return true;
-    }
-    let name = Unique::new();
-    let object = Object::create(kind, &name);
-    let marked = files::mark(kind, &name).is_some();
-    drop(object);
-    if !marked {
-        eprintln!("skipped for {kind}: the file system has no extended attributes");
-    }
-    marked
-}
+use crate::support::{Object, can_be_marked};
 
 /// Contract 3.9: who is due to unlink is marked, from creation to the end.
 #[test]
 fn of_the_creator() {
     let _watchdog = watchdog();
-    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+    for kind in Kind::ALL.into_iter().filter(|&kind| can_be_marked(kind)) {
         let name = Unique::new();
         let object = Object::create(kind, &name);
-        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        assert_eq!(marks::mark(kind, &name), Some(marks::own_mark()), "{kind}");
         object.ownership().set_unlink_on_drop(false).expect("it is ours");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
         object.ownership().set_unlink_on_drop(true).expect("it is ours");
         object.ownership().set_unlink_on_drop(true).expect("it is ours");
-        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        assert_eq!(marks::mark(kind, &name), Some(marks::own_mark()), "{kind}");
         drop(object);
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
     }
 }
 
@@ -63,13 +29,13 @@ fn of_the_creator() {
 #[test]
 fn none_without_duty() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         let created = options.open(&name).expect("a new object");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
         let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
         drop((created, linked));
     }
 }
@@ -78,14 +44,14 @@ fn none_without_duty() {
 #[test]
 fn of_who_takes_the_duty() {
     let _watchdog = watchdog();
-    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+    for kind in Kind::ALL.into_iter().filter(|&kind| can_be_marked(kind)) {
         let name = Unique::new();
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         let _created = options.open(&name).expect("a new object");
         let linked = Object::options(kind).unlink_on_drop(true).open(&name).expect("it is there");
-        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
+        assert_eq!(marks::mark(kind, &name), Some(marks::own_mark()), "{kind}");
         linked.ownership().unlink().expect("it is ours");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
     }
 }
 
@@ -94,14 +60,14 @@ fn of_who_takes_the_duty() {
 #[test]
 fn of_a_dead_creator_is_replaced() {
     let _watchdog = watchdog();
-    for kind in FILES.into_iter().filter(|&kind| can_be_marked(kind)) {
+    for kind in files::KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
         for keeps in [false, true] {
             let name = Unique::new();
             let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(keeps);
             let object = options.open(&name).expect("a new object");
-            files::set_mark(kind, &name, &files::mark_of_the_dead());
+            marks::set_mark(kind, &name, &marks::mark_of_the_dead());
             object.ownership().set_unlink_on_drop(!keeps).expect("it is ours");
-            assert_eq!(mark(kind, &name), (!keeps).then(own), "{kind}");
+            assert_eq!(marks::mark(kind, &name), (!keeps).then(marks::own_mark), "{kind}");
             object.ownership().unlink().expect("it is ours");
         }
     }
@@ -111,25 +77,16 @@ fn of_a_dead_creator_is_replaced() {
 #[test]
 fn of_a_dead_creator_goes_from_what_is_kept() {
     let _watchdog = watchdog();
-    for kind in KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
+    for kind in Kind::ALL.into_iter().filter(|&kind| can_be_marked(kind)) {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
         linked.ownership().set_unlink_on_drop(false).expect("nothing to change");
-        assert_eq!(mark(kind, &name), Some(own()), "{kind}");
-        replace_mark(kind, &name, &files::mark_of_the_dead());
+        assert_eq!(marks::mark(kind, &name), Some(marks::own_mark()), "{kind}");
+        marks::set_mark(kind, &name, &marks::mark_of_the_dead());
         linked.ownership().set_unlink_on_drop(false).expect("it is ours");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
         drop(object);
-    }
-}
-
-fn replace_mark(kind: Kind, name: &str, mark: &str) {
-    if kind == Kind::MessageQueue {
-        let [(path, _)] = files::records_of(name).try_into().expect("one record");
-        fs::write(&path, format!("{mark}\n{name}")).expect("it is ours");
-    } else {
-        files::set_mark(kind, name, mark);
     }
 }
 
@@ -137,13 +94,13 @@ fn replace_mark(kind: Kind, name: &str, mark: &str) {
 #[test]
 fn none_after_unlinking() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         object.ownership().unlink().expect("it is ours");
         object.ownership().set_unlink_on_drop(false).expect("it is ours");
         object.ownership().set_unlink_on_drop(true).expect("it is ours");
-        assert_eq!(mark(kind, &name), None, "{kind}");
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
     }
 }
 
@@ -151,7 +108,7 @@ fn none_after_unlinking() {
 #[test]
 fn none_for_what_another_has_unlinked() {
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         unlink(object.ownership().name()).expect("it is ours");
@@ -160,7 +117,7 @@ fn none_for_what_another_has_unlinked() {
             let _other = replaced.then(|| options.open(&name).expect("the name is free"));
             object.ownership().set_unlink_on_drop(false).expect("it is ours");
             object.ownership().set_unlink_on_drop(true).expect("it is ours");
-            assert_eq!(mark(kind, &name), None, "{kind}");
+            assert_eq!(marks::mark(kind, &name), None, "{kind}");
         }
     }
 }
@@ -170,22 +127,22 @@ fn none_for_what_another_has_unlinked() {
 fn of_another_process() {
     let _watchdog = watchdog();
     let others = "1 1 1 1 another boot";
-    for kind in FILES.into_iter().filter(|&kind| can_be_marked(kind)) {
+    for kind in files::KINDS.into_iter().filter(|&kind| can_be_marked(kind)) {
         let name = Unique::new();
         let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
         let object = options.open(&name).expect("a new object");
-        files::set_mark(kind, &name, others);
+        marks::set_mark(kind, &name, others);
         object.ownership().set_unlink_on_drop(true).expect("it is ours");
-        assert_eq!(mark(kind, &name).as_deref(), Some(others));
+        assert_eq!(marks::mark(kind, &name).as_deref(), Some(others));
         object.ownership().set_unlink_on_drop(false).expect("it is ours");
-        assert_eq!(mark(kind, &name).as_deref(), Some(others));
+        assert_eq!(marks::mark(kind, &name).as_deref(), Some(others));
     }
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
-    let [(path, _)] = files::records_of(&name).try_into().expect("one record");
+    let [(path, _)] = marks::records_of(&name).try_into().expect("one record");
     fs::write(&path, format!("{others}\n{}", &*name)).expect("it is ours");
     queue.ownership().set_unlink_on_drop(false).expect("it is ours");
-    assert_eq!(mark(Kind::MessageQueue, &name).as_deref(), Some(others));
+    assert_eq!(marks::mark(Kind::MessageQueue, &name).as_deref(), Some(others));
     fs::remove_file(path).expect("it is ours");
 }
 
@@ -196,15 +153,15 @@ fn gone_with_the_name() {
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
     unlink(queue.ownership().name()).expect("it is ours");
-    assert_eq!(files::records_of(&name), []);
+    assert_eq!(marks::records_of(&name), []);
 
     let queue = Object::create(Kind::MessageQueue, &name);
-    let [(replaced, _)] = files::records_of(&name).try_into().expect("one record");
+    let [(replaced, _)] = marks::records_of(&name).try_into().expect("one record");
     let newer = Object::open(Kind::MessageQueue, &name, Existence::UnlinkAndCreate);
-    let [(left, _)] = files::records_of(&name).try_into().expect("one record");
+    let [(left, _)] = marks::records_of(&name).try_into().expect("one record");
     assert_ne!(left, replaced);
     drop((queue, newer.expect("a new queue")));
-    assert_eq!(files::records_of(&name), []);
+    assert_eq!(marks::records_of(&name), []);
 }
 
 /// A creation that fails leaves no record behind.
@@ -220,7 +177,7 @@ fn none_of_what_was_not_made() {
     for existence in [Existence::Create, Existence::UnlinkAndCreate] {
         let too_much = Object::options(Kind::MessageQueue).measure(70_000).existence(existence);
         too_much.open(&name).expect_err("taken, or too much");
-        assert_eq!(files::records_of(&name), []);
+        assert_eq!(marks::records_of(&name), []);
     }
 }
 
@@ -231,7 +188,7 @@ fn a_record_is_the_owners_alone() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let _queue = Object::create(Kind::MessageQueue, &name);
-    let [(path, _)] = files::records_of(&name).try_into().expect("one record");
+    let [(path, _)] = marks::records_of(&name).try_into().expect("one record");
     let directory = fs::metadata(path.parent().expect("it is in a directory")).expect("it is");
     assert_eq!(directory.mode() & 0o077, 0);
     assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o077, 0);

@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use nob_ipc::{Kind, registry};
+use nob_ipc_testing::{Machine, Role, Unique, marks, mounts, users};
 
-use crate::faults::limits::with_root;
-use crate::support::{Object, Role, Unique, files, process};
+use crate::support::Object;
 
 pub const ROLES: &[Role] = &[
     ("records::closed_umask", |_| closed_umask()),
@@ -23,30 +23,30 @@ const DIRECTORY: &str = "/tmp/nob-ipc-54332";
 /// those that follow.
 #[test]
 fn an_umask_that_leaves_nothing() {
-    with_root("records::closed_umask");
+    Machine::with_users("size=1m").run("records::closed_umask", &[]);
 }
 
 /// A process that was killed between making the directory and opening it to its owner.
 #[test]
 fn a_directory_that_an_umask_has_closed() {
-    with_root("records::closed_directory");
+    Machine::with_users("size=1m").run("records::closed_directory", &[]);
 }
 
 /// What another user has put in its place, or may write to, is not used and not changed.
 #[test]
 fn a_directory_that_is_not_the_users_alone() {
-    with_root("records::squatted");
+    Machine::with_users("size=1m").run("records::squatted", &[]);
 }
 
 #[track_caller]
 fn assert_marked(expected: bool) {
     let name = Unique::new();
     let queue = Object::create(Kind::MessageQueue, &name);
-    let records = files::records_of(&name);
+    let records = marks::records_of(&name);
     assert_eq!(records.len(), usize::from(expected), "{records:?}");
     // Deletion would leave what its mode does not let it look at.
     queue.ownership().unlink().expect("it is ours");
-    assert_eq!(files::records_of(&name), []);
+    assert_eq!(marks::records_of(&name), []);
 }
 
 /// Whether its creator is known to be dead.
@@ -55,41 +55,35 @@ fn orphan(queue: &Object) -> Option<bool> {
 }
 
 fn closed_umask() {
-    if !process::own_tmp() {
-        return;
-    }
-    process::become_user(USER);
-    process::set_umask(0o777);
+    mounts::own_tmp();
+    users::become_user(USER);
+    users::set_umask(0o777);
     assert_marked(true);
-    process::set_umask(0o022);
+    users::set_umask(0o022);
     assert_marked(true);
 }
 
 fn closed_directory() {
-    if !process::own_tmp() {
-        return;
-    }
+    mounts::own_tmp();
     fs::create_dir(DIRECTORY).expect("it is free");
     fs::set_permissions(DIRECTORY, Permissions::from_mode(0o000)).expect("it is ours");
     chown(DIRECTORY, Some(USER), None).expect("this is root");
-    process::become_user(USER);
+    users::become_user(USER);
     assert_marked(true);
 }
 
 fn squatted() {
-    if !process::own_tmp() {
-        return;
-    }
+    mounts::own_tmp();
     let squatted = || registry::squatted_records().into_iter().map(|it| (it.user, it.owner));
     assert_eq!(squatted().collect::<Vec<_>>(), []);
     for (owner, mode) in [(OTHER, 0o700), (USER, 0o777), (USER, 0o750)] {
         fs::create_dir(DIRECTORY).expect("it is free");
         fs::set_permissions(DIRECTORY, Permissions::from_mode(mode)).expect("it is ours");
         chown(DIRECTORY, Some(owner), None).expect("this is root");
-        let (marked, told) = process::as_user(USER, || {
+        let (marked, told) = users::as_user(USER, || {
             let name = Unique::new();
             let queue = Object::create(Kind::MessageQueue, &name);
-            let marked = (files::records_of(&name).len(), orphan(&queue));
+            let marked = (marks::records_of(&name).len(), orphan(&queue));
             (marked, squatted().collect::<Vec<_>>())
         });
         assert_eq!((marked, told), ((0, None), vec![(USER, owner)]), "{mode:o}");
@@ -103,6 +97,6 @@ fn squatted() {
     fs::set_permissions(elsewhere, Permissions::from_mode(0o700)).expect("it is ours");
     chown(elsewhere, Some(USER), None).expect("this is root");
     symlink(elsewhere, DIRECTORY).expect("it is free");
-    process::become_user(USER);
+    users::become_user(USER);
     assert_marked(false);
 }

@@ -3,24 +3,18 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use nob_ipc::{Deadline, Existence, Permits, Result, Semaphore, SemaphorePoller};
+use nob_ipc::{Deadline, Permits, Result, Semaphore, SemaphorePoller};
+use nob_ipc_testing::{Child, Role, Unique, forks, wait_until, watchdog};
 
-use crate::support::{Child, Role, Unique, process, watchdog};
+use crate::support::new_semaphore;
 
 pub const ROLES: &[Role] =
     &[("poller::one_thread", |_| one_thread()), ("poller::inherited", |_| inherited())];
 
 fn semaphores<const COUNT: usize>() -> ([Unique; COUNT], [Arc<Semaphore>; COUNT]) {
-    let names = std::array::from_fn(|_| Unique::new());
-    let mut options = Semaphore::options();
-    options.initial_value(0).existence(Existence::Create);
-    let made = std::array::from_fn(|index| {
-        let name: &Unique = &names[index];
-        Arc::new(options.open(&**name).expect("a new semaphore"))
-    });
+    let names: [Unique; COUNT] = std::array::from_fn(|_| Unique::new());
+    let made = std::array::from_fn(|index| Arc::new(new_semaphore(&names[index], 0)));
     (names, made)
 }
 
@@ -120,13 +114,11 @@ fn an_error_is_news() {
 /// Its thread blocks all signals and ends with the poller, which gives up its shares.
 #[test]
 fn its_thread() {
-    let _watchdog = watchdog();
     Child::run("poller::one_thread", &[]);
 }
 
 #[test]
 fn in_a_forked_child() {
-    let _watchdog = watchdog();
     Child::run("poller::inherited", &[]);
 }
 
@@ -146,13 +138,8 @@ fn one_thread() {
     let poller = poller();
     poller.add(0, Arc::<Semaphore>::clone(&semaphore));
     // A thread gives itself its name.
-    let folder = loop {
-        match &threads("nob-ipc poller")[..] {
-            [] => thread::sleep(Duration::from_millis(1)),
-            [folder] => break folder.clone(),
-            more => panic!("{more:?}"),
-        }
-    };
+    wait_until(|| threads("nob-ipc poller").len() == 1);
+    let [folder] = threads("nob-ipc poller").try_into().expect("one thread");
     let status = fs::read_to_string(format!("{folder}/status")).expect("it lives");
     let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"));
     let blocked = u64::from_str_radix(blocked.expect("a mask"), 16).expect("a number");
@@ -164,9 +151,7 @@ fn one_thread() {
     let own = fs::read_to_string("/proc/thread-self/status").expect("this thread lives");
     assert!(own.lines().any(|line| line == "SigBlk:\t0000000000000000"), "{own}");
     drop(poller);
-    while !threads("nob-ipc poller").is_empty() {
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(|| threads("nob-ipc poller").is_empty());
     assert_eq!(Arc::strong_count(&semaphore), 1);
 }
 
@@ -176,7 +161,7 @@ fn inherited() {
     let poller = poller();
     poller.add(0, Arc::<Semaphore>::clone(&semaphore));
     for _ in 0..30 {
-        let pid = process::fork(|| {
+        forks::in_child(|| {
             semaphore.release().expect("far from the maximum");
             poller.add(1, Arc::<Semaphore>::clone(&other));
             poller.remove(0);
@@ -187,8 +172,6 @@ fn inherited() {
             assert_eq!(ready(&own), [5]);
             assert!(semaphore.try_acquire());
         });
-        assert!(process::wait_for(pid).success());
     }
-    let pid = process::fork(move || drop(poller));
-    assert!(process::wait_for(pid).success());
+    forks::in_child(move || drop(poller));
 }

@@ -1,17 +1,9 @@
 //! Values of semaphores.
 
 use nob_ipc::{Deadline, ErrorKind, Existence, Kind, Semaphore};
+use nob_ipc_testing::{Unique, files, files::Trace, watchdog};
 
-use crate::support::files::Trace;
-use crate::support::{Unique, assert_refused, files, watchdog};
-
-fn create(name: &str, value: u32) -> Semaphore {
-    Semaphore::options()
-        .initial_value(value)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new semaphore")
-}
+use crate::support::{assert_refused, new_semaphore};
 
 fn link(name: &str) -> Semaphore {
     Semaphore::options().open(name).expect("the semaphore is there")
@@ -25,7 +17,7 @@ fn initial_values() {
     let default = Semaphore::options().existence(Existence::Create).open(&*name);
     assert_eq!(default.expect("a new semaphore").value(), 1);
     for value in [0, 1, 42, Semaphore::MAX_VALUE] {
-        let semaphore = create(&name, value);
+        let semaphore = new_semaphore(&name, value);
         assert_eq!((semaphore.value(), link(&name).value()), (value, value));
     }
 }
@@ -35,7 +27,7 @@ fn initial_values() {
 fn as_many_as_there_are() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = create(&name, 0);
+    let semaphore = new_semaphore(&name, 0);
     assert!(!semaphore.try_acquire());
     assert_eq!(semaphore.value(), 0);
     semaphore.release_many(3).expect("far from the maximum");
@@ -54,7 +46,7 @@ fn as_many_as_there_are() {
 fn the_maximum() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = create(&name, Semaphore::MAX_VALUE - 2);
+    let semaphore = new_semaphore(&name, Semaphore::MAX_VALUE - 2);
     for count in [3, 4, u32::MAX] {
         let error = assert_refused(
             semaphore.release_many(count),
@@ -80,7 +72,7 @@ fn many_in_one_step() {
     const STEP: u32 = 1_000_000;
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = create(&name, 0);
+    let semaphore = new_semaphore(&name, 0);
     let other = link(&name);
     std::thread::scope(|scope| {
         let observer = scope.spawn(|| {
@@ -105,7 +97,7 @@ fn many_in_one_step() {
 fn handles_share_the_value() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let first = create(&name, 1);
+    let first = new_semaphore(&name, 1);
     let second = link(&name);
     assert!(second.try_acquire());
     assert!(!first.try_acquire());
@@ -135,12 +127,12 @@ fn the_value_stays() {
 fn no_descriptor_stays_open() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = create(&name, 1);
+    let semaphore = new_semaphore(&name, 1);
     let linked = link(&name);
     let trace = Trace::of(Kind::Semaphore, &name);
     assert_eq!((trace.descriptors(), trace.mappings()), (0, 1));
     semaphore.ownership().unlink().expect("it is ours");
-    let other = create(&name, 7);
+    let other = new_semaphore(&name, 7);
     assert_eq!((other.value(), linked.value()), (7, 1), "another semaphore has another mapping");
     drop(semaphore);
     assert!(linked.try_acquire());
@@ -156,7 +148,7 @@ fn no_descriptor_stays_open() {
 fn a_guard_gives_the_permit_back() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = create(&name, 1);
+    let semaphore = new_semaphore(&name, 1);
     {
         let _permit = semaphore.guard().expect("a permit");
         assert_eq!(semaphore.value(), 0);
@@ -175,8 +167,8 @@ fn a_guard_gives_the_permit_back() {
 fn the_file_is_glibcs() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let _semaphore = create(&name, 9);
-    let bytes = std::fs::read(files::path(Kind::Semaphore, &name)).expect("it is there");
+    let _semaphore = new_semaphore(&name, 9);
+    let bytes = std::fs::read(files::file(Kind::Semaphore, &name)).expect("it is there");
     assert_eq!(bytes.len(), size_of::<libc::sem_t>());
     assert_eq!(u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]), 9);
 }

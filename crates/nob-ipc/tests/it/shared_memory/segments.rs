@@ -9,9 +9,9 @@ use nob_ipc::{
     Access, ErrorKind, Existence, Kind, Name, Operation, Reservation, SharedMemory,
     SharedMemoryOptions,
 };
+use nob_ipc_testing::{Unique, files, files::Trace, watchdog};
 
-use crate::support::files::Trace;
-use crate::support::{Unique, assert_refused, files, watchdog};
+use crate::support::{assert_refused, new_segment};
 
 const MIB: u64 = 1 << 20;
 /// No file system has room for so much.
@@ -21,10 +21,6 @@ fn options(size: u64, existence: Existence) -> SharedMemoryOptions {
     let mut options = SharedMemory::options();
     options.size(size).existence(existence);
     options
-}
-
-fn create(name: &str, size: u64) -> SharedMemory {
-    options(size, Existence::Create).open(name).expect("a new segment")
 }
 
 fn link(name: &str) -> SharedMemory {
@@ -55,7 +51,7 @@ fn sizes() {
     let _watchdog = watchdog();
     for bytes in [1, 3333, 4096, 4097, MIB] {
         let name = Unique::new();
-        let segment = create(&name, bytes);
+        let segment = new_segment(&name, bytes);
         assert_eq!((size(&segment), size(&link(&name))), (bytes, bytes));
         let mapping = segment.map().expect("it is not empty");
         assert_eq!(u64::try_from(mapping.len()), Ok(bytes));
@@ -68,7 +64,7 @@ fn sizes() {
 fn size_zero() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name, 0);
+    let segment = new_segment(&name, 0);
     assert_eq!(size(&segment), 0);
     assert_refused(segment.map(), &name, ErrorKind::Empty, None);
     segment.resize(1).expect("there is room");
@@ -80,7 +76,7 @@ fn size_zero() {
 fn linking_never_shrinks() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name, 5000);
+    let segment = new_segment(&name, 5000);
     let mapping = segment.map().expect("it is not empty");
     mapping.write(4999, b"x").expect("it is writable");
     for existence in [Existence::Link, Existence::LinkOrCreate] {
@@ -103,7 +99,7 @@ fn a_constructor_that_fails_leaves_the_segment() {
     let _watchdog = watchdog();
     for unlink in [false, true] {
         let name = Unique::new();
-        let segment = create(&name, 5000);
+        let segment = new_segment(&name, 5000);
         let mut read_only = options(5001, Existence::Link);
         read_only.access(Access::ReadOnly).unlink_on_drop(unlink);
         let error = assert_refused(read_only.open(&*name), &name, ErrorKind::InvalidArgument, None);
@@ -123,7 +119,7 @@ fn a_constructor_that_fails_leaves_the_segment() {
 fn creating_for_reading() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let old = create(&name, 10);
+    let old = new_segment(&name, 10);
     for existence in [Existence::UnlinkAndCreate, Existence::Create] {
         let mut read_only = options(1, existence);
         let opened = read_only.access(Access::ReadOnly).open(&*name);
@@ -145,7 +141,7 @@ fn creating_for_reading() {
 fn reading_only() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name, 100);
+    let segment = new_segment(&name, 100);
     segment.map().expect("it is not empty").write(7, b"hello").expect("it is writable");
     let reader = SharedMemory::options().access(Access::ReadOnly).open(&*name).expect("readable");
     let mapping = reader.map().expect("it is not empty");
@@ -163,7 +159,7 @@ fn reading_only() {
 fn ranges_are_checked() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let mapping = create(&name, 10).map().expect("it is not empty");
+    let mapping = new_segment(&name, 10).map().expect("it is not empty");
     for (offset, length) in [(0, 11), (10, 1), (11, 0), (usize::MAX, 1), (usize::MAX, 0), (5, 6)] {
         let mut bytes = vec![0; length];
         let read = mapping.read(offset, &mut bytes);
@@ -204,7 +200,7 @@ fn resizing() {
 fn reserved_and_sparse() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name, 3 * MIB);
+    let segment = new_segment(&name, 3 * MIB);
     assert!(allocated(&segment) >= 3 * MIB);
     segment.resize(5 * MIB).expect("there is room");
     assert!(allocated(&segment) >= 5 * MIB);
@@ -231,7 +227,7 @@ fn more_than_there_is() {
         assert!(error.message().contains("bytes are free"), "{error}");
         assert!(!files::exists(Kind::SharedMemory, &name));
     }
-    let segment = create(&name, 100);
+    let segment = new_segment(&name, 100);
     let before = allocated(&segment);
     assert_refused(segment.resize(TOO_MUCH), &name, ErrorKind::OutOfSpace, Some(libc::ENOSPC));
     assert_eq!((size(&segment), allocated(&segment)), (100, before));
@@ -262,7 +258,7 @@ fn giving_up() {
         assert_eq!(calls, patience + 1);
         assert!(!files::exists(Kind::SharedMemory, &name));
     }
-    let segment = create(&name, 5000);
+    let segment = new_segment(&name, 5000);
     let before = allocated(&segment);
     let grown = segment.resize_with(LARGE, &mut || ControlFlow::Break(()));
     assert_refused(grown, &name, ErrorKind::Interrupted, Some(libc::EINTR));
@@ -278,7 +274,7 @@ fn giving_up() {
 fn mappings_are_shared() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name, 100);
+    let segment = new_segment(&name, 100);
     let mine = segment.map().expect("it is not empty");
     let theirs = link(&name).map().expect("it is not empty");
     let trace = Trace::of(Kind::SharedMemory, &name);
@@ -291,7 +287,7 @@ fn mappings_are_shared() {
     assert_eq!(&bytes, b"still here");
     drop((mine, theirs));
     assert_eq!((trace.descriptors(), trace.mappings()), (0, 0));
-    assert_eq!(size(&create(&name, 7)), 7, "the name is free");
+    assert_eq!(size(&new_segment(&name, 7)), 7, "the name is free");
 }
 
 /// H19: what was written stays when nobody has it open.
@@ -311,7 +307,7 @@ fn content_stays() {
 fn all_that_were_created_are_there() {
     let _watchdog = watchdog();
     let names: Vec<Unique> = (0..32).map(|_| Unique::new()).collect();
-    let segments: Vec<_> = names.iter().map(|name| create(name, 1)).collect();
+    let segments: Vec<_> = names.iter().map(|name| new_segment(name, 1)).collect();
     let files: Vec<_> = fs::read_dir("/dev/shm")
         .expect("it is there")
         .map(|entry| entry.expect("readable").file_name())

@@ -4,32 +4,27 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use nob_ipc::{Access, Existence, Kind, SharedMemory, SizePolicy};
+use nob_ipc_testing::{Child, Role, Unique, files, hear, say, users, watchdog};
 
-use crate::support::child::{self, Child, Role};
-use crate::support::{Unique, files, process, watchdog};
+use crate::support::new_segment;
 
 pub const ROLES: &[Role] = &[
     ("size_policy::hold", |arguments| {
         let segment = SharedMemory::options().open(arguments.text(0)).expect("it is there");
         let mapping = segment.map().expect("it is not empty");
         drop(segment);
-        child::say("mapped");
-        child::hear();
+        say("mapped");
+        hear();
         mapping.write(LARGE_LENGTH - 1, b"x").expect("the last byte is there still");
     }),
     ("size_policy::shrink_as_stranger", |arguments| {
-        process::become_user(process::NOBODY);
-        child::say(link(arguments.text(0), 1, SizePolicy::Exact));
+        users::become_user(users::NOBODY);
+        say(link(arguments.text(0), 1, SizePolicy::Exact));
     }),
 ];
 
 const LARGE: u64 = 8192;
 const LARGE_LENGTH: usize = 8192;
-
-fn create(name: &str) -> SharedMemory {
-    let mut options = SharedMemory::options();
-    options.size(LARGE).existence(Existence::Create).open(name).expect("a new segment")
-}
 
 /// The size after linking.
 fn link(name: &str, size: u64, fit: SizePolicy) -> u64 {
@@ -42,7 +37,7 @@ fn link(name: &str, size: u64, fit: SizePolicy) -> u64 {
 fn an_idle_segment_is_shrunk_only_if_asked_for() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name);
+    let segment = new_segment(&name, LARGE);
     segment.map().expect("it is not empty").write(0, b"stays").expect("there is room");
     assert_eq!(link(&name, 100, SizePolicy::Grow), LARGE);
     assert_eq!(link(&name, 100, SizePolicy::Exact), 100);
@@ -89,7 +84,7 @@ fn create_mapped(name: &str) -> nob_ipc::Mapping {
 fn a_segment_that_another_process_holds_stays() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let _segment = create(&name);
+    let _segment = new_segment(&name, LARGE);
     let mut holder = Child::start("size_policy::hold", &[&name]);
     holder.expect("mapped");
     assert_eq!(link(&name, 1, SizePolicy::Exact), LARGE);
@@ -102,13 +97,13 @@ fn a_segment_that_another_process_holds_stays() {
 #[test]
 fn a_segment_of_another_user_stays() {
     let _watchdog = watchdog();
-    if !process::is_root("become another user") {
+    if !users::is_root("become another user") {
         return;
     }
     let name = Unique::new();
-    let segment = create(&name);
+    let segment = new_segment(&name, LARGE);
     let open_to_all = Permissions::from_mode(0o666);
-    let path = files::path(Kind::SharedMemory, &name);
+    let path = files::file(Kind::SharedMemory, &name);
     fs::set_permissions(path, open_to_all).expect("it is ours");
     let mut stranger = Child::start("size_policy::shrink_as_stranger", &[&name]);
     stranger.expect(&LARGE.to_string());
@@ -120,7 +115,7 @@ fn a_segment_of_another_user_stays() {
 fn a_handle_for_reading_shrinks_nothing() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let segment = create(&name);
+    let segment = new_segment(&name, LARGE);
     let mut options = SharedMemory::options();
     options.size(1).size_policy(SizePolicy::Exact).access(Access::ReadOnly);
     drop(options.open(&*name).expect("it is there"));

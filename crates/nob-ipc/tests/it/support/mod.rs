@@ -1,31 +1,12 @@
-//! What the tests share: names that are theirs alone, watchdogs, child processes, and the few
-//! calls of the system that neither the crate nor std has.
+//! What the tests of this crate share beside `nob_ipc_testing`: an object of any kind, what a refusal has
+//! to look like, and races between processes.
 
-pub mod child;
-pub mod files;
+mod new;
 pub mod object;
-pub mod process;
-pub mod signal;
-pub mod unique;
-pub mod waiter;
-pub mod watchdog;
+mod race;
+mod refusal;
 
-pub use child::{Arguments, Child, Role};
-pub use object::{EXISTENCES, KINDS, Object};
-pub use unique::Unique;
-pub use waiter::Waiter;
-pub use watchdog::watchdog;
-
-/// What a refusal has to look like: its kind, its errno, and a text that names the object.
-#[track_caller]
-pub fn assert_refused<T>(
-    result: nob_ipc::Result<T>,
-    name: &str,
-    kind: nob_ipc::ErrorKind,
-    errno: Option<i32>,
-) -> nob_ipc::Error {
-    let Err(error) = result else { panic!("{name}: not refused, though {kind:?} was expected") };
-    assert_eq!((error.kind(), error.raw_os_error()), (kind, errno), "{error}");
-    assert!(error.to_string().contains(name), "{error} does not name {name}");
-    error
-}
+pub use new::{new_queue, new_segment, new_semaphore};
+pub use object::{EXISTENCES, Object, can_be_marked};
+pub use race::{for_the_race, on_your_marks, race, start_together};
+pub use refusal::{assert_refused, assert_words, refused};

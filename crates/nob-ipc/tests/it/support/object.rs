@@ -6,8 +6,7 @@ use nob_ipc::{
     Existence, Kind, MessageQueue, MessageQueueOptions, Ownership, Result, Semaphore,
     SemaphoreOptions, SharedMemory, SharedMemoryOptions,
 };
-
-pub const KINDS: [Kind; 3] = [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue];
+use nob_ipc_testing::{Unique, marks};
 
 pub const EXISTENCES: [Existence; 4] =
     [Existence::Create, Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate];
@@ -154,4 +153,19 @@ impl Object {
             }
         }
     }
+}
+
+/// Whether the files of `/dev/shm` can be marked: tmpfs has the attributes since Linux 6.6.
+pub fn can_be_marked(kind: Kind) -> bool {
+    if kind == Kind::MessageQueue {
+        return true;
+    }
+    let name = Unique::new();
+    let object = Object::create(kind, &name);
+    let marked = marks::mark(kind, &name).is_some();
+    drop(object);
+    if !marked {
+        eprintln!("skipped for {kind}: the file system has no extended attributes");
+    }
+    marked
 }

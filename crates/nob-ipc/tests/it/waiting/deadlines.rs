@@ -3,23 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Result, Semaphore};
+use nob_ipc::{Deadline, Kind, MessageQueue, Result, Semaphore};
+use nob_ipc_testing::{Unique, Waiter, watchdog};
 
-use crate::support::{KINDS, Object, Unique, Waiter, watchdog};
-
-fn semaphore(name: &str) -> Semaphore {
-    let mut options = Semaphore::options();
-    options.initial_value(0).existence(Existence::Create).open(name).expect("a new semaphore")
-}
-
-fn queue(name: &str, max_messages: u64) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(max_messages)
-        .max_message_size(8)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
-}
+use crate::support::{Object, new_queue, new_semaphore};
 
 /// A call that has to wait, until a deadline: what it returns is whether it was served.
 type Call<'a> = Box<dyn Fn(Deadline) -> Result<bool> + Send + Sync + 'a>;
@@ -43,9 +30,14 @@ struct Wait<'a> {
 impl Waits {
     fn new() -> Waits {
         let names = [(); 3].map(|()| Unique::new());
-        let full = queue(&names[2], 1);
+        let full = new_queue(&names[2], 1, 8);
         full.send(b"x", 0).expect("there is room");
-        Waits { semaphore: semaphore(&names[0]), empty: queue(&names[1], 1), full, _names: names }
+        Waits {
+            semaphore: new_semaphore(&names[0], 0),
+            empty: new_queue(&names[1], 1, 8),
+            full,
+            _names: names,
+        }
     }
 
     fn each(&self) -> [Wait<'_>; 3] {
@@ -164,7 +156,7 @@ fn a_wait_is_served() {
 fn the_value_with_a_waiter() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = semaphore(&name);
+    let semaphore = new_semaphore(&name, 0);
     thread::scope(|scope| {
         let waiters =
             [(); 2].map(|()| Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire()));
@@ -183,7 +175,7 @@ fn the_value_with_a_waiter() {
 fn the_clock_of_a_semaphore() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = semaphore(&name);
+    let semaphore = new_semaphore(&name, 0);
     for deadline in [Deadline::NEVER, Deadline::after(Duration::from_secs(3600))] {
         thread::scope(|scope| {
             let wait = || semaphore.acquire_until(deadline);
@@ -283,7 +275,7 @@ fn unlink_with_a_waiter() {
 fn handles_are_for_all_threads() {
     fn assert_shared<T: Send + Sync>(_: &T) {}
     let _watchdog = watchdog();
-    for kind in KINDS {
+    for kind in Kind::ALL {
         let name = Unique::new();
         let object = Object::create(kind, &name);
         assert_shared(&object);

@@ -6,29 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, ErrorKind, Existence, MessageQueue, Name, Semaphore, SharedMemory};
+use nob_ipc::{Deadline, ErrorKind, Existence, Name, Semaphore, SharedMemory};
+use nob_ipc_testing::{Unique, Waiter, files, signals, watchdog};
 
-use crate::support::{Unique, Waiter, files, signal, watchdog};
+use crate::support::{new_queue, new_semaphore};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 fn install() {
-    signal::handle(libc::SIGUSR1, 0);
-    signal::handle(libc::SIGUSR2, libc::SA_RESTART);
-}
-
-fn semaphore(name: &str) -> Semaphore {
-    let mut options = Semaphore::options();
-    options.initial_value(0).existence(Existence::Create).open(name).expect("a new semaphore")
-}
-
-fn queue(name: &str) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(1)
-        .max_message_size(8)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
+    signals::handle(libc::SIGUSR1, 0);
+    signals::handle(libc::SIGUSR2, libc::SA_RESTART);
 }
 
 /// S18: a semaphore's wait always reports a signal, and has taken nothing.
@@ -37,7 +24,7 @@ fn a_semaphore_reports_signals() {
     let _watchdog = watchdog();
     install();
     let name = Unique::new();
-    let semaphore = semaphore(&name);
+    let semaphore = new_semaphore(&name, 0);
     for number in [libc::SIGUSR1, libc::SIGUSR2] {
         for deadline in [Deadline::NEVER, Deadline::after(LONG)] {
             thread::scope(|scope| {
@@ -62,7 +49,7 @@ fn a_queue_reports_signals() {
     let _watchdog = watchdog();
     install();
     let name = Unique::new();
-    let queue = queue(&name);
+    let queue = new_queue(&name, 1, 8);
     for (number, deadline, system_call) in [
         (libc::SIGUSR1, Deadline::NEVER, libc::SYS_mq_timedreceive),
         (libc::SIGUSR1, Deadline::after(LONG), libc::SYS_ppoll),
@@ -102,7 +89,7 @@ fn conveniences_go_on() {
     let _watchdog = watchdog();
     install();
     let (semaphore_name, queue_name) = (Unique::new(), Unique::new());
-    let (semaphore, queue) = (semaphore(&semaphore_name), queue(&queue_name));
+    let (semaphore, queue) = (new_semaphore(&semaphore_name, 0), new_queue(&queue_name, 1, 8));
     for number in [libc::SIGUSR1, libc::SIGUSR2] {
         thread::scope(|scope| {
             let acquire = Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire());
@@ -131,7 +118,7 @@ fn conveniences_go_on() {
 
 /// Sends a signal to the thread about every millisecond until `done`.
 fn storm(thread: i32, done: &AtomicBool) {
-    while !done.load(Ordering::Relaxed) && signal::send_to_thread(thread, libc::SIGUSR1) {
+    while !done.load(Ordering::Relaxed) && signals::send_to_thread(thread, libc::SIGUSR1) {
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -142,7 +129,7 @@ fn timeouts_in_a_storm() {
     let _watchdog = watchdog();
     install();
     let (semaphore_name, queue_name) = (Unique::new(), Unique::new());
-    let (semaphore, queue) = (semaphore(&semaphore_name), queue(&queue_name));
+    let (semaphore, queue) = (new_semaphore(&semaphore_name, 0), new_queue(&queue_name, 1, 8));
     let timeout = Duration::from_millis(150);
     let waits: [&(dyn Fn() -> bool + Sync); 2] =
         [&|| semaphore.acquire_timeout(timeout).expect("a wait"), &|| {
@@ -150,7 +137,7 @@ fn timeouts_in_a_storm() {
         }];
     for wait in waits {
         let done = AtomicBool::new(false);
-        let before = signal::handled(libc::SIGUSR1);
+        let before = signals::handled(libc::SIGUSR1);
         thread::scope(|scope| {
             let waiter = Waiter::start(scope, || {
                 let before = Instant::now();
@@ -161,7 +148,7 @@ fn timeouts_in_a_storm() {
             storm(waiter.thread, &done);
             waiter.join();
         });
-        assert!(signal::handled(libc::SIGUSR1) > before);
+        assert!(signals::handled(libc::SIGUSR1) > before);
     }
 }
 
@@ -172,7 +159,7 @@ fn messages_in_a_storm() {
     let _watchdog = watchdog();
     install();
     let name = Unique::new();
-    let queue = queue(&name);
+    let queue = new_queue(&name, 1, 8);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let receiver = Waiter::start(scope, || {
@@ -217,13 +204,13 @@ extern "C" fn release(_signal: libc::c_int) {
 fn a_handler_that_releases() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let semaphore = semaphore(&name);
+    let semaphore = new_semaphore(&name, 0);
     let number = libc::SIGRTMIN() + 3;
-    signal::handle_with(number, release);
+    signals::handle_with(number, release);
     RELEASED.store((&raw const semaphore).cast_mut(), Ordering::Release);
     thread::scope(|scope| {
         let waiter = Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire());
-        assert!(signal::send_to_thread(waiter.thread, number));
+        assert!(signals::send_to_thread(waiter.thread, number));
         waiter.join().expect("the handler released it");
     });
     RELEASED.store(ptr::null_mut(), Ordering::Release);

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Direction, Existence, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{Deadline, Direction, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc_testing::{Arguments, Child, Role, Unique, say, watchdog};
 
-use crate::existence::races::race;
-use crate::support::child::{hear, say};
-use crate::support::{Arguments, Child, KINDS, Object, Role, Unique, watchdog};
+use crate::support::{Object, new_queue, new_segment, new_semaphore, on_your_marks, race};
 
 pub const ROLES: &[Role] = &[
     ("traffic::count", count),
@@ -21,7 +20,7 @@ fn a_counter_behind_a_semaphore() {
     const ROUNDS: u32 = 3000;
     let _watchdog = watchdog();
     let name = Unique::new();
-    let [Object::Semaphore(semaphore), Object::Segment(segment), _queue] = KINDS.map(|kind| {
+    let [Object::Semaphore(semaphore), Object::Segment(segment), _queue] = Kind::ALL.map(|kind| {
         Object::options(kind)
             .existence(Existence::Create)
             .measure(8)
@@ -45,8 +44,7 @@ fn count(arguments: &Arguments) {
     let semaphore = Semaphore::options().open(name).expect("it is there");
     let mapping = SharedMemory::options().open(name).and_then(|segment| segment.map());
     let mapping = mapping.expect("it is there");
-    say("ready");
-    assert_eq!(hear(), "go");
+    on_your_marks();
     for round in 0..arguments.number(1) {
         if round % 2 == 0 {
             semaphore.acquire().expect("a permit");
@@ -69,13 +67,9 @@ fn many_senders_and_receivers() {
     let _watchdog = watchdog();
     for max_messages in [1, 8] {
         let name = Unique::new();
-        let mut options = MessageQueue::options();
-        options.max_messages(max_messages).max_message_size(8).existence(Existence::Create);
-        let queue = options.open(&*name).expect("a new queue");
+        let queue = new_queue(&name, max_messages, 8);
         let total = u64::from(SENDERS * MESSAGES);
-        let mut options = SharedMemory::options();
-        let segment = options.size(total).existence(Existence::Create).open(&*name);
-        let segment = segment.expect("a new segment");
+        let segment = new_segment(&name, total);
 
         let mut receivers: Vec<_> =
             (0..3).map(|_| Child::start("traffic::receive", &[&name])).collect();
@@ -100,8 +94,7 @@ fn send(arguments: &Arguments) {
     let mut options = MessageQueue::options();
     let queue = options.direction(Direction::Send).open(arguments.text(0)).expect("it is there");
     let own = arguments.number(1);
-    say("ready");
-    assert_eq!(hear(), "go");
+    on_your_marks();
     for number in 0..MESSAGES {
         let message = [own.to_ne_bytes(), number.to_ne_bytes()].concat();
         if number % 3 == 0 {
@@ -149,11 +142,7 @@ fn taking_turns() {
     const ROUNDS: u32 = 4000;
     let _watchdog = watchdog();
     let (ours, theirs) = (Unique::new(), Unique::new());
-    let create = |name: &str| {
-        let mut options = Semaphore::options();
-        options.initial_value(0).existence(Existence::Create).open(name).expect("a new semaphore")
-    };
-    let (our_turn, their_turn) = (create(&ours), create(&theirs));
+    let (our_turn, their_turn) = (new_semaphore(&ours, 0), new_semaphore(&theirs, 0));
     let other = Child::start("traffic::answer", &[&ours, &theirs, &ROUNDS]);
     for round in 0..ROUNDS {
         their_turn.release().expect("far from the maximum");

@@ -4,25 +4,17 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Direction, Existence, MessageQueue};
+use nob_ipc::{Deadline, Direction, MessageQueue};
+use nob_ipc_testing::{Unique, Waiter, watchdog};
 
-use crate::support::{Unique, Waiter, watchdog};
-
-fn queue(name: &str, max_messages: u64) -> MessageQueue {
-    MessageQueue::options()
-        .max_messages(max_messages)
-        .max_message_size(8)
-        .existence(Existence::Create)
-        .open(name)
-        .expect("a new queue")
-}
+use crate::support::new_queue;
 
 /// M26, M52: who waits in the kernel is served in the order of arrival, each once.
 #[test]
 fn receivers_stand_in_line() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 4);
+    let queue = new_queue(&name, 4, 8);
     thread::scope(|scope| {
         let receivers: Vec<_> = (0..4)
             .map(|_| Waiter::start_in(scope, libc::SYS_mq_timedreceive, || queue.receive()))
@@ -42,7 +34,7 @@ fn receivers_stand_in_line() {
 fn senders_stand_in_line() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     queue.send(b"0", 0).expect("there is room");
     thread::scope(|scope| {
         let senders: Vec<_> = [(b"1", 0), (b"2", 9), (b"3", 5)]
@@ -66,7 +58,7 @@ fn senders_stand_in_line() {
 fn direct_hand_over() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     let watch = queue.watch().expect("an answer").expect("nobody else is registered");
     for deadline in [Deadline::NEVER, Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL)] {
         thread::scope(|scope| {
@@ -87,7 +79,7 @@ fn direct_hand_over() {
 fn a_timed_receiver_and_a_notification() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     let watch = queue.watch().expect("an answer").expect("nobody else is registered");
     thread::scope(|scope| {
         let receiver = Waiter::start_in(scope, libc::SYS_ppoll, || {
@@ -104,7 +96,7 @@ fn a_timed_receiver_and_a_notification() {
 fn a_message_that_another_was_quicker_to_take() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     let timeout = Duration::from_millis(300);
     thread::scope(|scope| {
         let receivers = [(); 3].map(|()| {
@@ -126,7 +118,7 @@ fn a_message_that_another_was_quicker_to_take() {
 fn room_for_the_one_in_line() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 1);
+    let queue = new_queue(&name, 1, 8);
     queue.send(b"0", 0).expect("there is room");
     thread::scope(|scope| {
         let timed = Waiter::start_in(scope, libc::SYS_ppoll, || {
@@ -148,7 +140,7 @@ fn room_for_the_one_in_line() {
 fn readiness() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let queue = queue(&name, 2);
+    let queue = new_queue(&name, 2, 8);
     let mut options = MessageQueue::options();
     let sender = options.direction(Direction::Send).open(&*name).expect("it is there");
     for (messages, expected) in

@@ -1,14 +1,39 @@
-//! A thread that waits, watched from outside.
+//! Threads and processes that wait, seen from outside.
 
 use std::fs;
 use std::process;
 use std::sync::mpsc;
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
 
-use super::{process as system, signal};
+use crate::signals;
+
+/// Returns when something is so. If it never is, the watchdog ends the test.
+pub fn wait_until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Returns when the thread sleeps in one of these system calls.
+pub fn wait_until_in(pid: i32, thread: i32, calls: &[libc::c_long]) {
+    let path = format!("/proc/{pid}/task/{thread}/syscall");
+    wait_until(|| {
+        let call = fs::read_to_string(&path).expect("the thread lives, and may be looked at");
+        let number = call.split_whitespace().next().and_then(|number| number.parse().ok());
+        number.is_some_and(|number| calls.contains(&number))
+    });
+}
+
+/// The id by which the system knows this thread.
+pub fn thread_id() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
 
 /// A thread that makes one call.
 pub struct Waiter<'scope, T> {
+    /// The id by which the system knows the thread.
     pub thread: i32,
     call: ScopedJoinHandle<'scope, T>,
 }
@@ -21,7 +46,7 @@ impl<'scope, T: Send + 'scope> Waiter<'scope, T> {
     ) -> Waiter<'scope, T> {
         let (announce, announced) = mpsc::channel();
         let call = scope.spawn(move || {
-            announce.send(system::thread_id()).expect("the test listens");
+            announce.send(thread_id()).expect("the test listens");
             drop(announce);
             call()
         });
@@ -41,8 +66,8 @@ impl<'scope, T: Send + 'scope> Waiter<'scope, T> {
 
     /// Returns when the thread sleeps in this system call.
     pub fn wait_until_in(&self, system_call: libc::c_long) {
-        let pid = process::id().try_into().expect("pids are small");
-        system::wait_until_in(pid, self.thread, &[system_call]);
+        let pid = process::id().try_into().expect("a pid is an i32");
+        wait_until_in(pid, self.thread, &[system_call]);
     }
 
     /// The first arguments of the system call in which the thread sleeps.
@@ -57,15 +82,16 @@ impl<'scope, T: Send + 'scope> Waiter<'scope, T> {
         })
     }
 
+    /// Whether the call has returned.
     pub fn has_ended(&self) -> bool {
         self.call.is_finished()
     }
 
     /// Sends the thread a signal, and returns when its handler has run.
     pub fn interrupt(&self, number: i32) {
-        let before = signal::handled(number);
-        assert!(signal::send_to_thread(self.thread, number), "the thread has ended");
-        while signal::handled(number) == before {
+        let before = signals::handled(number);
+        assert!(signals::send_to_thread(self.thread, number), "the thread has ended");
+        while signals::handled(number) == before {
             thread::yield_now();
         }
     }

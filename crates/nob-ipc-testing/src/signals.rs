@@ -1,13 +1,18 @@
-//! Signals: handlers that count, and sending to one thread.
+//! Signals: what this process does about them, and sending them to one thread.
 
-use std::io;
 use std::mem::MaybeUninit;
 use std::process;
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-static HANDLED: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
-static SENT_CODE: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
-static SENT_BY: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
+use crate::check;
+
+/// Signals have the numbers from 1 to 64.
+const NUMBERS: usize = 65;
+
+static HANDLED: [AtomicU32; NUMBERS] = [const { AtomicU32::new(0) }; NUMBERS];
+static SENT_CODE: [AtomicU32; NUMBERS] = [const { AtomicU32::new(0) }; NUMBERS];
+static SENT_BY: [AtomicU32; NUMBERS] = [const { AtomicU32::new(0) }; NUMBERS];
 
 extern "C" fn count(
     signal: libc::c_int,
@@ -25,11 +30,36 @@ extern "C" fn count(
 
 /// Installs a handler that only counts.
 pub fn handle(signal: i32, flags: i32) {
+    install(signal, count as *const () as usize, flags | libc::SA_SIGINFO);
+}
+
+/// Installs a handler without `SA_RESTART`. It may do only what a signal handler may.
+pub fn handle_with(signal: i32, handler: extern "C" fn(libc::c_int)) {
+    install(signal, handler as *const () as usize, 0);
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    install(signal, libc::SIG_IGN, 0);
+}
+
+fn install(signal: i32, handler: libc::sighandler_t, flags: i32) {
     // SAFETY: the structure is made of integers and pointers, for which zero is a value.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = count as *const () as usize;
-    action.sa_flags = flags | libc::SA_SIGINFO;
-    install(signal, &action);
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: `action` is a valid structure; its handler does only what a handler may.
+    check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) });
+}
+
+/// Sets every signal to its default.
+pub fn reset() {
+    for number in 1..NUMBERS {
+        let number = i32::try_from(number).expect("they are small");
+        // What cannot be set, such as SIGKILL, is at its default.
+        // SAFETY: the default action takes no handler.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
 }
 
 /// How often the handler of this signal ran.
@@ -51,26 +81,4 @@ fn index(signal: i32) -> usize {
 pub fn send_to_thread(thread: i32, signal: i32) -> bool {
     // SAFETY: takes numbers only.
     unsafe { libc::syscall(libc::SYS_tgkill, process::id(), thread, signal) == 0 }
-}
-
-/// Installs a handler that restarts nothing.
-pub fn handle_with(signal: i32, handler: extern "C" fn(libc::c_int)) {
-    // SAFETY: the structure is made of integers and pointers, for which zero is a value.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = handler as *const () as usize;
-    install(signal, &action);
-}
-
-/// Lets a signal pass by.
-pub fn ignore(signal: i32) {
-    // SAFETY: the structure is made of integers and pointers, for which zero is a value.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = libc::SIG_IGN;
-    install(signal, &action);
-}
-
-fn install(signal: i32, action: &libc::sigaction) {
-    // SAFETY: `action` is a valid structure, whose handler does only what a handler may.
-    let done = unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
-    assert_eq!(done, 0, "{}", io::Error::last_os_error());
 }

@@ -1,0 +1,22 @@
+//! New objects, which their handle removes.
+
+use nob_ipc::{Existence, MessageQueue, Semaphore, SharedMemory};
+
+#[track_caller]
+pub fn new_semaphore(name: &str, value: u32) -> Semaphore {
+    let mut options = Semaphore::options();
+    options.initial_value(value).existence(Existence::Create).open(name).expect("a new semaphore")
+}
+
+#[track_caller]
+pub fn new_segment(name: &str, size: u64) -> SharedMemory {
+    let mut options = SharedMemory::options();
+    options.size(size).existence(Existence::Create).open(name).expect("a new segment")
+}
+
+#[track_caller]
+pub fn new_queue(name: &str, max_messages: u64, max_message_size: u64) -> MessageQueue {
+    let mut options = MessageQueue::options();
+    options.max_messages(max_messages).max_message_size(max_message_size);
+    options.existence(Existence::Create).open(name).expect("a new queue")
+}
