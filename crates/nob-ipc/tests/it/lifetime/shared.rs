@@ -281,27 +281,29 @@ fn keep_exclusive(arguments: &Arguments) {
 }
 
 /// A foreign exclusive lock is never ignored: linking and removing are refused after a second, and the
-/// error names who has it; a deletion leaves the name.
+/// error names who has it.
 #[test]
 fn an_exclusive_lock_of_somebody_else() {
     let _watchdog = watchdog();
     for kind in files::KINDS {
         let name = Unique::new();
-        let kept = Object::options(kind)
-            .existence(Existence::Create)
-            .unlink_on_drop(false)
-            .open(&name)
-            .expect("a new object");
-        drop_alone(kept);
+        let options = Object::options(kind).existence(Existence::Create).unlink_on_drop(false);
+        drop_alone(options.open(&name).expect("a new object"));
         let mut locker = Child::start("shared::keep_exclusive", &[&kind.short_word(), &name]);
         locker.expect("locked");
-        for existence in [Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
+        let refused = |existence| {
             let began = Instant::now();
             let opened = Object::open(kind, &name, existence);
             let error = assert_refused(opened, &name, ErrorKind::Busy, Some(libc::EBUSY));
             assert!(began.elapsed() >= Duration::from_secs(1), "{kind} {existence:?}");
             assert!(error.message().contains(&format!("process {}", locker.id())), "{error}");
-        }
+        };
+        thread::scope(|scope| {
+            for existence in [Existence::Link, Existence::LinkOrCreate, Existence::UnlinkAndCreate]
+            {
+                scope.spawn(move || refused(existence));
+            }
+        });
         assert!(files::exists(kind, &name));
         locker.say("end");
         locker.finish();
@@ -342,34 +344,40 @@ fn lock(arguments: &Arguments) {
 #[test]
 fn a_storm() {
     let _watchdog = watchdog();
-    for kind in Kind::ALL {
-        let name = Unique::new();
-        let start = || Child::start("shared::churn", &[&kind.short_word(), &name]);
-        let mut workers: Vec<Child> = (0..5).map(|_| start()).collect();
-        let end = Instant::now() + Duration::from_millis(1500);
-        let mut round = 0_usize;
-        while Instant::now() < end {
-            thread::sleep(Duration::from_millis(7));
-            round += 1;
-            let victim = &mut workers[round % 5];
-            if round.is_multiple_of(3) {
-                victim.kill();
-                *victim = start();
-            } else {
-                victim.signal(libc::SIGSTOP);
-                thread::sleep(Duration::from_millis(2));
-                victim.signal(libc::SIGCONT);
-            }
+    thread::scope(|scope| {
+        for kind in Kind::ALL {
+            scope.spawn(move || storm(kind));
         }
-        // A worker that has seen a violation has ended by itself, and `kill` tells.
-        for mut worker in workers {
-            worker.kill();
+    });
+}
+
+fn storm(kind: Kind) {
+    let name = Unique::new();
+    let start = || Child::start("shared::churn", &[&kind.short_word(), &name]);
+    let mut workers: Vec<Child> = (0..5).map(|_| start()).collect();
+    let end = Instant::now() + Duration::from_secs(2);
+    let mut round = 0_usize;
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(7));
+        round += 1;
+        let victim = &mut workers[round % 5];
+        if round.is_multiple_of(3) {
+            victim.kill();
+            *victim = start();
+        } else {
+            victim.signal(libc::SIGSTOP);
+            thread::sleep(Duration::from_millis(2));
+            victim.signal(libc::SIGCONT);
         }
-        // Their children die with them, though not at once; then the next to leave is the last.
-        while files::exists(kind, &name) {
-            drop_alone(share(kind, &name));
-            thread::sleep(Duration::from_millis(1));
-        }
+    }
+    // A worker that has seen a violation has ended by itself, and `kill` tells.
+    for mut worker in workers {
+        worker.kill();
+    }
+    // Their children die with them, though not at once; then the next to leave is the last.
+    while files::exists(kind, &name) {
+        drop_alone(share(kind, &name));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
