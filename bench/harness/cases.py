@@ -78,7 +78,7 @@ def _targets() -> list[Case]:
             _ALL,
             {POSIX_IPC: 0.70, MULTIPROCESSING: 1.0},
         ),
-        Case("with", "with sem: pass", "with_statement", _ALL[:4], {POSIX_IPC: 0.80}),
+        Case("with", "with sem: pass", "with_statement", _ALL[:4], {POSIX_IPC: 0.70}),
         Case(
             "send_receive",
             "mq.send(64 B); mq.receive()",
@@ -120,7 +120,7 @@ def _targets() -> list[Case]:
             "create a 4 KiB segment, map, touch, unmap, unlink",
             "segment_create",
             _ALL,
-            {C: 1.25, POSIX_IPC: 1.4, MULTIPROCESSING: 0.9},
+            {C: 1.25, POSIX_IPC: 1.7, MULTIPROCESSING: 0.95},
             size=4096,
         ),
         Case(
@@ -128,7 +128,7 @@ def _targets() -> list[Case]:
             "attach a segment, map, unmap",
             "segment_attach",
             _ALL,
-            {POSIX_IPC: 1.1},
+            {POSIX_IPC: 1.3},
             size=4096,
         ),
     ]

@@ -1,12 +1,13 @@
-/* Shared memory: the system calls that it takes to publish a segment whole, reserved and marked, with
- * what Python's mmap adds (fstat, a duplicate of the descriptor, and its close). What ours looks up
- * besides, to be safe (is the name taken, is it still this segment's), is not here. */
+/* Shared memory: the system calls that it takes to publish a segment whole, reserved and marked, to take
+ * part in its use by a lock, and to remove the name under one, with what Python's mmap adds (fstat, a
+ * duplicate of the descriptor, and its close). */
 #define _GNU_SOURCE
 #include "raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -35,6 +36,20 @@ static void publish(int fd, const char *path)
     check(linkat(AT_FDCWD, unnamed, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0, "linkat");
 }
 
+/* Nobody can link to it between the look and the removal. */
+static void remove_unused(const char *path)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    check(fd >= 0, "open");
+    check(fstat(fd, &status) == 0, "fstat");
+    check(flock(fd, LOCK_EX | LOCK_NB) == 0, "flock");
+    check(fstat(fd, &status) == 0, "fstat");
+    check(unlink(path) == 0, "unlink");
+    check(flock(fd, LOCK_UN) == 0, "flock");
+    close(fd);
+}
+
 static void open_nothing(struct slot *slot, size_t limit)
 {
     (void)slot;
@@ -52,6 +67,7 @@ static void run_create(struct slot *slot, long n)
     for (long i = 0; i < n; i++) {
         int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
         check(fd >= 0, "open");
+        check(flock(fd, LOCK_SH | LOCK_NB) == 0, "flock");
         check(fallocate(fd, 0, 0, (off_t)slot->size) == 0, "fallocate");
         if (fsetxattr(fd, "user.nob-ipc", mark, sizeof mark - 1, 0) != 0)
             check(errno == ENOTSUP, "fsetxattr"); /* a tmpfs before Linux 6.6 */
@@ -60,8 +76,8 @@ static void run_create(struct slot *slot, long n)
         memory[0] = 1;
         check(munmap(memory, slot->size) == 0, "munmap");
         close(copy);
-        check(unlink(path) == 0, "unlink");
         close(fd);
+        remove_unused(path);
     }
     report(now() - start);
 }
@@ -89,6 +105,7 @@ static void run_attach(struct slot *slot, long n)
     for (long i = 0; i < n; i++) {
         int fd = shm_open(slot->name, O_RDWR, 0);
         check(fd >= 0, "shm_open");
+        check(flock(fd, LOCK_SH | LOCK_NB) == 0, "flock");
         check(fstat(fd, &status) == 0, "fstat");
         void *memory = map_as_python(fd, slot->size, &copy);
         check(munmap(memory, slot->size) == 0, "munmap");

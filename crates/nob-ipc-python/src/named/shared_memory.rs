@@ -147,12 +147,14 @@ impl NamedSharedMemory {
         let lease = Bound::new(py, Lease::new(slf))?;
         // The descriptor stays until the mapping is made, whatever another thread closes. Length 0
         // stands for the size that the file has then.
-        let (made, size) = this.slot.with(py, |segment| {
+        let (made, is_empty) = this.slot.with(py, |segment| {
             let fd = segment.as_fd().as_raw_fd();
-            (mapping.bind(py).call((fd, 0), access.as_ref()), segment.size())
+            let made = mapping.bind(py).call((fd, 0), access.as_ref());
+            let is_empty = made.is_err() && segment.size().is_ok_and(|size| size == 0);
+            (made, is_empty)
         })?;
         let made = match made {
-            Err(error) if size.is_ok_and(|size| size == 0) => {
+            Err(error) if is_empty => {
                 let message = format!(
                     "cannot map the shared memory {:?}: it has size 0, so there is nothing to map; \
                      its creator may not be done: try again, or resize it",
