@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import mmap
 from typing import TYPE_CHECKING, NoReturn
@@ -38,9 +37,11 @@ class Mapping(mmap.mmap):
 
     def __del__(self) -> None:
         # The bytes before the handle: the segment is in use as long as they are mapped.
-        # Views are alive only if the collector has found both, and deletes both.
-        with contextlib.suppress(BufferError):
+        try:
             self.close()
+        except BufferError:
+            # Views that are deleted together with it; the bytes are unmapped after them.
+            return
 
     def resize(self, newsize: int, /) -> NoReturn:
         """Refuse: io.UnsupportedOperation; resize the segment, and map it anew."""
