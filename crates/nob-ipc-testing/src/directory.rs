@@ -7,14 +7,19 @@ use std::path::{Path, PathBuf};
 
 use crate::Unique;
 
-/// A new directory among the temporary files. It is removed when it is dropped, with all that is in it.
+/// A new directory. It is removed when it is dropped, with all that is in it.
 pub struct Directory(PathBuf);
 
 impl Directory {
     /// Makes one.
     #[expect(clippy::new_without_default, reason = "each is another")]
     pub fn new() -> Directory {
-        let path = env::temp_dir().join(Unique::new().bare());
+        Directory::within(&env::temp_dir())
+    }
+
+    /// Makes one in another directory.
+    pub fn within(directory: &Path) -> Directory {
+        let path = directory.join(Unique::new().bare());
         fs::create_dir(&path).expect("the name is free");
         Directory(path)
     }

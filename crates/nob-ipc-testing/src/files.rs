@@ -42,7 +42,11 @@ pub fn exists(kind: Kind, name: impl AsRef<OsStr>) -> bool {
     let queue = unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if queue == -1 {
         let error = std::io::Error::last_os_error();
-        return error.raw_os_error() != Some(libc::ENOENT);
+        return match error.raw_os_error() {
+            Some(libc::ENOENT) => false,
+            Some(libc::EACCES) => true,
+            _ => panic!("cannot look for a queue: {error}"),
+        };
     }
     // SAFETY: this function has opened it, and nobody else knows it.
     unsafe { libc::mq_close(queue) };

@@ -8,7 +8,7 @@
 //! - [`drop_alone`]: drops the last handle of a shared object while no child is being started.
 //! - [`Machine`]: namespaces in which a role or program is alone, with a `/dev/shm` of its own.
 //! - [`mounts`]: what a role changes on such a machine.
-//! - [`Directory`]: a directory among the temporary files.
+//! - [`Directory`]: a new directory, removed at the end.
 //! - [`Waiter`], [`wait_until`], [`wait_until_in`]: threads and processes that wait, seen from outside.
 //! - [`signals`], [`users`], [`limits`], [`forks`]: what a role does to its own process.
 //! - [`files`], [`marks`]: what the system shows of objects, without the crate under test.

@@ -39,7 +39,7 @@ pub fn unshare(kind: libc::c_int) -> bool {
 }
 
 /// A machine of its own: no process of the other tests, an empty `/dev/shm`, no queues, and the limits
-/// that queues have by default. It ends with the process that was started in it.
+/// that queues have by default; for a role also an empty `/tmp`. It ends with the process that was started in it.
 ///
 /// Without permission to make one, the test is skipped, and says so.
 pub struct Machine {

@@ -15,9 +15,9 @@ pub fn hide(place: &CStr) {
     mount(c"none", place, Some(c"tmpfs"), 0, None);
 }
 
-/// Gives the machine a `/tmp` of its own, and so new records of queues. Programs that were built in
-/// `/tmp` stay where they are.
-pub fn own_tmp() {
+/// Gives the machine a `/tmp` of its own, and so no records of queues. Programs that were built in `/tmp`
+/// stay where they are.
+pub(crate) fn own_tmp() {
     // Of target/debug/deps/it: the command under test is in `debug`.
     let binary = env::current_exe().expect("this binary has a path");
     let build = binary.ancestors().nth(2).expect("it is in a directory of its profile");

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use nob_ipc::{Existence, MessageQueue};
-use nob_ipc_testing::{Machine, Role, mounts, signals};
+use nob_ipc_testing::{Machine, Role, signals};
 use serde_json::Value;
 
 use crate::support::{json, nob, text};
@@ -35,7 +35,6 @@ fn in_the_directory_of_records() {
 }
 
 fn records() {
-    mounts::own_tmp();
     let name = format!("/planted-{}", std::process::id());
     let queue = MessageQueue::options().existence(Existence::Create).open(&name);
     let _queue = queue.expect("a new queue");

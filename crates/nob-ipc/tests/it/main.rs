@@ -30,6 +30,7 @@ const ROLES: &[&[Role]] = &[
     lifetime::fork::ROLES,
     lifetime::shared::ROLES,
     message_queue::notification::ROLES,
+    ownership::list_and_reap::ROLES,
     ownership::records::ROLES,
     ownership::time_namespace::ROLES,
     semaphore::poller::ROLES,

@@ -57,7 +57,7 @@ fn on_ramfs() {
 /// Contract 4.5: a file that has got the inode number of a removed one is another object.
 #[test]
 fn an_inode_number_that_is_used_again() {
-    let directory = Directory::new();
+    let directory = Directory::within(Path::new(env!("CARGO_TARGET_TMPDIR")));
     Machine::new("size=1m").run("other_fs::used_again", &[&directory.display()]);
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use nob_ipc::{Kind, registry};
-use nob_ipc_testing::{Machine, Role, Unique, marks, mounts, users};
+use nob_ipc_testing::{Machine, Role, Unique, marks, users};
 
 use crate::support::Object;
 
@@ -55,7 +55,6 @@ fn orphan(queue: &Object) -> Option<bool> {
 }
 
 fn closed_umask() {
-    mounts::own_tmp();
     users::become_user(USER);
     users::set_umask(0o777);
     assert_marked(true);
@@ -64,7 +63,6 @@ fn closed_umask() {
 }
 
 fn closed_directory() {
-    mounts::own_tmp();
     fs::create_dir(DIRECTORY).expect("it is free");
     fs::set_permissions(DIRECTORY, Permissions::from_mode(0o000)).expect("it is ours");
     chown(DIRECTORY, Some(USER), None).expect("this is root");
@@ -73,7 +71,6 @@ fn closed_directory() {
 }
 
 fn squatted() {
-    mounts::own_tmp();
     let squatted = || registry::squatted_records().into_iter().map(|it| (it.user, it.owner));
     assert_eq!(squatted().collect::<Vec<_>>(), []);
     for (owner, mode) in [(OTHER, 0o700), (USER, 0o777), (USER, 0o750)] {
