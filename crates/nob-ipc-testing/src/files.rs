@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,30 @@ pub fn exists(kind: Kind, name: impl AsRef<OsStr>) -> bool {
     // SAFETY: this function has opened it, and nobody else knows it.
     unsafe { libc::mq_close(queue) };
     true
+}
+
+/// Opens what has the name for reading, as any program can.
+pub fn open(kind: Kind, name: &str) -> OwnedFd {
+    if let Some(path) = path(kind, name) {
+        return fs::File::open(path).expect("it is there").into();
+    }
+    let name = CString::new(name).expect("names have no NUL");
+    // SAFETY: `name` is a NUL-terminated string that outlives the call.
+    let queue = check(unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) });
+    // SAFETY: it was just opened, nobody else knows it, and on Linux it is a descriptor.
+    unsafe { OwnedFd::from_raw_fd(queue) }
+}
+
+/// Whether an exclusive lock can be had, which is given back at once: nobody uses the object.
+pub fn try_lock(object: &impl AsFd) -> bool {
+    let fd = object.as_fd().as_raw_fd();
+    // SAFETY: takes a descriptor, which `object` keeps open, and a number.
+    let had = unsafe { libc::flock(fd, libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    if had {
+        // SAFETY: the same.
+        check(unsafe { libc::flock(fd, libc::LOCK_UN) });
+    }
+    had
 }
 
 /// What an object leaves in this process while it is open, whatever its name.

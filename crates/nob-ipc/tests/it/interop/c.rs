@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
-use nob_ipc_testing::{Running, Unique, Waiter, files, output, prepare, wait_until, watchdog};
+use nob_ipc_testing::{
+    Running, Unique, Waiter, drop_alone, files, output, prepare, wait_until, watchdog,
+};
 
 use crate::support::{Object, assert_refused, new_queue, new_segment, new_semaphore};
 
@@ -182,6 +184,25 @@ fn we_open_a_queue_of_c() {
     assert_eq!(queue.receive().expect("a message"), (b"from C".to_vec(), 7));
     queue.send(b"and back", 0).expect("there is room");
     assert_eq!(c.run("mq-receive", &name, "").lines().last(), Some("0 and back"));
+}
+
+/// Contract 3.10: a program that does not lock is no user of a shared object, and keeps what it has open.
+#[test]
+fn c_is_no_user() {
+    let _watchdog = watchdog();
+    let Some(c) = C::new() else { return };
+    let name = Unique::new();
+    let mut options = Semaphore::options();
+    options.initial_value(0).existence(Existence::LinkOrCreate);
+    let semaphore = options.open(&*name).expect("a new semaphore");
+    let other = options.open(&*name).expect("it is there");
+    let mut waiting = c.start("sem-wait", &name, libc::SYS_futex);
+    other.release().expect("far from the maximum");
+    assert_eq!(waiting.line(), "done");
+    let waiting = c.start("sem-wait", &name, libc::SYS_futex);
+    drop_alone((semaphore, other));
+    assert!(!files::exists(Kind::Semaphore, &name));
+    drop(waiting);
 }
 
 #[test]

@@ -61,6 +61,26 @@ fn a_name_that_has_changed_hands() {
     }
 }
 
+/// Contract 4.4: a handle is stale when its name leads to another object, or to none.
+#[test]
+fn stale_handles() {
+    let _watchdog = watchdog();
+    let is_stale = |object: &Object| object.ownership().is_stale().expect("it can be looked at");
+    for kind in Kind::ALL {
+        let name = Unique::new();
+        let created = Object::create(kind, &name);
+        let linked = Object::open(kind, &name, Existence::Link).expect("it is there");
+        assert!(!is_stale(&created) && !is_stale(&linked), "{kind}");
+        let other = Object::open(kind, &name, Existence::UnlinkAndCreate).expect("a new object");
+        assert!(is_stale(&created) && is_stale(&linked) && !is_stale(&other), "{kind}");
+        other.ownership().unlink().expect("it is ours");
+        assert!(is_stale(&created) && is_stale(&other), "{kind}");
+        let again = Object::create(kind, &name);
+        assert!(is_stale(&created) && is_stale(&other) && !is_stale(&again), "{kind}");
+        created.use_it();
+    }
+}
+
 /// Contract 4.3: whose handle unlinks is said when opening, and can be changed.
 #[test]
 fn due_or_not() {

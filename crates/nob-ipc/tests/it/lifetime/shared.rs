@@ -1,9 +1,11 @@
 //! Shared objects (contract 3.10, 4.4): the name goes with the last handle, and never while another is
 //! open, in whatever order the processes leave, and however they end.
 
+use std::cell::RefCell;
 use std::fs::{self, Permissions};
+use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ pub const ROLES: &[Role] = &[
     ("shared::churn", churn),
     ("shared::keep_exclusive", keep_exclusive),
     ("shared::visit", visit),
+    ("shared::link_to_what_was_left", link_to_what_was_left),
+    ("shared::inherited", |_| inherited()),
 ];
 
 fn share(kind: Kind, name: &str) -> Object {
@@ -101,6 +105,83 @@ fn who_may_not_unlink_leaves_the_name() {
         assert!(next.ownership().created(), "{kind}: it was left behind");
         drop_alone(next);
         assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// Links to what killed processes of another user have left, as one who may not remove it.
+fn link_to_what_was_left(arguments: &Arguments) {
+    users::become_user(users::NOBODY);
+    let object = share(arguments.kind(0), arguments.text(1));
+    assert!(!object.ownership().created(), "it was replaced");
+    object.use_it();
+}
+
+/// Contract 4.4: who may not unlink what was left behind links to it as it is.
+#[test]
+fn what_another_user_left_is_linked_to() {
+    let _watchdog = watchdog();
+    if !users::is_root("become another user") {
+        return;
+    }
+    for kind in files::KINDS {
+        let name = Unique::new();
+        let mut killed = holder(kind, &name);
+        killed.expect("created");
+        let path = files::file(kind, &name);
+        fs::set_permissions(path, Permissions::from_mode(0o1666)).expect("it is ours");
+        killed.kill();
+        Child::run("shared::link_to_what_was_left", &[&kind.short_word(), &name]);
+        assert!(files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// A handle that a forked child has inherited is one more user, and so is a mapping.
+#[test]
+fn a_forked_child_is_a_user() {
+    Child::run("shared::inherited", &[]);
+}
+
+fn inherited() {
+    for kind in Kind::ALL {
+        let name = Unique::new();
+        let object = RefCell::new(Some(share(kind, &name)));
+        let pipe = RefCell::new(Some(std::io::pipe().expect("there are descriptors")));
+        let child = forks::fork(|| {
+            let (mut reading, writing) = pipe.take().expect("inherited");
+            drop(writing);
+            let length = reading.read(&mut [0]).expect("it can be read");
+            assert_eq!(length, 0, "the parent closes it");
+            let object = object.take().expect("inherited");
+            object.use_it();
+        });
+        drop(object.take());
+        assert!(files::exists(kind, &name), "{kind}: the child has it open");
+        assert!(!share(kind, &name).ownership().created(), "{kind}: it is in use");
+        drop(pipe.take());
+        assert!(forks::wait_for(child).success());
+        assert!(!files::exists(kind, &name), "{kind}: the child was the last");
+    }
+}
+
+/// Contract 3.9, 3.10: that an object is shared can be seen in its mode, and that somebody uses it in a
+/// lock, by everybody who opens its file.
+#[test]
+fn what_everybody_can_see() {
+    let _watchdog = watchdog();
+    for kind in Kind::ALL {
+        for existence in [Existence::LinkOrCreate, Existence::Create, Existence::UnlinkAndCreate] {
+            let name = Unique::new();
+            let object = Object::open(kind, &name, existence).expect("a new object");
+            let seen = files::open(kind, &name);
+            let sticky = files::metadata(&seen).mode() & libc::S_ISVTX != 0;
+            assert_eq!(sticky, existence == Existence::LinkOrCreate, "{kind} {existence:?}");
+            assert!(!files::try_lock(&seen), "{kind}: somebody uses it");
+            object.ownership().set_unlink_on_drop(false).expect("it is ours");
+            let sticky = files::metadata(&seen).mode() & libc::S_ISVTX != 0;
+            assert!(!sticky, "{kind}: it is kept");
+            drop_alone(object);
+            assert!(files::try_lock(&seen), "{kind}: nobody uses it");
+        }
     }
 }
 

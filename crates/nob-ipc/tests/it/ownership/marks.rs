@@ -3,7 +3,7 @@
 use std::fs;
 
 use nob_ipc::{Existence, Kind, unlink};
-use nob_ipc_testing::{Unique, files, marks, watchdog};
+use nob_ipc_testing::{Unique, drop_alone, files, marks, watchdog};
 
 use crate::support::{Object, can_be_marked};
 
@@ -87,6 +87,27 @@ fn of_a_dead_creator_goes_from_what_is_kept() {
         linked.ownership().set_unlink_on_drop(false).expect("it is ours");
         assert_eq!(marks::mark(kind, &name), None, "{kind}");
         drop(object);
+    }
+}
+
+/// Contract 3.9, 4.4: a shared object has its first creator's mark, which that one takes back when its
+/// handle goes and the object stays; those who link to it put none on it.
+#[test]
+fn of_a_shared_object() {
+    let _watchdog = watchdog();
+    for kind in Kind::ALL.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let name = Unique::new();
+        let share =
+            || Object::open(kind, &name, Existence::LinkOrCreate).expect("it is there, or new");
+        let creator = share();
+        let other = share();
+        assert_eq!(marks::mark(kind, &name), Some(marks::own_mark()), "{kind}");
+        drop(creator);
+        assert_eq!(marks::mark(kind, &name), None, "{kind}: others have it now");
+        let third = share();
+        assert_eq!(marks::mark(kind, &name), None, "{kind}");
+        drop_alone((other, third));
+        assert!(!files::exists(kind, &name), "{kind}");
     }
 }
 
