@@ -199,15 +199,12 @@ fn receive<'py>(
     queue: Borrowed<'_, 'py, NamedMessageQueue>,
     arguments: &Arguments<'_, 'py>,
 ) -> Tried<'py, NamedMessageQueue> {
-    let (py, slot) = (queue.py(), queue.get().slot());
+    let py = queue.py();
     if arguments.count > 0 {
         return Tried::SlowPath;
     }
-    let Ok(size) = slot.with(py, nob_ipc::MessageQueue::max_message_size) else {
-        return Tried::SlowPath;
-    };
-    let tried = with_buffer(py, size, |buffer| {
-        match send_receive::try_receive(py, slot, buffer) {
+    let tried = queue.get().slot().with(py, |queue| {
+        with_buffer(py, queue.max_message_size(), |buffer| match queue.try_receive(buffer) {
             // The kernel wrote no more than there is room for.
             Ok(Some(received)) => {
                 let message = message_tuple(py, &buffer[..received.length], received.priority);
@@ -215,9 +212,12 @@ fn receive<'py>(
             }
             Ok(None) => Tried::WouldWait(wait_receive),
             Err(_) => Tried::SlowPath,
-        }
+        })
     });
-    tried.unwrap_or(Tried::SlowPath)
+    match tried {
+        Ok(Ok(tried)) => tried,
+        _ => Tried::SlowPath,
+    }
 }
 
 fn wait_receive<'py>(
