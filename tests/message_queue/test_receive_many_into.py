@@ -1,12 +1,11 @@
 """receive_many(into=...): what is taken is in the list, whatever is raised (contract 5.9)."""
 
-import os
-import signal
 from typing import Any
 
 import pytest
 from support.checks import rounds
 from support.kinds import QUEUE
+from support.scripts import run
 from support.tally import count
 
 from nob.ipc import InvalidArgument, NamedMessageQueue
@@ -52,41 +51,34 @@ def test_what_is_no_list(name: str, into: Any) -> None:
 
 def test_nothing_is_lost_to_what_a_handler_raises(name: str) -> None:
     """At whatever moment of the call, or at its end, it comes."""
-    queue: NamedMessageQueue = QUEUE.create(name, max_messages=8)
-
-    class InterruptionError(Exception):
-        pass
-
-    def handler(*_: object) -> None:
-        if receiving:
-            receiving.clear()
-            raise InterruptionError
-
-    old: Any = signal.signal(signal.SIGALRM, handler)
-    parent, messages = os.getpid(), rounds(3000)
-    receiving: list[bool] = []
-    taken: list[Any] = []
-    interruptions = 0
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        for number in range(messages):
-            if not queue.send(b"%d" % number, 20):
-                break
-            if number % 7 == 0:
-                os.kill(parent, signal.SIGALRM)
-        os._exit(0)
+    messages = rounds(3000)
+    code = f"""
+class Interruption(Exception): pass
+receiving, taken, interruptions = [], [], 0
+def handler(*_):
+    if receiving:
+        receiving.clear()
+        raise Interruption
+queue = NamedMessageQueue(name, 8, 16, handle_existence=CREATE)
+parent = os.getpid()
+if os.fork() == 0:
+    for number in range({messages}):
+        if not queue.send(b"%d" % number, 20):
+            break
+        if number % 7 == 0:
+            os.kill(parent, signal.SIGALRM)
+    os._exit(0)
+signal.signal(signal.SIGALRM, handler)
+while len(taken) < {messages}:
     try:
-        while len(taken) < messages:
-            try:
-                receiving.append(True)
-                queue.receive_many(timeout=20, into=taken)
-                receiving.clear()
-            except InterruptionError:
-                interruptions += 1
-    finally:
-        os.waitpid(child, 0)
-        signal.signal(signal.SIGALRM, old)
-    assert taken == [(b"%d" % number, 0) for number in range(messages)]
-    assert interruptions > 0
+        receiving.append(True)
+        queue.receive_many(timeout=20, into=taken)
+        receiving.clear()
+    except Interruption:
+        interruptions += 1
+assert taken == [(b"%d" % number, 0) for number in range({messages})]
+assert interruptions > 0
+"""
+    ignored = "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+    assert run(ignored + code, name) == (0, "")
     count("messages", messages)
