@@ -35,6 +35,7 @@ const ROLES: &[&[Role]] = &[
     ownership::time_namespace::ROLES,
     semaphore::poller::ROLES,
     shared_memory::size_policy::ROLES,
+    waiting::deadlines::ROLES,
     waiting::traffic::ROLES,
 ];
 

@@ -1,12 +1,17 @@
 //! Waits: until when, and for what.
 
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Kind, MessageQueue, Result, Semaphore};
-use nob_ipc_testing::{Unique, Waiter, watchdog};
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, Waiter, say, thread_id, wait_until, wait_until_in, watchdog,
+};
 
 use crate::support::{Object, new_queue, new_semaphore};
+
+pub const ROLES: &[Role] = &[("deadlines::wait", wait)];
 
 /// A call that has to wait, until a deadline: what it returns is whether it was served.
 type Call<'a> = Box<dyn Fn(Deadline) -> Result<bool> + Send + Sync + 'a>;
@@ -17,7 +22,7 @@ struct Waits {
     semaphore: Semaphore,
     empty: MessageQueue,
     full: MessageQueue,
-    _names: [Unique; 3],
+    names: [Unique; 3],
 }
 
 struct Wait<'a> {
@@ -36,7 +41,7 @@ impl Waits {
             semaphore: new_semaphore(&names[0], 0),
             empty: new_queue(&names[1], 1, 8),
             full,
-            _names: names,
+            names,
         }
     }
 
@@ -242,6 +247,103 @@ fn attention() {
                 let short = Deadline::after(Duration::from_millis(20))
                     .checked_every(Deadline::CHECK_INTERVAL);
                 assert!(!(wait.call)(short).expect("it ends before it is time to look up"));
+            });
+        }
+    });
+}
+
+/// S10: each permit that is released wakes one waiter, and the others sleep on.
+#[test]
+fn each_release_wakes_one() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let semaphore = new_semaphore(&name, 0);
+    for deadline in [Deadline::NEVER, Deadline::after(Duration::from_secs(3600))] {
+        thread::scope(|scope| {
+            let mut waiters: Vec<_> = (0..4)
+                .map(|_| {
+                    Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire_until(deadline))
+                })
+                .collect();
+            while !waiters.is_empty() {
+                semaphore.release().expect("far from the maximum");
+                wait_until(|| waiters.iter().any(Waiter::has_ended));
+                // The others have not been woken, or sleep again.
+                for waiter in waiters.iter().filter(|waiter| !waiter.has_ended()) {
+                    waiter.wait_until_in(libc::SYS_futex);
+                }
+                let ended = waiters.iter().position(Waiter::has_ended).expect("one has");
+                assert!(waiters.swap_remove(ended).join().expect("no signal comes"));
+                assert!(!waiters.iter().any(Waiter::has_ended), "one permit for two");
+                assert_eq!(semaphore.value(), 0);
+            }
+        });
+    }
+}
+
+/// A waiter that is stopped and continued waits on, and is served, or comes to the end of its time.
+#[test]
+fn a_stopped_waiter_goes_on() {
+    let _watchdog = watchdog();
+    let waits = Waits::new();
+    let [semaphore, empty, full] = &waits.names;
+    let start = |seconds| Child::start("deadlines::wait", &[&seconds, semaphore, empty, full]);
+    let mut short = start("1");
+    let mut long = ["3600", "never"].map(start);
+    for child in &mut long {
+        for thread in [(); 3].map(|()| child.hear().parse().expect("an id")) {
+            wait_until_in(child.id(), thread, &SLEEPS);
+        }
+        child.signal(libc::SIGSTOP);
+    }
+    for _ in 0..3 {
+        short.hear();
+    }
+    short.signal(libc::SIGSTOP);
+    thread::sleep(Duration::from_millis(1100));
+    for child in long.iter().chain([&short]) {
+        child.signal(libc::SIGCONT);
+    }
+    for _ in 0..3 {
+        short.expect("too late");
+    }
+    short.finish();
+    for wait in waits.each() {
+        (wait.serve)();
+        (wait.serve)();
+    }
+    for mut child in long {
+        for _ in 0..3 {
+            child.expect("served");
+        }
+        child.finish();
+    }
+}
+
+const SLEEPS: [libc::c_long; 4] =
+    [libc::SYS_futex, libc::SYS_ppoll, libc::SYS_mq_timedreceive, libc::SYS_mq_timedsend];
+
+/// Waits for all three at the same time, and tells how each wait ended.
+fn wait(arguments: &Arguments) {
+    let time = arguments.text(0).parse().ok().map(Duration::from_secs);
+    let semaphore = Semaphore::options().open(arguments.text(1)).expect("it is there");
+    let empty = MessageQueue::options().open(arguments.text(2)).expect("it is there");
+    let full = MessageQueue::options().open(arguments.text(3)).expect("it is there");
+    let calls: [Call; 3] = [
+        Box::new(|deadline| semaphore.acquire_until(deadline)),
+        Box::new(|deadline| Ok(empty.receive_until(&mut [0; 8], deadline)?.is_some())),
+        Box::new(|deadline| full.send_until(b"x", 0, deadline)),
+    ];
+    let all_are_known = Barrier::new(calls.len());
+    thread::scope(|scope| {
+        for call in calls {
+            let all_are_known = &all_are_known;
+            scope.spawn(move || {
+                say(thread_id());
+                all_are_known.wait();
+                let deadline = time.map_or(Deadline::NEVER, Deadline::after);
+                let served = nob_ipc::retry_on_interrupt(|| call(deadline)).expect("a wait");
+                say(if served { "served" } else { "too late" });
             });
         }
     });
