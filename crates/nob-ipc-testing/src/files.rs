@@ -126,6 +126,14 @@ pub fn metadata(object: &impl AsFd) -> fs::Metadata {
     fs::metadata(path).expect("it is open")
 }
 
+/// Makes a FIFO (`S_IFIFO`) or device (`S_IFCHR`) in the place of an object.
+pub fn make_node(kind: Kind, name: &str, node: libc::mode_t, device: libc::dev_t) {
+    let path = CString::new(file(kind, name).into_os_string().into_encoded_bytes());
+    let path = path.expect("names have no NUL");
+    // SAFETY: `path` is a NUL-terminated string that outlives the call.
+    check(unsafe { libc::mknod(path.as_ptr(), node | 0o600, device) });
+}
+
 /// Makes a file of `size` bytes whose only memory is the page at `memory`.
 pub fn hollow(kind: Kind, name: &str, size: u64, memory: Option<i64>) {
     let file = fs::File::create_new(file(kind, name)).expect("the name is free");

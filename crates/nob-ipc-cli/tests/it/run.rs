@@ -59,6 +59,12 @@ fn the_command_finds_signals_as_they_were() {
         &"/proc/self/status",
     ]));
     assert_eq!((plain.len(), &plain), (3, &under));
+    // Also those that are ignored when it is started, as under `nohup`.
+    let cat = "cat /proc/self/status";
+    let plain = masks(shell(&format!("trap '' HUP QUIT; exec {cat}")));
+    let under = masks(shell(&format!("trap '' HUP QUIT; exec {PROGRAM} sem run {name} -- {cat}")));
+    assert!(plain.iter().any(|mask| mask == "SigIgn: 5"), "{plain:?}");
+    assert_eq!(plain, under);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `nob-ipc sem`, but for `run`.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nob_ipc_testing::{Unique, files, watchdog};
+use nob_ipc_testing::{Running, Unique, files, prepare, watchdog};
 
 use crate::support::pty::OnTerminal;
-use crate::support::{nob, start, text};
+use crate::support::{PROGRAM, nob, start, text};
 
 fn value(name: &str) -> String {
     text(nob(&[&"sem", &"value", &name]))
@@ -99,4 +100,20 @@ fn interrupted_waits() {
     assert_eq!(waiter.end().code(), Some(143));
     text(nob(&[&"sem", &"post", &name]));
     assert_eq!(value(&name), "1\n");
+}
+
+/// A signal that was ignored when it was started, as under `nohup`, does not end a wait.
+#[test]
+fn ignored_signals_are_ignored() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    text(nob(&[&"sem", &"create", &name, &"--value", &"0"]));
+    let line = format!("trap '' INT HUP; exec {PROGRAM} sem wait {name}");
+    let mut waiter = Running::start(prepare(Command::new("sh").args(["-c", &line])));
+    waiter.wait_until_in(&[nix::libc::SYS_futex]);
+    for signal in [nix::libc::SIGINT, nix::libc::SIGHUP] {
+        waiter.signal(signal);
+    }
+    text(nob(&[&"sem", &"post", &name]));
+    assert_eq!(waiter.end().code(), Some(0));
 }

@@ -21,6 +21,7 @@ use nob_ipc_testing::Role;
 const ROLES: &[&[Role]] = &[
     existence::flags::ROLES,
     existence::permissions::ROLES,
+    existence::planted::ROLES,
     existence::races::ROLES,
     faults::full_shm::ROLES,
     faults::kills::ROLES,

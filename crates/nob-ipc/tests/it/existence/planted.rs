@@ -1,15 +1,18 @@
 //! What others have planted under an object's name.
 
-use std::ffi::CString;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use nob_ipc::{Access, ErrorKind, Existence, Kind, Name, Semaphore, SharedMemory};
-use nob_ipc_testing::{Child, Unique, files, files::Trace, watchdog};
+use nob_ipc_testing::{Arguments, Child, Machine, Role, Unique, files, files::Trace, watchdog};
 
-use crate::support::{Object, assert_refused};
+use crate::support::{Object, assert_refused, new_semaphore};
+
+pub const ROLES: &[Role] =
+    &[("planted::device", |_| device()), ("planted::use_garbage", use_garbage)];
 
 const LINKING: [Existence; 2] = [Existence::Link, Existence::LinkOrCreate];
 
@@ -73,10 +76,7 @@ fn a_fifo() {
     let _watchdog = watchdog();
     for kind in files::KINDS {
         let name = Unique::new();
-        let path = files::file(kind, &name);
-        let path = CString::new(path.into_os_string().into_encoded_bytes()).expect("no NUL");
-        // SAFETY: `path` is a NUL-terminated string that outlives the call.
-        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+        files::make_node(kind, &name, libc::S_IFIFO, 0);
         assert_wrong_type(kind, &name, &[libc::EINVAL], "a FIFO");
     }
 }
@@ -107,6 +107,50 @@ fn a_socket() {
         let name = Unique::new();
         let _socket = UnixListener::bind(files::file(kind, &name)).expect("/dev/shm is writable");
         assert_wrong_type(kind, &name, &[libc::ENXIO], "no regular file");
+    }
+}
+
+/// C26: a device is not opened for use, and so cannot do what its opening does.
+#[test]
+fn a_device() {
+    Machine::with_users("size=1m").run("planted::device", &[]);
+}
+
+fn device() {
+    for kind in files::KINDS {
+        let name = Unique::new();
+        // Reading it never ends.
+        files::make_node(kind, &name, libc::S_IFCHR, libc::makedev(1, 5));
+        assert_wrong_type(kind, &name, &[libc::EINVAL], "a device");
+    }
+}
+
+/// Whatever value and number of waiters somebody writes into a semaphore: no crash, and no wait that does
+/// not end.
+#[test]
+fn a_semaphore_of_garbage() {
+    let _watchdog = watchdog();
+    for word in [u64::MAX, 1 << 63, 0x8080_8080_8080_8080, 0x7fff_ffff, 5 << 32, u64::MAX << 32] {
+        let name = Unique::new();
+        let semaphore = new_semaphore(&name, 1);
+        let file = fs::File::options().write(true).open(files::file(Kind::Semaphore, &name));
+        file.expect("it is ours").write_all(&word.to_ne_bytes()).expect("it is as long");
+        Child::run("planted::use_garbage", &[&name]);
+        drop(semaphore);
+    }
+}
+
+fn use_garbage(arguments: &Arguments) {
+    let semaphore = Semaphore::options().open(arguments.text(0)).expect("it is long enough");
+    let short = Duration::from_millis(5);
+    for _ in 0..3 {
+        assert!(semaphore.value() <= Semaphore::MAX_VALUE);
+        semaphore.try_acquire();
+        semaphore.acquire_timeout(short).expect("a wait");
+        match semaphore.release() {
+            Ok(()) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Overflow, "{error}"),
+        }
     }
 }
 

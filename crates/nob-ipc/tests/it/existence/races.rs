@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::thread;
 
+use nob_ipc::registry::{Outcome, Reap};
 use nob_ipc::{ErrorKind, Existence, Kind, Name, SharedMemory};
 use nob_ipc_testing::{
-    Arguments, Child, Role, Unique, files, hear, marks, marks::Marking, say, watchdog,
+    Arguments, Child, Role, Unique, files, forks, hear, marks, marks::Marking, say, watchdog,
 };
 
 use crate::support::{
@@ -16,6 +17,9 @@ pub const ROLES: &[Role] = &[
     ("races::create", create),
     ("races::link_or_create", link_or_create),
     ("races::unlink", unlink),
+    ("races::unlink_each", unlink_each),
+    ("races::leave_and_use", leave_and_use),
+    ("races::reap", reap),
     ("races::unlink_and_create", unlink_and_create),
     ("races::appear", appear),
     ("races::attach", attach),
@@ -87,6 +91,93 @@ fn unlink(arguments: &Arguments) {
         Ok(()) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
     });
+}
+
+/// C29: of all that unlink one object, one does, and the others are told that it is gone.
+#[test]
+fn one_of_many_unlinks() {
+    const ROUNDS: u32 = 40;
+    const UNLINKERS: u32 = 4;
+    let _watchdog = watchdog();
+    for kind in Kind::ALL {
+        let names: Vec<Unique> = (0..ROUNDS).map(|_| Unique::new()).collect();
+        for name in &names {
+            let options = Object::options(kind).existence(Existence::Create);
+            options.unlink_on_drop(false).open(name).expect("a new object");
+        }
+        let joined = names.iter().map(|name| &**name).collect::<Vec<_>>().join(" ");
+        let start = || Child::start("races::unlink_each", &[&kind.short_word(), &joined]);
+        let mut unlinkers: Vec<_> = (0..UNLINKERS).map(|_| start()).collect();
+        start_together(&mut unlinkers);
+        let mut done = 0;
+        for unlinker in &mut unlinkers {
+            done += unlinker.hear().parse::<u32>().expect("a number");
+        }
+        assert_eq!(done, ROUNDS, "{kind}");
+        unlinkers.into_iter().for_each(Child::finish);
+    }
+}
+
+fn unlink_each(arguments: &Arguments) {
+    let kind = arguments.kind(0);
+    let link = |name| Object::open(kind, name, Existence::Link).expect("it is there");
+    let objects: Vec<Object> = arguments.rest(1).map(link).collect();
+    on_your_marks();
+    let mut done = 0;
+    for object in &objects {
+        match object.ownership().unlink() {
+            Ok(()) => done += 1,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        }
+    }
+    say(done);
+}
+
+/// Contract 4.5: what `Reap` has found left behind is not what has the name when it is removed. Objects
+/// that are in use stay, though their name was an orphan's an instant before.
+#[test]
+fn reaping_beside_new_objects() {
+    let _watchdog = watchdog();
+    for kind in Kind::ALL.into_iter().filter(|&kind| can_be_marked(kind)) {
+        let names = [Unique::new(), Unique::new()];
+        let mut roles = Vec::new();
+        for (existence, name) in names.iter().enumerate() {
+            let word = kind.short_word();
+            // Of two that unlink and create, one takes the name from the other.
+            for _ in existence..2 {
+                roles.push(Child::start("races::leave_and_use", &[&word, name, &existence]));
+            }
+            roles.push(Child::start("races::reap", &[&word, name]));
+        }
+        race(roles);
+    }
+}
+
+/// Leaves an object behind, as a process that is killed does, and uses one of the same name.
+fn leave_and_use(arguments: &Arguments) {
+    let (kind, name) = (arguments.kind(0), arguments.text(1));
+    let existence = [Existence::LinkOrCreate, Existence::UnlinkAndCreate];
+    let existence = existence[usize::try_from(arguments.number(2)).expect("an index")];
+    let open = || Object::open(kind, name, existence).expect("an object");
+    for_the_race(|| {
+        forks::in_child(|| std::mem::forget(open()));
+        let object = open();
+        for _ in 0..20 {
+            assert!(!object.ownership().is_stale().expect("it can be looked at"), "{kind}");
+            thread::yield_now();
+        }
+        drop(object);
+    });
+}
+
+fn reap(arguments: &Arguments) {
+    let reap = Reap::new().kinds(&[arguments.kind(0)]).named(arguments.text(1));
+    let rounds = for_the_race(|| {
+        for finding in reap.run().expect("it can be listed").0 {
+            assert!(!matches!(finding.outcome, Outcome::Failed(_)), "{finding:?}");
+        }
+    });
+    assert!(rounds > 0);
 }
 
 /// Contract 3.2: whoever unlinks and creates has an object of its own.

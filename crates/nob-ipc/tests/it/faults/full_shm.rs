@@ -1,6 +1,8 @@
 //! `/dev/shm` full, read-only or missing, and processes that may have little of it. Each test is a
 //! process of its own; most need root to make such a place.
 
+use std::fs;
+
 use nob_ipc::{Access, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
 use nob_ipc_testing::{Child, Machine, Role, Unique, files, files::Trace, limits, mounts};
 
@@ -12,6 +14,7 @@ pub const ROLES: &[Role] = &[
     ("full_shm::read_only", |_| read_only_role()),
     ("full_shm::no_directory", |_| no_directory_role()),
     ("full_shm::address_space", |_| address_space_role()),
+    ("full_shm::mappings", |_| mappings_role()),
     ("full_shm::file_size", |_| file_size_role()),
 ];
 
@@ -37,6 +40,12 @@ fn read_only() {
 #[test]
 fn no_directory() {
     Machine::new("size=1m").run("full_shm::no_directory", &[]);
+}
+
+/// A process that may not have one more mapping (`vm.max_map_count`).
+#[test]
+fn mappings() {
+    Child::run("full_shm::mappings", &[]);
 }
 
 /// A process without room for a mapping.
@@ -180,6 +189,35 @@ fn address_space_role() {
     assert_eq!(Trace::of_open(&segment).mappings(), 0);
     segment.resize(4096).expect("it shrinks");
     segment.map().expect("there is room").write(0, b"x").expect("it is writable");
+}
+
+fn mappings_role() {
+    const MANY: usize = 1 << 20;
+    let most = fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux has it");
+    if most.trim().parse::<usize>().expect("a number") >= MANY {
+        eprintln!("skipped: a process may have {most} mappings");
+        return;
+    }
+    let (name, other) = (Unique::new(), Unique::new());
+    let segment = segment(&name, 1, Existence::Create).expect("there is room");
+    let mut mappings = Vec::with_capacity(MANY);
+    let error = loop {
+        match segment.map() {
+            Ok(mapping) => mappings.push(mapping),
+            failed => break refused(failed, &name, ErrorKind::LimitExceeded, libc::ENOMEM),
+        }
+    };
+    assert_words(&error, &["vm.max_map_count"]);
+    // A semaphore needs a mapping, too; what cannot be made leaves no name.
+    let created = Object::open(Kind::Semaphore, &other, Existence::Create);
+    refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
+    assert!(!files::exists(Kind::Semaphore, &other));
+    mappings.truncate(mappings.len() - 2);
+    Object::create(Kind::Semaphore, &other).use_it();
+    let last = mappings.pop().expect("there are many");
+    last.write(0, b"x").expect("it is writable");
+    mappings.clear();
+    assert_eq!(Trace::of_open(&segment).mappings(), 1);
 }
 
 fn file_size_role() {

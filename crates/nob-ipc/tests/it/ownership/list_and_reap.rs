@@ -158,19 +158,13 @@ fn strangers() {
     symlink("/nowhere", place("dangling")).expect("it is free");
     symlink(place("x"), place("link")).expect("it is free");
     let _socket = UnixListener::bind(place("socket")).expect("it is free");
-    make_fifo(&place("fifo"));
+    files::make_node(Kind::SharedMemory, "fifo", libc::S_IFIFO, 0);
     let before = fs::read_dir("/dev/shm").expect("it is there").count();
     let listing = registry::list(&Kind::ALL).expect("it can be listed");
     let names: Vec<_> = listing.objects.iter().map(|it| it.name().to_string()).collect();
     assert_eq!(names, ["/x"; 3]);
     assert!(Reap::new().unused_for(Duration::ZERO).run().expect("it can be listed").0.is_empty());
     assert_eq!(fs::read_dir("/dev/shm").expect("it is there").count(), before);
-}
-
-fn make_fifo(path: &std::path::Path) {
-    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("no NUL");
-    // SAFETY: `path` is a NUL-terminated string that outlives the call.
-    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
 /// Contract 3.9: a mark proves that the creator is dead, or it proves nothing, and then the object is left.
