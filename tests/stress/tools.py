@@ -16,7 +16,13 @@ SECONDS = 900
 
 # They count descriptors, mappings and address space, of which the sanitizer takes its share, or
 # they build programs of their own.
-_UNFIT = ["fault_tests::", "room::address_space", "lifetime::a_thousand_rounds", "examples::"]
+_UNFIT = [
+    "fault_tests::",
+    "full_shm::address_space",
+    "full_shm::mappings",
+    "close_and_unlink::a_thousand_rounds",
+    "examples::",
+]
 
 
 def check(progress: Progress) -> None:

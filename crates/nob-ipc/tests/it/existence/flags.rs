@@ -12,6 +12,11 @@ pub const ROLES: &[Role] = &[("flags::descriptor_zero", |_| descriptor_zero_role
 /// What an object has that was there before.
 const OLD: u32 = 7;
 
+fn old_object(kind: Kind, name: &str) -> Object {
+    let options = Object::options(kind).existence(Existence::Create).measure(OLD);
+    options.open(name).expect("a new object")
+}
+
 /// C13.
 #[test]
 fn missing() {
@@ -44,11 +49,7 @@ fn existing() {
     for kind in Kind::ALL {
         for existence in EXISTENCES {
             let name = Unique::new();
-            let old = Object::options(kind)
-                .existence(Existence::Create)
-                .measure(OLD)
-                .open(&name)
-                .expect("a new object");
+            let old = old_object(kind, &name);
             let opened = Object::open(kind, &name, existence);
             match existence {
                 Existence::Create => {
@@ -84,11 +85,7 @@ fn a_name_is_free_after_unlink() {
     let _watchdog = watchdog();
     for kind in Kind::ALL {
         let name = Unique::new();
-        let old = Object::options(kind)
-            .existence(Existence::Create)
-            .measure(OLD)
-            .open(&name)
-            .expect("a new object");
+        let old = old_object(kind, &name);
         old.ownership().unlink().expect("it is ours");
         assert!(!files::exists(kind, &name));
         let new = Object::create(kind, &name);
