@@ -42,6 +42,27 @@ def test_taken_and_missing(kind: Kind, name: str) -> None:
 
 
 @each_kind
+def test_advice_has_the_names_of_python(kind: Kind, name: str) -> None:
+    """Whoever reads it can type what it says."""
+    with pytest.raises(FileNotFoundError, match=r"Flags\.LINK_OR_CREATE"):
+        kind.open(name)
+    with contextlib.closing(kind.create(name)):
+        both = r"Flags\.LINK_OR_CREATE or Flags\.UNLINK_AND_CREATE"
+        with pytest.raises(FileExistsError, match=both):
+            kind.create(name)
+
+
+@pytest.mark.parametrize("message", [{"a": 1}, 1, None, ["a"]], ids=repr)
+def test_what_must_be_encoded(name: str, message: object) -> None:
+    """The error says how, and nothing was sent."""
+    with QUEUE.create(name) as queue:
+        for send in (queue.send, lambda message: queue.send_many([message])):
+            with pytest.raises(InvalidArgument, match=r"json\.dumps or pickle\.dumps"):
+                send(message)
+        assert queue.current_messages == 0
+
+
+@each_kind
 def test_not_permitted(kind: Kind, name: str) -> None:
     handle = kind.create(name)
     with pytest.raises(PermissionError) as caught:

@@ -163,6 +163,30 @@ def test_the_extra_is_accepted() -> None:
     assert "ipc" in (importlib.metadata.metadata("nob.py").get_all("Provides-Extra") or [])
 
 
+IMPORTED_AGAIN = """
+import importlib, sys
+import nob.ipc
+def use(package):
+    handle = package.NamedSharedMemory(None, 64, handle_existence=package.Flags.RAISE_IF_EXISTS)
+    with handle.mmap() as memory:
+        assert isinstance(memory, package.Mapping)
+    try:
+        package.NamedSharedMemory("", 64)
+    except package.InvalidArgument:
+        pass
+    package.NamedSharedMemory(None, 64, handle_existence=nob.ipc.Flags.RAISE_IF_EXISTS)
+use(nob.ipc)
+for name in [name for name in sys.modules if name.startswith("nob")]:
+    del sys.modules[name]
+use(importlib.import_module("nob.ipc"))
+"""
+
+
+def test_a_second_import() -> None:
+    """Flags, exceptions and mappings are those of the package that is imported last."""
+    subprocess.run([sys.executable, "-c", IMPORTED_AGAIN], check=True, timeout=60)
+
+
 def test_the_flags() -> None:
     assert issubclass(Flags, enum.Enum)
     assert [flag.name for flag in Flags] == [

@@ -4,7 +4,9 @@ import copy
 import errno
 import multiprocessing
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any, Self
 
 import pytest
 from support.checks import conformance
@@ -193,6 +195,75 @@ def test_a_subclass_with_other_arguments(name: str) -> None:
     assert (again.name, again.key, again.value) == (name, name[1:], 21)
     assert again.linked_existing_object is True
     assert again.unlink_on_delete is False
+
+
+class Slotted(NamedSemaphore):
+    """A subclass with state in a slot and in its dictionary."""
+
+    __slots__ = ("__dict__", "label")
+
+
+class Chosen(NamedSemaphore):
+    """A subclass that says what its state is."""
+
+    def __getstate__(self) -> object:
+        return {"label": self.label.upper()}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.label = state["label"]
+
+
+class New(NamedSemaphore):
+    """A subclass whose __new__ has arguments."""
+
+    def __new__(cls, label: str, *, name: str) -> Self:
+        handle = super().__new__(cls)
+        handle.label = label
+        return handle
+
+    def __init__(self, _label: str, *, name: str) -> None:
+        super().__init__(name, 2, Flags.RAISE_IF_EXISTS)
+
+    def __getnewargs_ex__(self) -> object:
+        return (self.label,), {"name": self.name}
+
+
+class NewByPosition(NamedSemaphore):
+    """A subclass whose __new__ has arguments by position."""
+
+    def __new__(cls, label: str, _name: str) -> Self:
+        handle = super().__new__(cls)
+        handle.label = label
+        return handle
+
+    def __init__(self, _label: str, name: str) -> None:
+        super().__init__(name, 2, Flags.RAISE_IF_EXISTS)
+
+    def __getnewargs__(self) -> object:
+        return self.label, self.name
+
+
+def again_by_pickle(handle: object) -> object:
+    return pickle.loads(pickle.dumps(handle))
+
+
+@pytest.mark.parametrize("again", [again_by_pickle, copy.copy, copy.deepcopy])
+def test_the_state_of_subclasses_goes_along(name: str, again: Callable[[Any], Any]) -> None:
+    """As object.__reduce_ex__ has it: slots, __getstate__, the arguments of __new__."""
+    slotted = Slotted(name, 2, Flags.RAISE_IF_EXISTS)
+    slotted.label, slotted.other = "slot", [1]
+    twin = again(slotted)
+    assert (type(twin), twin.label, twin.other, twin.value) == (Slotted, "slot", [1], 2)
+    slotted.__del__()
+    chosen = Chosen(name, 2, Flags.RAISE_IF_EXISTS)
+    chosen.label, chosen.secret = "state", 1
+    assert vars(again(chosen)) == {"label": "STATE"}
+    chosen.__del__()
+    for make in (lambda: New("new", name=name), lambda: NewByPosition("new", name)):
+        new = make()
+        twin = again(new)
+        assert (type(twin), twin.label, twin.name, twin.value) == (type(new), "new", name, 2)
+        new.__del__()
 
 
 def release_all(semaphore: NamedSemaphore, queue: object, segment: object) -> str:

@@ -34,6 +34,27 @@ def test_a_mapping_is_a_mapping(name: str) -> None:
     memory.close()
 
 
+LOOKS_FOR_BYTES = {
+    "buf": lambda segment: segment.buf,
+    "memoryview": memoryview,
+    "bytes": bytes,
+    "struct": lambda segment: struct.unpack_from("<Q", segment),
+    "ctypes": ctypes.c_char.from_buffer,
+}
+
+
+@pytest.mark.parametrize("look", LOOKS_FOR_BYTES)
+def test_where_the_bytes_are(name: str, look: str) -> None:
+    """Whoever looks for them at the handle is told, and the handle goes on working."""
+    segment = SEGMENT.create(name)
+    with pytest.raises((AttributeError, TypeError), match=r"memoryview\(shm\.mmap\(\)\)"):
+        LOOKS_FOR_BYTES[look](segment)
+    assert not hasattr(segment, "buf")
+    with pytest.raises(AttributeError, match=r"'nothing'$"):
+        segment.nothing  # noqa: B018
+    SEGMENT.use(segment)
+
+
 @conformance("H28")
 def test_what_takes_buffers_takes_mappings(name: str) -> None:
     """H28: struct, ctypes, array."""

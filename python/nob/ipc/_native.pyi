@@ -579,7 +579,14 @@ class _Watch:
     def wait(self) -> bool:
         """Wait for the notification; False when it can come no more."""
 
-def _restore(base: type, cls: type, name: str, options: dict[str, Any]) -> Any:
+def _restore(
+    base: type,
+    cls: type,
+    name: str,
+    options: dict[str, Any],
+    positional: tuple[Any, ...],
+    keywords: dict[str, Any],
+) -> Any:
     """Link a new handle of class `cls` to the object called `name`; what pickles call."""
 
 def _register(queue: NamedMessageQueue, epoll: epoll, events: int) -> None:

@@ -40,10 +40,17 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
 #[cold]
 pub(crate) fn os_error(py: Python<'_>, error: &Error, errno: i32) -> PyErr {
     let name = error.name().map(ToString::to_string);
-    match PyOSError::type_object(py).call1((errno, error.message(), name)) {
+    match PyOSError::type_object(py).call1((errno, in_python(&error.message()), name)) {
         Ok(exception) => PyErr::from_value(exception),
         Err(failure) => failure,
     }
+}
+
+/// The core's sentence with the names that its advice has in Python.
+fn in_python(message: &str) -> String {
+    message
+        .replace("link-or-create", "Flags.LINK_OR_CREATE")
+        .replace("unlink-and-create", "Flags.UNLINK_AND_CREATE")
 }
 
 /// An argument of the wrong type, out of range, or a bad name.

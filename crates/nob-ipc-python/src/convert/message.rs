@@ -74,7 +74,8 @@ impl<'py> Message<'py> {
         let Ok(buffer) = PyUntypedBuffer::get(value) else {
             let kind = value.get_type().name()?.to_string();
             let message = format!(
-                "message must be bytes-like or str, not {kind}: encode it first, with json for example"
+                "message must be bytes-like or str, not {kind}: encode it first, with json.dumps or \
+                 pickle.dumps for example"
             );
             return Err(invalid_argument(message));
         };

@@ -20,8 +20,25 @@ pub(crate) fn reduce<'py, T: PyClass<BaseType = Named>>(
     let handle = handle.as_any();
     options.set_item("unlink_on_delete", named.unlink_when_restored()?)?;
     let restore = py.import("nob.ipc._native")?.getattr("_restore")?;
-    let arguments = (T::type_object(py), handle.get_type(), named.name()?, options);
+    let (positional, keywords) = new_arguments(handle)?;
+    let class = handle.get_type();
+    let arguments = (T::type_object(py), class, named.name()?, options, positional, keywords);
     (restore, arguments, handle.call_method0("__getstate__")?).into_bound_py_any(py)
+}
+
+/// What the `__new__` of the subclass is called with.
+fn new_arguments<'py>(
+    handle: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+    let py = handle.py();
+    if let Some(new_arguments) = handle.getattr_opt("__getnewargs_ex__")? {
+        return new_arguments.call0()?.extract();
+    }
+    let positional = match handle.getattr_opt("__getnewargs__")? {
+        Some(new_arguments) => new_arguments.call0()?.extract()?,
+        None => PyTuple::empty(py),
+    };
+    Ok((positional, PyDict::new(py)))
 }
 
 /// Link a new handle of class `cls` to the object called `name`; what pickles call.
@@ -34,8 +51,11 @@ pub(crate) fn restore<'py>(
     cls: &Bound<'py, PyType>,
     name: &Bound<'py, PyAny>,
     options: &Bound<'py, PyDict>,
+    positional: &Bound<'py, PyTuple>,
+    keywords: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let handle = cls.call_method1("__new__", (cls,))?;
+    let positional = PyTuple::new(cls.py(), [cls.as_any()])?.add(positional)?;
+    let handle = cls.getattr("__new__")?.call(positional.cast::<PyTuple>()?, Some(keywords))?;
     let arguments = PyTuple::new(cls.py(), [&handle, name])?;
     match base.getattr("__init__")?.call(arguments, Some(options)) {
         Err(error) if error.is_instance_of::<PyOSError>(cls.py()) => {

@@ -140,10 +140,7 @@ impl Named {
     /// Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
-        match without_gil(py, || ownership.unlink()) {
-            Err(error) if !finalize::was_first(py, &error) => Err(raise(py, &error)),
-            _ => Ok(()),
-        }
+        unlinked(py, without_gil(py, || ownership.unlink()))
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
@@ -178,5 +175,13 @@ impl Drop for Named {
 /// Removes a name without opening what has it.
 pub(crate) fn unlink_name(py: Python<'_>, kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
     let name: Name = convert::given_name(kind, name)?;
-    without_gil(py, || unlink(&name)).map_err(|error| raise(py, &error))
+    unlinked(py, without_gil(py, || unlink(&name)))
+}
+
+/// That the end of the interpreter was first is no error.
+fn unlinked(py: Python<'_>, done: nob_ipc::Result<()>) -> PyResult<()> {
+    match done {
+        Err(error) if !finalize::was_first(py, &error) => Err(raise(py, &error)),
+        _ => Ok(()),
+    }
 }

@@ -1,13 +1,14 @@
 //! `NamedSharedMemory`, and the lease that its mappings hold.
 
+use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use nob_ipc::{Access, Kind, Reservation, SharedMemory};
-use pyo3::exceptions::{PyBufferError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyBufferError, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
@@ -17,6 +18,10 @@ use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::in_steps;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
+
+/// What to do instead, for who looks for the bytes where `multiprocessing.shared_memory` has them.
+const BYTES: &str =
+    "mmap() maps its bytes, as in memoryview(shm.mmap()) or numpy.frombuffer(shm.mmap())";
 
 /// A segment of memory that processes share by name.
 ///
@@ -131,12 +136,10 @@ impl NamedSharedMemory {
     /// nothing.
     /// Raises ValueError for size 0 and for a closed handle, OSError (ENOMEM). Source: mmap(2).
     fn mmap<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         let this = slf.get();
-        let mapping = MAPPING.get_or_try_init(py, || {
-            py.import("nob.ipc._mapping")?.getattr("Mapping").map(Bound::unbind)
-        })?;
+        // Not kept: a package that is imported again has another class.
+        let mapping = py.import("nob.ipc._mapping")?.getattr("Mapping")?;
         let access = if this.read_only(py)? {
             let access = PyDict::new(py);
             access.set_item("access", py.import("mmap")?.getattr("ACCESS_READ")?)?;
@@ -149,7 +152,7 @@ impl NamedSharedMemory {
         // stands for the size that the file has then.
         let (made, is_empty) = this.slot.with(py, |segment| {
             let fd = segment.as_fd().as_raw_fd();
-            let made = mapping.bind(py).call((fd, 0), access.as_ref());
+            let made = mapping.call((fd, 0), access.as_ref());
             let is_empty = made.is_err() && segment.size().is_ok_and(|size| size == 0);
             (made, is_empty)
         })?;
@@ -196,6 +199,21 @@ impl NamedSharedMemory {
             }
             segment.resize(size).map_err(|error| raise(py, &error))
         })?
+    }
+
+    fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
+        let advice = if name == "buf" { format!(": {BYTES}") } else { String::new() };
+        let message = format!("a NamedSharedMemory has no attribute '{name}'{advice}");
+        Err(PyAttributeError::new_err(message))
+    }
+
+    /// Refuses: a view would have to keep a mapping of its own.
+    unsafe fn __getbuffer__(&self, view: *mut ffi::Py_buffer, _flags: c_int) -> PyResult<()> {
+        if !view.is_null() {
+            // SAFETY: the interpreter passes a view that is to be filled; without an owner it is empty.
+            unsafe { (*view).obj = std::ptr::null_mut() };
+        }
+        Err(PyTypeError::new_err(format!("a NamedSharedMemory is no buffer: {BYTES}")))
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
