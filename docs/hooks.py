@@ -6,8 +6,10 @@ warning, which ends the build.
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ log = logging.getLogger("mkdocs.hooks.nob")
 DIAGRAM = re.compile(
     r'<p><img alt="(?P<words>[^"]*)" src="[^"]*diagrams/(?P<file>[\w-]+\.svg)" ?/></p>'
 )
+STUB = Path(__file__).parent.parent / "python" / "nob" / "ipc" / "_native.pyi"
+
 WIDE = "conformance.md"
 """The page whose table takes the place of the table of contents."""
 
@@ -46,9 +50,22 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     return DIAGRAM.sub(inline, html)
 
 
+def public_methods() -> Iterator[str]:
+    """What the reference has to document: the methods of the stub's classes, as `Class.method`."""
+    for node in ast.parse(STUB.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Named"):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    yield f"{node.name}.{method.name}"
+
+
 def on_post_build(config: Any) -> None:
-    """See that the site is complete without a network."""
+    """See that the site is complete, also without a network."""
     site = Path(config.site_dir)
+    reference = (site / "reference" / "ipc.html").read_text(encoding="utf-8")
+    for name in public_methods():
+        if f'id="nob.ipc.{name}"' not in reference:
+            log.warning("the reference does not document %s", name)
     for path in sorted([*site.rglob("*.html"), *site.rglob("*.css")]):
         for foreign in FOREIGN.findall(path.read_text(encoding="utf-8")):
             log.warning("%s loads from another host: %s", path.relative_to(site), foreign)
@@ -61,3 +78,14 @@ class OctalModes(griffe.Extension):
         for parameter in func.parameters:
             if parameter.name == "mode" and parameter.default == str(0o600):
                 parameter.default = "0o600"
+
+
+class Overloads(griffe.Extension):
+    """Functions of which the stub has overloads alone: the first of them stands for all."""
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        for name, overloads in cls.overloads.items():
+            if overloads and name not in cls.members:
+                function = overloads[0]
+                function.overloads = list(overloads)
+                cls.set_member(name, function)

@@ -14,16 +14,8 @@ from nob.ipc.errors import InvalidArgument
 from nob.ipc.flags import Flags
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from nob.ipc._mapping import Mapping
-    from nob.ipc._native import (
-        NamedMessageQueue,
-        NamedSemaphore,
-        NamedSharedMemory,
-        list_objects,
-        reap,
-    )
-else:
+# What reads this without running it, as the reference does, takes the last of two definitions.
+if not TYPE_CHECKING:
     try:
         from nob.ipc._native import (
             NamedMessageQueue,
@@ -43,6 +35,15 @@ else:
             list_objects,
             reap,
         )
+else:
+    from nob.ipc._mapping import Mapping
+    from nob.ipc._native import (
+        NamedMessageQueue,
+        NamedSemaphore,
+        NamedSharedMemory,
+        list_objects,
+        reap,
+    )
 
 __all__ = [
     "Flags",
