@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import ast
-import inspect
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
+import stub_docstrings
+from support.kinds import KINDS
 
 import nob.ipc
-from nob.ipc import _native
+from nob.ipc import NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 
-STUB = Path(nob.ipc.__file__).with_name("_native.pyi")
-
-
-def documented(nodes: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names of what has a docstring, and that; special methods have Python's own."""
-    for node in nodes:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("__"):
-            if words := ast.get_docstring(node):
-                yield prefix + node.name, words
-            if isinstance(node, ast.ClassDef):
-                yield from documented(node.body, f"{prefix}{node.name}.")
+TREE = ast.parse(stub_docstrings.STUB.read_text(encoding="utf-8"))
+DOCUMENTED = {name: words for name, _, words in stub_docstrings.documented(TREE.body)}
+KIND_WORDS = {NamedSemaphore: "sem", NamedSharedMemory: "shm", NamedMessageQueue: "mq"}
 
 
-DOCUMENTED = dict(documented(ast.parse(STUB.read_text(encoding="utf-8")).body))
+def test_the_docstrings_are_those_of_the_native_module() -> None:
+    """`python tests/stub_docstrings.py` writes them."""
+    text = stub_docstrings.STUB.read_text(encoding="utf-8")
+    assert stub_docstrings.with_native_docstrings(text) == text
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_first_lines_agree(name: str) -> None:
-    native: object = _native
-    for part in name.split("."):
-        native = inspect.getattr_static(native, part)
-    if isinstance(native, classmethod):
-        native = native.__func__
-    words = inspect.getdoc(native)
-    assert words
-    assert words.splitlines()[0] == DOCUMENTED[name].splitlines()[0]
+def test_every_docstring_is_one() -> None:
+    """Nothing that the stub documents is without words in the native module."""
+    assert all(words and words[0].isupper() for words in DOCUMENTED.values())
+    assert len(DOCUMENTED) > 80
 
 
 def test_all_that_is_public_is_in_the_stub() -> None:
@@ -45,3 +35,70 @@ def test_all_that_is_public_is_in_the_stub() -> None:
         for base in cls.__mro__[:-1]:
             public = {f"{base.__name__}.{name}" for name in vars(base) if not name.startswith("_")}
             assert public <= DOCUMENTED.keys()
+
+
+TYPES = """
+from typing import assert_type
+from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, list_objects, reap
+
+def use(queue: NamedMessageQueue, seconds: float | None) -> None:
+    message, priority = queue.receive()
+    assert_type(message, bytes)
+    assert_type(priority, int)
+    assert_type(queue.receive(None), tuple[bytes, int])
+    assert_type(queue.receive(1), tuple[bytes, int] | None)
+    assert_type(queue.receive(timeout=seconds), tuple[bytes, int] | None)
+    for listed in list_objects():
+        print(listed["name"], [holder["pid"] for holder in listed["holders"]])
+        if listed["kind"] == "sem":
+            assert_type(listed["value"], int | None)
+        elif listed["kind"] == "shm":
+            assert_type(listed["size"], int)
+        else:
+            assert_type(listed["messages"], int | None)
+    for found in reap():
+        assert_type(found["outcome"], str)
+        if found["kind"] == "mq":
+            assert_type(found["max_messages"], int | None)
+
+async def wait(queue: NamedMessageQueue) -> None:
+    assert_type(await queue.receive_async(), tuple[bytes, int])
+    assert_type(await queue.receive_async(1), tuple[bytes, int] | None)
+
+with NamedSemaphore("/x", 3, Flags.LINK_OR_CREATE) as semaphore:
+    assert_type(semaphore, NamedSemaphore)
+"""
+
+
+def test_what_type_checkers_say_to_users(tmp_path: Path) -> None:
+    """A message without a timeout is never None; what is listed has keys and types."""
+    program = tmp_path / "program.py"
+    program.write_text(TYPES, encoding="utf-8")
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=100,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_what_is_listed_has_the_keys_of_the_stub(name: str) -> None:
+    """The results are as they are typed."""
+    handles = [kind.create(name) for kind in KINDS]
+    typed = {node.name: node for node in TREE.body if isinstance(node, ast.ClassDef)}
+    for handle, entry in zip(handles, ("_Semaphore", "_Segment", "_Queue"), strict=True):
+        keys = {
+            field.target.id
+            for part in (typed["_Object"], typed[entry])
+            for field in part.body
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        }
+        (listed,) = [
+            one
+            for one in nob.ipc.list_objects()
+            if one["name"] == name and one["kind"] == KIND_WORDS[type(handle)]
+        ]
+        assert listed.keys() == keys

@@ -4,10 +4,19 @@ It relies on the GIL: a free-threaded interpreter turns it on. Handles may be sh
 """
 
 from collections.abc import Callable, Coroutine, Iterable
-from inspect import Signature
 from select import epoll
 from types import TracebackType
-from typing import Any, ClassVar, Self, SupportsFloat, SupportsIndex, final
+from typing import (
+    Any,
+    Literal,
+    Self,
+    SupportsFloat,
+    SupportsIndex,
+    TypedDict,
+    final,
+    overload,
+    type_check_only,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -97,7 +106,7 @@ class NamedSemaphore(_Named):
 
     Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
     gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit;
-    it does not close. See sem_overview(7).
+    it does not close. See sem_overview(7), sem_open(3).
 
     Args:
         name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
@@ -115,8 +124,6 @@ class NamedSemaphore(_Named):
         OSError: What has the name is no semaphore, or the system has no room for one.
         InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
-
-    __signature__: ClassVar[Signature]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(
@@ -164,13 +171,15 @@ class NamedSemaphore(_Named):
         """Take a permit in asyncio; awaits False when there was none in time.
 
         Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
-        which they came. `async with sem:` acquires and releases.
+        which they came, within 10 ms of a release. `async with sem:` acquires and releases.
 
         Args:
-            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 takes only what no
+                other wait is queued for.
 
         Raises:
             ValueError: The handle is closed, or gets closed while this waits.
+            InvalidArgument: A negative timeout, for example.
         """
 
     def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
@@ -219,7 +228,7 @@ class NamedSemaphore(_Named):
 class NamedSharedMemory(_Named):
     """A segment of memory that processes share by name.
 
-    `mmap` gives its bytes. `with shm:` closes on exit. See shm_overview(7).
+    `mmap` gives its bytes. `with shm:` closes on exit. See shm_overview(7), shm_open(3).
 
     Args:
         name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
@@ -230,8 +239,8 @@ class NamedSharedMemory(_Named):
         unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
             owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new segment, subject to the umask.
-        reserve: Allocates the memory at creation and growth. `False`: at first touch, where want of
-            memory is a bus error.
+        reserve: Allocates the memory at creation and growth. `False`: at first touch, where running
+            out of memory is a bus error.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -241,8 +250,6 @@ class NamedSharedMemory(_Named):
         ValueError: `read_only=True` with a size that would create or grow the segment.
         InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
-
-    __signature__: ClassVar[Signature]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(
@@ -275,8 +282,9 @@ class NamedSharedMemory(_Named):
         """Map all of it as it is now: an mmap.mmap of exactly .size bytes.
 
         Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it
-        is closed; closing the handle leaves the mapping alone. Closing the mapping
-        while a view of it lives (memoryview, numpy.frombuffer) is a BufferError. See mmap(2).
+        is closed; closing the handle leaves the mapping alone. Closing the mapping while a view of
+        it lives (`memoryview`, `numpy.frombuffer`) is a `BufferError`, and changes nothing. See
+        mmap(2).
 
         Raises:
             ValueError: The segment has size 0, or the handle is closed.
@@ -296,6 +304,7 @@ class NamedSharedMemory(_Named):
             io.UnsupportedOperation: The handle is read-only.
             OSError: There is not as much memory (`ENOSPC`); the size is as it was.
             ValueError: The handle is closed.
+            InvalidArgument: A negative size, for example.
         """
 
     def __enter__(self) -> Self: ...
@@ -330,7 +339,7 @@ class NamedMessageQueue(_Named):
 
     The message with the highest priority is received first; within a priority, the first that was
     sent. `with mq:` closes on exit; `for` and `async for` over a queue receive for ever. See
-    mq_overview(7).
+    mq_overview(7), mq_open(3).
 
     Args:
         name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
@@ -352,8 +361,6 @@ class NamedMessageQueue(_Named):
         OSError: A limit stands in the way (`EINVAL`, `EMFILE`, `ENOSPC`): the text names it.
         InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
     """
-
-    __signature__: ClassVar[Signature]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(
@@ -391,13 +398,12 @@ class NamedMessageQueue(_Named):
             InvalidArgument: A priority out of range, for example.
         """
 
-    def receive(
-        self, timeout: SupportsFloat | SupportsIndex | None = None
-    ) -> tuple[bytes, int] | None:
+    @overload
+    def receive(self, timeout: None = None) -> tuple[bytes, int]:
         """Receive a message and its priority; None when there was none in time.
 
-        Signal handlers run while it waits; what one raises comes out, and then nothing was taken.
-        See mq_receive(3).
+        Without a timeout it is `None` only where `block` is `False`. Signal handlers run while it
+        waits; what one raises comes out, and then nothing was taken. See mq_receive(3).
 
         Args:
             timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
@@ -407,6 +413,10 @@ class NamedMessageQueue(_Named):
             io.UnsupportedOperation: The queue was opened with `read=False`.
         """
 
+    @overload
+    def receive(
+        self, timeout: SupportsFloat | SupportsIndex | None
+    ) -> tuple[bytes, int] | None: ...
     def send_many(
         self,
         messages: Iterable[Buffer | str],
@@ -456,19 +466,23 @@ class NamedMessageQueue(_Named):
     ) -> Coroutine[Any, Any, bool]:
         """Send a message in asyncio; awaits False when there was no room in time.
 
-        Arguments and errors are those of `send`. Cancelled, it has sent nothing. Waits of one loop
-        on one queue are served in the order in which they came.
+        Arguments and errors are those of `send`; the message is taken as it is now. Cancelled, it has
+        sent nothing. Waits of one loop on one handle are served in the order in which they came;
+        `timeout=0` passes nobody.
         """
 
-    def receive_async(
-        self, timeout: SupportsFloat | SupportsIndex | None = None
-    ) -> Coroutine[Any, Any, tuple[bytes, int] | None]:
+    @overload
+    def receive_async(self, timeout: None = None) -> Coroutine[Any, Any, tuple[bytes, int]]:
         """Receive a message in asyncio; awaits None when there was none in time.
 
         Arguments and errors are those of `receive`. Cancelled, it has taken nothing. Waits of one
-        loop on one queue are served in the order in which they came.
+        loop on one handle are served in the order in which they came; `timeout=0` passes nobody.
         """
 
+    @overload
+    def receive_async(
+        self, timeout: SupportsFloat | SupportsIndex | None
+    ) -> Coroutine[Any, Any, tuple[bytes, int] | None]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[bytes, int]: ...
     def __aiter__(self) -> Self: ...
@@ -587,7 +601,11 @@ def _restore(
     positional: tuple[Any, ...],
     keywords: dict[str, Any],
 ) -> Any:
-    """Link a new handle of class `cls` to the object called `name`; what pickles call."""
+    """Link a new handle of class `cls` to the object called `name`; what pickles call.
+
+    An object that cannot be opened is told at the first use of the handle: `multiprocessing.Pool` loses
+    its thread, and waits for ever, when unpickling raises.
+    """
 
 def _register(queue: NamedMessageQueue, epoll: epoll, events: int) -> None:
     """Have an epoll object watch a queue.
@@ -601,11 +619,56 @@ def _message(queue: NamedMessageQueue, message: Any, priority: Any) -> tuple[byt
 def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""
 
-def list_objects() -> list[dict[str, Any]]:
+@type_check_only
+class _Holder(TypedDict):
+    pid: int
+    command: str
+
+@type_check_only
+class _Object(TypedDict):
+    name: str
+    mode: str
+    uid: int
+    gid: int
+    holders: list[_Holder]
+    orphan: bool | None
+
+@type_check_only
+class _Semaphore(_Object):
+    kind: Literal["sem"]
+    value: int | None
+
+@type_check_only
+class _Segment(_Object):
+    kind: Literal["shm"]
+    size: int
+
+@type_check_only
+class _Queue(_Object):
+    kind: Literal["mq"]
+    messages: int | None
+    max_messages: int | None
+    max_message_size: int | None
+
+@type_check_only
+class _Found(TypedDict):
+    outcome: str
+
+@type_check_only
+class _FoundSemaphore(_Semaphore, _Found): ...
+
+@type_check_only
+class _FoundSegment(_Segment, _Found): ...
+
+@type_check_only
+class _FoundQueue(_Queue, _Found): ...
+
+def list_objects() -> list[_Semaphore | _Segment | _Queue]:
     """List all named objects of the machine that this user can see.
 
     Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
-    those of which this user has a record.
+    those of which this user has a record. Bytes of a name or command that are not UTF-8 are
+    surrogates, as in the module `os`.
 
     Returns:
         A `dict` for each object, with `kind` (`"sem"`, `"shm"` or `"mq"`), `name`, `mode` (octal,
@@ -618,7 +681,7 @@ def list_objects() -> list[dict[str, Any]]:
         OSError: The system does not let it look.
     """
 
-def reap(dry_run: bool = True) -> list[dict[str, Any]]:
+def reap(dry_run: bool = True) -> list[_FoundSemaphore | _FoundSegment | _FoundQueue]:
     """Remove what dead processes left behind; with dry_run, only say what would be removed.
 
     Only what is proven to be an orphan, and held by nobody, is ever removed.
@@ -628,8 +691,9 @@ def reap(dry_run: bool = True) -> list[dict[str, Any]]:
 
     Returns:
         A `dict`, as of `list_objects`, for each object whose creator is dead, and in it `outcome`:
-            `"removed"` (or to be), `"held"`, `"unseen"`, `"unknown creator"`, `"not permitted"`, or
-            a sentence that says why it could not be removed.
+            `"removed"` (`"would be removed"` in a dry run), `"held"`, `"unseen"`,
+            `"unknown creator"`, `"not permitted"`, or a sentence that says why it could not be
+            removed.
 
     Raises:
         OSError: The system does not let it look.
@@ -651,13 +715,24 @@ class _PosixNamed:
         """The mode as it was given (int)."""
 
     def unlink(self) -> None:
-        """Remove the name now; handles and mappings that are open go on working."""
+        """Remove the name now; handles and mappings that are open go on working.
+
+        Raises ExistentialError if it is gone or belongs to another object now, PermissionsError.
+        Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
+        """
 
 @disjoint_base
 class Semaphore(_PosixNamed):
     """A semaphore that processes share by name.
 
     `with sem:` acquires on entry and releases on exit; it neither closes nor unlinks.
+
+    name: str or bytes; None with O_CREX makes a random free one.
+    flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates.
+    mode: int, permission bits of a new semaphore, subject to the umask.
+    initial_value: int, 0 to SEMAPHORE_VALUE_MAX; ignored when opening.
+
+    Raises ExistentialError, PermissionsError, ValueError, OSError. Source: sem_open(3).
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
@@ -669,10 +744,20 @@ class Semaphore(_PosixNamed):
         initial_value: SupportsIndex = 0,
     ) -> None: ...
     def acquire(self, timeout: SupportsFloat | SupportsIndex | None = None) -> None:
-        """Take a permit, waiting while there is none."""
+        """Take a permit, waiting while there is none.
+
+        timeout: seconds, None waits for ever, 0 does not wait.
+        Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
+        ExistentialError when the handle is or gets closed. Nothing was taken then.
+        Source: sem_wait(3), on the monotonic clock.
+        """
 
     def release(self) -> None:
-        """Give a permit back."""
+        """Give a permit back.
+
+        Raises OSError (EOVERFLOW) at SEMAPHORE_VALUE_MAX, ExistentialError when closed.
+        Source: sem_post(3).
+        """
 
     @property
     def value(self) -> int:
@@ -683,11 +768,25 @@ class Semaphore(_PosixNamed):
         self, exc_type: object = ..., exc: object = ..., traceback: object = ..., /
     ) -> None: ...
     def close(self) -> None:
-        """Give up this handle; never unlinks."""
+        """Give up this handle; never unlinks.
+
+        Raises ExistentialError when it is closed already.
+        """
 
 @disjoint_base
 class SharedMemory(_PosixNamed):
-    """A segment of memory that processes share by name: a descriptor for mmap.mmap."""
+    """A segment of memory that processes share by name: a descriptor for mmap.mmap.
+
+    name: str or bytes; None with O_CREX makes a random free one.
+    flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates; O_TRUNC empties one that exists.
+    mode: int, permission bits of a new segment, subject to the umask.
+    size: int, bytes; 0 leaves the size as it is. A segment that exists is resized to it; but one that
+    is in use is never made smaller: a RuntimeWarning says so.
+    read_only: bool, opens for reading; not together with a size.
+
+    Raises ExistentialError, PermissionsError, ValueError, OSError (ENOSPC: the memory is reserved here,
+    and not at first touch). Source: shm_open(3).
+    """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(
@@ -714,7 +813,18 @@ class SharedMemory(_PosixNamed):
 
 @disjoint_base
 class MessageQueue(_PosixNamed):
-    """A queue of messages that processes share by name; the highest priority is received first."""
+    """A queue of messages that processes share by name; the highest priority is received first.
+
+    name: str or bytes; None with O_CREX makes a random free one.
+    flags: int, 0 opens, O_CREAT opens or creates, O_CREX creates; O_NONBLOCK sets block to False.
+    mode: int, permission bits of a new queue, subject to the umask.
+    max_messages: int, capacity of a new queue; default: QUEUE_MESSAGES_MAX_DEFAULT.
+    max_message_size: int, bytes, of a new queue; default: QUEUE_MESSAGE_SIZE_MAX_DEFAULT.
+    read, write: bool, the directions to open it for; at least one.
+
+    Raises ExistentialError, PermissionsError, ValueError and OSError (the text names the limit).
+    Source: mq_open(3).
+    """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
     def __init__(
@@ -733,15 +843,35 @@ class MessageQueue(_PosixNamed):
         timeout: SupportsFloat | SupportsIndex | None = None,
         priority: SupportsIndex = 0,
     ) -> None:
-        """Send a message, waiting while the queue is full."""
+        """Send a message, waiting while the queue is full.
+
+        message: bytes-like, or str, which is sent as UTF-8. timeout: seconds, None waits for ever, 0
+        does not wait. priority: int, 0 to QUEUE_PRIORITY_MAX.
+        Raises BusyError when there was no room in time, SignalError when a signal was handled
+        meanwhile, PermissionsError when opened with write=False, ValueError for a message that is too
+        long, ExistentialError when closed. Nothing was sent then.
+        Source: mq_send(3), on the monotonic clock.
+        """
 
     def receive(self, timeout: SupportsFloat | SupportsIndex | None = None) -> tuple[bytes, int]:
-        """Receive a message and its priority, waiting while there is none."""
+        """Receive a message and its priority, waiting while there is none.
+
+        timeout: seconds, None waits for ever, 0 does not wait.
+        Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
+        PermissionsError when opened with read=False, ExistentialError when closed. Nothing was taken
+        then. Source: mq_receive(3), on the monotonic clock.
+        """
 
     def request_notification(
         self, notification: SupportsIndex | tuple[Callable[[Any], object], Any] | None = None
     ) -> None:
-        """Ask to be told when the queue goes from empty to non-empty, once."""
+        """Ask to be told when the queue goes from empty to non-empty, once.
+
+        notification: a signal's number; a tuple (callable, argument), called in a thread of its own;
+        None cancels.
+        Raises BusyError when another process has asked, ValueError, ExistentialError when closed.
+        Source: mq_notify(3).
+        """
 
     @property
     def block(self) -> bool:
@@ -769,16 +899,28 @@ class MessageQueue(_PosixNamed):
         """The descriptor, open until close is called; -1 after that (int)."""
 
     def close(self) -> None:
-        """Close the descriptor; never unlinks."""
+        """Close the descriptor; never unlinks.
+
+        Raises ExistentialError when it is closed already.
+        """
 
 def unlink_semaphore(name: str | bytes) -> None:
-    """Remove the name of a semaphore; handles that are open go on working."""
+    """Remove the name of a semaphore; handles that are open go on working.
+
+    name: str or bytes. Raises ExistentialError, PermissionsError, ValueError. Source: sem_unlink(3).
+    """
 
 def unlink_shared_memory(name: str | bytes) -> None:
-    """Remove the name of a segment; handles and mappings that are open go on working."""
+    """Remove the name of a segment; handles and mappings that are open go on working.
+
+    name: str or bytes. Raises ExistentialError, PermissionsError, ValueError. Source: shm_unlink(3).
+    """
 
 def unlink_message_queue(name: str | bytes) -> None:
-    """Remove the name of a message queue; handles that are open go on working."""
+    """Remove the name of a message queue; handles that are open go on working.
+
+    name: str or bytes. Raises ExistentialError, PermissionsError, ValueError. Source: mq_unlink(3).
+    """
 
 def _queue_defaults() -> tuple[int, int]:
     """The capacity of a queue that is created without saying so: messages, and bytes of each."""

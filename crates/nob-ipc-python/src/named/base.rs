@@ -98,8 +98,8 @@ impl Named {
 
     /// Whether deletion of the handle removes the name (bool; may be set).
     ///
-    /// True also for a shared object, which the last of its users removes. Setting False keeps a shared
-    /// object for good; PermissionError if it is another user's.
+    /// `True` also for a shared object, which the last of its users removes. Setting `False` keeps
+    /// a shared object for good; `PermissionError` if it is another user's.
     #[getter]
     fn unlink_on_delete(&self) -> PyResult<bool> {
         Ok(self.ownership()?.unlink_on_drop())
@@ -114,7 +114,7 @@ impl Named {
 
     /// Whether the name leads to another object now, or to none (bool).
     ///
-    /// PermissionError if what has the name may not be looked at.
+    /// `PermissionError` if what has the name may not be looked at.
     #[getter]
     fn stale(&self, py: Python<'_>) -> PyResult<bool> {
         let ownership = self.ownership()?;
@@ -129,15 +129,18 @@ impl Named {
 
     /// Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
     ///
-    /// A wait of another thread on this handle ends with ValueError within half a second.
+    /// A wait of another thread on this handle ends with `ValueError` within half a second.
     fn close(&self, py: Python<'_>) {
         self.slot.close(py);
     }
 
     /// Remove the name now; handles and mappings that are open go on working.
     ///
-    /// Raises FileNotFoundError if it is gone or belongs to another object now, PermissionError.
-    /// Source: sem_unlink(3), shm_unlink(3), mq_unlink(3).
+    /// See sem_unlink(3), shm_unlink(3), mq_unlink(3).
+    ///
+    /// Raises:
+    ///     FileNotFoundError: It is gone, or the name belongs to another object now.
+    ///     PermissionError: The system does not permit it to this user.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
         unlinked(py, without_gil(py, || ownership.unlink()))

@@ -24,20 +24,28 @@ use crate::named::send_receive;
 /// A queue of messages that processes share by name.
 ///
 /// The message with the highest priority is received first; within a priority, the first that was
-/// sent. `with mq:` closes on exit.
+/// sent. `with mq:` closes on exit; `for` and `async for` over a queue receive for ever. See
+/// mq_overview(7), mq_open(3).
 ///
-/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
-/// max_messages: int, capacity of a new queue; None: the system's default.
-/// max_message_size: int, bytes, of a new queue; None: the system's default.
-/// read, write: bool, the directions to open it for; at least one.
-/// handle_existence: Flags, what to do about a queue that exists, or does not.
-/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
-/// kept. True: deletion of this handle does. False: none does.
-/// mode: int, permission bits of a new queue, subject to the umask.
+/// Args:
+///     name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+///         random free name.
+///     max_messages: How many messages a new queue holds. `None`: the system's default.
+///     max_message_size: How many bytes a message of a new queue may have. `None`: the system's
+///         default.
+///     read: Opens for receiving.
+///     write: Opens for sending; one of the two must be true.
+///     handle_existence: What to do about a queue that exists, or does not.
+///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+///         owned or kept. `True`: deletion of this handle does. `False`: none does.
+///     mode: Permission bits of a new queue, subject to the umask.
 ///
-/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (EINVAL, EMFILE, ENOSPC: the
-/// text names the limit), InvalidArgument.
-/// Source: mq_overview(7), mq_open(3).
+/// Raises:
+///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+///     FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+///     PermissionError: The system does not permit it to this user.
+///     OSError: A limit stands in the way (`EINVAL`, `EMFILE`, `ENOSPC`): the text names it.
+///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedMessageQueue {
     slot: Arc<Closable<MessageQueue>>,
@@ -103,11 +111,19 @@ impl NamedMessageQueue {
 
     /// Send a message; False when the queue stayed full until the time was over.
     ///
-    /// message: bytes-like, or str, which is sent as UTF-8. timeout: seconds, None waits for ever.
-    /// priority: int, 0 to 32767. Signal handlers run while it waits; what one raises comes out.
-    /// Raises ValueError for a message that is too long and for a closed handle,
-    /// io.UnsupportedOperation when opened with write=False, InvalidArgument. Nothing is sent then.
-    /// Source: mq_send(3), on the monotonic clock.
+    /// Signal handlers run while it waits; what one raises comes out, and then nothing was sent.
+    /// See mq_send(3).
+    ///
+    /// Args:
+    ///     message: Bytes-like, or `str`, which is sent as UTF-8.
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+    ///     priority: 0 to 32767; the highest is received first.
+    ///
+    /// Raises:
+    ///     ValueError: The message is longer than `max_message_size`, or the handle is or gets
+    ///         closed.
+    ///     io.UnsupportedOperation: The queue was opened with `write=False`.
+    ///     InvalidArgument: A priority out of range, for example.
     #[pyo3(
         signature = (message, timeout = Given::NOTHING, priority = Given::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
@@ -128,11 +144,16 @@ impl NamedMessageQueue {
 
     /// Send messages, waiting while the queue is full; how many were sent in time.
     ///
-    /// messages: iterable of bytes-like or str, all of which are checked before one is sent. timeout:
-    /// seconds for all of them, None waits for ever. priority: int, 0 to 32767, of all.
-    /// Once one has been sent it raises nothing: it returns how many were, and what a signal handler
-    /// raised comes out right after it. Before that, and for arguments, as send.
-    /// Source: mq_send(3), on the monotonic clock.
+    /// All of them are checked before one is sent. Once one has been sent, nothing raises: the
+    /// number is returned, and what a signal handler raised comes out right after that.
+    ///
+    /// Args:
+    ///     messages: Bytes-like, or `str`, each.
+    ///     timeout: Seconds for all of them; `None` waits for ever.
+    ///     priority: 0 to 32767, of all.
+    ///
+    /// Raises:
+    ///     ValueError: As `send`, and so for the others that it raises.
     #[pyo3(
         signature = (messages, timeout = Given::NOTHING, priority = Given::NOTHING),
         text_signature = "($self, messages, timeout=None, priority=0)"
@@ -151,10 +172,15 @@ impl NamedMessageQueue {
 
     /// Receive a message and its priority; None when there was none in time.
     ///
-    /// timeout: seconds, None waits for ever. Signal handlers run while it waits; what one raises
-    /// comes out, and then nothing was taken.
-    /// Raises ValueError when the handle is or gets closed, io.UnsupportedOperation when opened with
-    /// read=False, InvalidArgument. Source: mq_receive(3), on the monotonic clock.
+    /// Without a timeout it is `None` only where `block` is `False`. Signal handlers run while it
+    /// waits; what one raises comes out, and then nothing was taken. See mq_receive(3).
+    ///
+    /// Args:
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed, or gets closed by another thread while this waits.
+    ///     io.UnsupportedOperation: The queue was opened with `read=False`.
     #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
     fn receive<'py>(
         &self,
@@ -167,13 +193,17 @@ impl NamedMessageQueue {
 
     /// Receive what is there, waiting for the first; a list of (message, priority).
     ///
-    /// max_messages: int, at most so many, at least 1; None: as many as the queue holds. timeout: seconds
-    /// to wait for the first, None waits for ever; the list is empty when the time was over. into: list,
-    /// to which each message is appended as it is taken, and which is returned: so what the interpreter
-    /// raises at the end of the call loses none of them.
-    /// Once one has been taken it raises nothing: what a signal handler raised is raised right after it.
-    /// Before that, and for arguments, as receive.
-    /// Source: mq_receive(3), on the monotonic clock.
+    /// Once one has been taken, the call itself raises nothing.
+    ///
+    /// Args:
+    ///     max_messages: At most so many. `None`: as many as the queue holds.
+    ///     timeout: Seconds to wait for the first; `None` waits for ever. The list is empty when
+    ///         the time was over.
+    ///     into: A list to which each message is appended as it is taken, and which is returned.
+    ///         So what a signal handler raises at the end of the call loses none of them.
+    ///
+    /// Raises:
+    ///     ValueError: As `receive`, and so for the others that it raises.
     #[pyo3(
         signature = (
             max_messages = Given::NOTHING, timeout = Given::NOTHING, into = Given::NOTHING
@@ -206,9 +236,9 @@ impl NamedMessageQueue {
 
     /// Send a message in asyncio; awaits False when there was no room in time.
     ///
-    /// Arguments and errors as send; the message is taken as it is now. Cancelled, it has sent nothing.
-    /// Waits of one loop on one handle are served in the order in which they came; timeout 0 passes
-    /// nobody.
+    /// Arguments and errors are those of `send`; the message is taken as it is now. Cancelled, it has
+    /// sent nothing. Waits of one loop on one handle are served in the order in which they came;
+    /// `timeout=0` passes nobody.
     #[pyo3(
         signature = (message, timeout = None, priority = Given::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
@@ -229,8 +259,8 @@ impl NamedMessageQueue {
 
     /// Receive a message in asyncio; awaits None when there was none in time.
     ///
-    /// Arguments and errors as receive. Cancelled, it has taken nothing. Waits of one loop on one handle
-    /// are served in the order in which they came; timeout 0 passes nobody.
+    /// Arguments and errors are those of `receive`. Cancelled, it has taken nothing. Waits of one
+    /// loop on one handle are served in the order in which they came; `timeout=0` passes nobody.
     #[pyo3(signature = (timeout = None))]
     fn receive_async<'py>(
         slf: &Bound<'py, Self>,
@@ -268,8 +298,8 @@ impl NamedMessageQueue {
 
     /// Whether send and receive wait at all (bool; may be set).
     ///
-    /// O_NONBLOCK of the open description, which forked children share. False: what would have to
-    /// wait returns False or None at once, whatever the timeout. Source: mq_setattr(3).
+    /// It is `O_NONBLOCK` of the open description, which forked children share. `False`: what would
+    /// have to wait returns `False` or `None` at once, whatever the timeout. See mq_setattr(3).
     #[getter]
     fn block(&self, py: Python<'_>) -> PyResult<bool> {
         let blocking = self.slot.with(py, MessageQueue::is_blocking)?;
@@ -302,10 +332,18 @@ impl NamedMessageQueue {
 
     /// Ask to be told, once, when the queue goes from empty to non-empty.
     ///
-    /// notification: a signal number; or (callable, argument), called in a new daemon thread; or None,
-    /// which withdraws the request. True: registered (or withdrawn); an earlier request of this
-    /// process is replaced. False: another process is registered.
-    /// Raises InvalidArgument, ValueError when the handle is closed. Source: mq_notify(3).
+    /// An earlier request of this process is replaced. See mq_notify(3).
+    ///
+    /// Args:
+    ///     notification: A signal number; or a callable and its argument, called in a new daemon
+    ///         thread; or `None`, which withdraws the request.
+    ///
+    /// Returns:
+    ///     `True` if it is registered, or withdrawn; `False` if another process is registered.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed.
+    ///     InvalidArgument: A number that is no signal, for example.
     #[pyo3(
         signature = (notification = Given::NOTHING),
         text_signature = "($self, notification=None)"
@@ -333,7 +371,12 @@ impl NamedMessageQueue {
 
     /// Remove a name without opening what has it.
     ///
-    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: mq_unlink(3).
+    /// See mq_unlink(3).
+    ///
+    /// Raises:
+    ///     FileNotFoundError: Nothing has the name.
+    ///     PermissionError: The system does not permit it to this user.
+    ///     InvalidArgument: No queue can have this name.
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         base::unlink_name(cls.py(), Kind::MessageQueue, name)
@@ -341,7 +384,7 @@ impl NamedMessageQueue {
 
     /// Pickle as a handle that links by name; ValueError when closed.
     ///
-    /// It shares what this one shares, and does not unlink anything else.
+    /// It shares a shared object, and unlinks no other.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let direction = slf.get().slot.with(py, MessageQueue::direction)?;

@@ -14,13 +14,19 @@ use crate::interpreter::detach::without_gil;
 
 /// List all named objects of the machine that this user can see.
 ///
-/// A list of dict, one for each object: kind ("sem", "shm" or "mq"), name, mode (octal str), uid, gid,
-/// holders (list of {"pid", "command"}), orphan (True: its creator was due to unlink it and is dead;
-/// None: unknown), and value | size | messages, max_messages, max_message_size (None: not to be seen).
-/// Bytes of a name or command that are not UTF-8 are surrogates, as in the os module.
-/// Queues are listed through /dev/mqueue, or a private mount where that is permitted; otherwise those
-/// that this user has a record of.
-/// Raises OSError.
+/// Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
+/// those of which this user has a record. Bytes of a name or command that are not UTF-8 are
+/// surrogates, as in the module `os`.
+///
+/// Returns:
+///     A `dict` for each object, with `kind` (`"sem"`, `"shm"` or `"mq"`), `name`, `mode` (octal,
+///         as `str`), `uid`, `gid`, `holders` (a list of `dict` with `pid` and `command`), `orphan`
+///         (`True` if its creator was due to unlink it and is dead, `None` if that is unknown), and
+///         `value`, or `size`, or `messages`, `max_messages` and `max_message_size`. `None` is what
+///         this user may not see.
+///
+/// Raises:
+///     OSError: The system does not let it look.
 #[pyfunction]
 pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let listing =
@@ -34,10 +40,19 @@ pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 
 /// Remove what dead processes left behind; with dry_run, only say what would be removed.
 ///
-/// dry_run: bool. A list of dict as list_objects has, one for each object whose creator is dead, with
-/// outcome: "removed" ("would be removed" in a dry run), "held", "unseen", "unknown creator", "not permitted" or a sentence that
-/// says why it could not be removed. Only what is proven to be an orphan is ever removed.
-/// Raises OSError.
+/// Only what is proven to be an orphan, and held by nobody, is ever removed.
+///
+/// Args:
+///     dry_run: Remove nothing.
+///
+/// Returns:
+///     A `dict`, as of `list_objects`, for each object whose creator is dead, and in it `outcome`:
+///         `"removed"` (`"would be removed"` in a dry run), `"held"`, `"unseen"`,
+///         `"unknown creator"`, `"not permitted"`, or a sentence that says why it could not be
+///         removed.
+///
+/// Raises:
+///     OSError: The system does not let it look.
 #[pyfunction]
 #[pyo3(signature = (dry_run = Given::NOTHING), text_signature = "(dry_run=True)")]
 pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Given<'_, '_>) -> PyResult<Bound<'py, PyList>> {

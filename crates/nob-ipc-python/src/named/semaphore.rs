@@ -19,18 +19,24 @@ use crate::named::coroutine::coroutine;
 /// A semaphore that processes share by name.
 ///
 /// Its value is a number of permits: `acquire` takes one and waits while there is none, `release`
-/// gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit; it
-/// does not close.
+/// gives some back. Nobody owns a permit. `with sem:` acquires on entry and releases once on exit;
+/// it does not close. See sem_overview(7), sem_open(3).
 ///
-/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
-/// initial_value: int, 0 to 2147483647; ignored when linking.
-/// handle_existence: Flags, what to do about a semaphore that exists, or does not.
-/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
-/// kept. True: deletion of this handle does. False: none does.
-/// mode: int, permission bits of a new semaphore, subject to the umask.
+/// Args:
+///     name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+///         random free name.
+///     initial_value: 0 to 2147483647; ignored when linking.
+///     handle_existence: What to do about a semaphore that exists, or does not.
+///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+///         owned or kept. `True`: deletion of this handle does. `False`: none does.
+///     mode: Permission bits of a new semaphore, subject to the umask.
 ///
-/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError, InvalidArgument.
-/// Source: sem_overview(7), sem_open(3).
+/// Raises:
+///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+///     FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+///     PermissionError: The system does not permit it to this user.
+///     OSError: What has the name is no semaphore, or the system has no room for one.
+///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSemaphore {
     slot: Arc<Closable<Semaphore>>,
@@ -87,10 +93,16 @@ impl NamedSemaphore {
 
     /// Take a permit; False when there was none in time.
     ///
-    /// blocking: bool, False does not wait. timeout: seconds, None waits for ever; not together with
-    /// blocking=False. Signal handlers run while it waits; what one raises comes out.
-    /// Raises ValueError when the handle is or gets closed, InvalidArgument.
-    /// Source: sem_wait(3), on the monotonic clock.
+    /// Signal handlers run while it waits; what one raises comes out, and then nothing was taken.
+    /// See sem_wait(3).
+    ///
+    /// Args:
+    ///     blocking: `False` does not wait; it takes no timeout.
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed, or gets closed by another thread while this waits.
+    ///     InvalidArgument: A negative timeout, for example.
     #[pyo3(
         signature = (blocking = Given::NOTHING, timeout = Given::NOTHING),
         text_signature = "($self, blocking=True, timeout=None)"
@@ -120,10 +132,14 @@ impl NamedSemaphore {
 
     /// Give permits back, and wake as many waiters.
     ///
-    /// n: int, how many, at least 1.
-    /// Raises OverflowError, and changes nothing, if the value would pass 2147483647. ValueError when
-    /// the handle is closed.
-    /// Source: sem_post(3).
+    /// See sem_post(3).
+    ///
+    /// Args:
+    ///     n: How many, at least 1.
+    ///
+    /// Raises:
+    ///     OverflowError: The value would pass 2147483647. Nothing is changed then.
+    ///     ValueError: The handle is closed.
     #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=1)")]
     fn release(&self, py: Python<'_>, n: Given<'_, '_>) -> PyResult<()> {
         if n.0.is_none() {
@@ -139,10 +155,16 @@ impl NamedSemaphore {
 
     /// Take a permit in asyncio; awaits False when there was none in time.
     ///
-    /// timeout: seconds, None waits for ever, 0 takes only what no other wait is queued for.
-    /// Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in which
-    /// they came, within 10 ms of a release. `async with sem:` acquires and releases.
-    /// Raises ValueError when the handle is or gets closed, InvalidArgument.
+    /// Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
+    /// which they came, within 10 ms of a release. `async with sem:` acquires and releases.
+    ///
+    /// Args:
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 takes only what no
+    ///         other wait is queued for.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed, or gets closed while this waits.
+    ///     InvalidArgument: A negative timeout, for example.
     #[pyo3(signature = (timeout = None))]
     fn acquire_async<'py>(
         slf: &Bound<'py, Self>,
@@ -198,7 +220,12 @@ impl NamedSemaphore {
 
     /// Remove a name without opening what has it.
     ///
-    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: sem_unlink(3).
+    /// See sem_unlink(3).
+    ///
+    /// Raises:
+    ///     FileNotFoundError: Nothing has the name.
+    ///     PermissionError: The system does not permit it to this user.
+    ///     InvalidArgument: No semaphore can have this name.
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         base::unlink_name(cls.py(), Kind::Semaphore, name)
@@ -206,7 +233,7 @@ impl NamedSemaphore {
 
     /// Pickle as a handle that links by name; ValueError when closed.
     ///
-    /// It shares what this one shares, and does not unlink anything else.
+    /// It shares a shared object, and unlinks no other.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().slot.with(py, |_| ())?;

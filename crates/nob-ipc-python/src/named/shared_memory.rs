@@ -25,20 +25,27 @@ const BYTES: &str =
 
 /// A segment of memory that processes share by name.
 ///
-/// `mmap` gives its bytes. `with shm:` closes on exit.
+/// `mmap` gives its bytes. `with shm:` closes on exit. See shm_overview(7), shm_open(3).
 ///
-/// name: str, one leading slash optional; None with Flags.RAISE_IF_EXISTS makes a random free one.
-/// size: int, bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
-/// read_only: bool, opens for reading.
-/// handle_existence: Flags, what to do about a segment that exists, or does not.
-/// unlink_on_delete: None: deletion of the last handle removes the name, unless the object is owned or
-/// kept. True: deletion of this handle does. False: none does.
-/// mode: int, permission bits of a new segment, subject to the umask.
-/// reserve: bool, allocates the memory at creation and growth; False: at first touch, where want of
-/// memory is a bus error.
+/// Args:
+///     name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+///         random free name.
+///     size: Bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
+///     read_only: Opens for reading only.
+///     handle_existence: What to do about a segment that exists, or does not.
+///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+///         owned or kept. `True`: deletion of this handle does. `False`: none does.
+///     mode: Permission bits of a new segment, subject to the umask.
+///     reserve: Allocates the memory at creation and growth. `False`: at first touch, where running
+///         out of memory is a bus error.
 ///
-/// Raises FileExistsError, FileNotFoundError, PermissionError, OSError (ENOSPC), InvalidArgument.
-/// Source: shm_overview(7), shm_open(3).
+/// Raises:
+///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+///     FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+///     PermissionError: The system does not permit it to this user.
+///     OSError: There is not as much memory (`ENOSPC`), or what has the name is no segment.
+///     ValueError: `read_only=True` with a size that would create or grow the segment.
+///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSharedMemory {
     slot: Arc<Closable<SharedMemory>>,
@@ -130,11 +137,14 @@ impl NamedSharedMemory {
 
     /// Map all of it as it is now: an mmap.mmap of exactly .size bytes.
     ///
-    /// Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it is
-    /// closed; closing the handle leaves the mapping alone. A view of the mapping (memoryview,
-    /// numpy.frombuffer) keeps it in turn: closing it under a view is a BufferError, and changes
-    /// nothing.
-    /// Raises ValueError for size 0 and for a closed handle, OSError (ENOMEM). Source: mmap(2).
+    /// Read-only for a read-only handle. The mapping keeps this handle, and so the name, until it
+    /// is closed; closing the handle leaves the mapping alone. Closing the mapping while a view of
+    /// it lives (`memoryview`, `numpy.frombuffer`) is a `BufferError`, and changes nothing. See
+    /// mmap(2).
+    ///
+    /// Raises:
+    ///     ValueError: The segment has size 0, or the handle is closed.
+    ///     OSError: There is no address space for it (`ENOMEM`).
     fn mmap<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
@@ -175,10 +185,17 @@ impl NamedSharedMemory {
 
     /// Change the size; new bytes read as zeros.
     ///
-    /// size: int, bytes. Growing reserves the memory as the constructor does.
-    /// Raises BufferError for less while a mapping of this handle lives, io.UnsupportedOperation on a
-    /// read-only handle, OSError (ENOSPC), InvalidArgument, ValueError when closed: the size is as it
-    /// was then. Source: ftruncate(2), fallocate(2).
+    /// Growing reserves the memory as the constructor does. See ftruncate(2), fallocate(2).
+    ///
+    /// Args:
+    ///     size: Bytes.
+    ///
+    /// Raises:
+    ///     BufferError: It would get smaller while a mapping of this handle lives.
+    ///     io.UnsupportedOperation: The handle is read-only.
+    ///     OSError: There is not as much memory (`ENOSPC`); the size is as it was.
+    ///     ValueError: The handle is closed.
+    ///     InvalidArgument: A negative size, for example.
     fn resize(&self, py: Python<'_>, size: Given<'_, '_>) -> PyResult<()> {
         let size = convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?;
         if self.read_only(py)? {
@@ -235,7 +252,12 @@ impl NamedSharedMemory {
 
     /// Remove a name without opening what has it.
     ///
-    /// name: str. Raises FileNotFoundError, PermissionError, InvalidArgument. Source: shm_unlink(3).
+    /// See shm_unlink(3).
+    ///
+    /// Raises:
+    ///     FileNotFoundError: Nothing has the name.
+    ///     PermissionError: The system does not permit it to this user.
+    ///     InvalidArgument: No segment can have this name.
     #[classmethod]
     fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
         base::unlink_name(cls.py(), Kind::SharedMemory, name)
@@ -243,7 +265,7 @@ impl NamedSharedMemory {
 
     /// Pickle as a handle that links by name; ValueError when closed.
     ///
-    /// It shares what this one shares, and does not unlink anything else.
+    /// It shares a shared object, and unlinks no other.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let options = PyDict::new(slf.py());
         options.set_item("read_only", slf.get().read_only(slf.py())?)?;
