@@ -218,6 +218,7 @@ impl NamedSharedMemory {
         })?
     }
 
+    #[expect(clippy::unused_self, reason = "the interpreter passes the object")]
     fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
         let advice = if name == "buf" { format!(": {BYTES}") } else { String::new() };
         let message = format!("a NamedSharedMemory has no attribute '{name}'{advice}");
@@ -225,6 +226,7 @@ impl NamedSharedMemory {
     }
 
     /// Refuses: a view would have to keep a mapping of its own.
+    #[expect(clippy::unused_self, reason = "the interpreter passes the object")]
     unsafe fn __getbuffer__(&self, view: *mut ffi::Py_buffer, _flags: c_int) -> PyResult<()> {
         if !view.is_null() {
             // SAFETY: the interpreter passes a view that is to be filled; without an owner it is empty.
