@@ -8,7 +8,7 @@ from support.kinds import KINDS, removed
 from support.scripts import Script
 
 SETUP = """
-import asyncio, pickle, warnings
+import asyncio, mmap, pickle, warnings
 from nob import posix_ipc
 from nob.ipc import list_objects
 
@@ -48,12 +48,14 @@ def notified():
     pause()
     queue.receive(0)
 
-shared = posix_ipc.SharedMemory(None, posix_ipc.O_CREX, size=8192)
-mapped = open(f"/proc/self/fd/{shared.fd}", "rb")
+shared = posix_ipc.SharedMemory(name + "-posix", posix_ipc.O_CREX, size=8192)
+mapped = mmap.mmap(shared.fd, 8192)
 def warned():
     warnings.simplefilter("always")
     warnings.showwarning = lambda *_, **__: pause()
     posix_ipc.SharedMemory(shared.name, 0, size=100)
+    # It is mapped, so it was not made smaller, and the warning said so.
+    assert shared.size == 8192
 
 def call_again():
     while True:
@@ -124,8 +126,8 @@ CALLS = {
 def test_the_interpreter_ends_as_without_them(name: str, calls: dict[str, str]) -> None:
     """It ends with status 0, says nothing, and the names go."""
     names = [f"{name}-{number}" for number in range(len(calls))]
-    shared = [f"{each}-shared" for each in names]
-    with removed(*names, *shared):
+    others = [each + more for each in names for more in ("-shared", "-posix")]
+    with removed(*names, *others):
         scripts = [
             Script(f"{SETUP}\ndef call():\n    {call}\n{END}", each)
             for each, call in zip(names, calls.values(), strict=True)

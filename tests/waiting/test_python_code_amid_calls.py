@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, unique
+from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
 from support.scripts import Script, run
 
 from nob.ipc import Flags
@@ -45,11 +45,12 @@ def close():
 def run_all(code: str) -> dict[str, tuple[int, str]]:
     """How the program ends, for each wait; all of them at the same time."""
     names = [unique() for _ in WAITS]
-    scripts = [
-        Script(f"{OPEN}\ndef wait():\n    return {wait}\n{code}", name)
-        for name, wait in zip(names, WAITS.values(), strict=True)
-    ]
-    return dict(zip(WAITS, [script.end() for script in scripts], strict=True))
+    with removed(*names):
+        scripts = [
+            Script(f"{OPEN}\ndef wait():\n    return {wait}\n{code}", name)
+            for name, wait in zip(names, WAITS.values(), strict=True)
+        ]
+        return dict(zip(WAITS, [script.end() for script in scripts], strict=True))
 
 
 def test_a_thread_that_a_handler_has_started_closes() -> None:
