@@ -18,9 +18,9 @@ pub fn hide(place: &CStr) {
 /// Gives the machine a `/tmp` of its own, and so no records of queues. Programs that were built in `/tmp`
 /// stay where they are.
 pub(crate) fn own_tmp() {
-    // Of target/debug/deps/it: the command under test is in `debug`.
+    // Of target/debug/deps/it: the command under test is in `debug`, and what tests write in `tmp`.
     let binary = env::current_exe().expect("this binary has a path");
-    let build = binary.ancestors().nth(2).expect("it is in a directory of its profile");
+    let build = binary.ancestors().nth(3).expect("it is in a directory of its profile");
     assert_ne!(build, Path::new("/tmp"), "the whole of /tmp cannot be kept");
     let kept = build.starts_with("/tmp").then(|| File::open(build).expect("it is there"));
     mount(c"none", c"/tmp", Some(c"tmpfs"), 0, Some(c"mode=1777"));
