@@ -3,8 +3,11 @@
 use std::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use nob_ipc::{Access, Kind, Reservation, SharedMemory};
+use nob_ipc::{Access, Kind, Reservation, SharedMemory, fork_generation};
 use pyo3::exceptions::{PyAttributeError, PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -15,9 +18,12 @@ use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::pickle;
 use crate::convert::{self, Given};
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::detach::in_steps;
+use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
+
+/// Between two looks whether the segment is still being made smaller.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What to do instead, for who looks for the bytes where `multiprocessing.shared_memory` has them.
 const BYTES: &str =
@@ -51,6 +57,8 @@ pub(crate) struct NamedSharedMemory {
     slot: Arc<Closable<SharedMemory>>,
     /// How many mappings of this handle live.
     mappings: Guarded<usize>,
+    /// The fork generation in which a thread makes the segment smaller, without the GIL; 0 when none does.
+    shrinking: AtomicU64,
 }
 
 #[pymethods]
@@ -66,7 +74,11 @@ impl NamedSharedMemory {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedSharedMemory { slot, mappings: Guarded::new(0) })
+        Named::initializer(|slot| NamedSharedMemory {
+            slot,
+            mappings: Guarded::new(0),
+            shrinking: AtomicU64::new(0),
+        })
     }
 
     #[pyo3(signature = (
@@ -157,6 +169,8 @@ impl NamedSharedMemory {
         } else {
             None
         };
+        this.wait_while_shrinking(py)?;
+        // Counted from here on: no Python code has run since, so no thread shrinks the segment.
         let lease = Bound::new(py, Lease::new(slf))?;
         // The descriptor stays until the mapping is made, whatever another thread closes. Length 0
         // stands for the size that the file has then.
@@ -204,17 +218,25 @@ impl NamedSharedMemory {
             ));
         }
         self.slot.with(py, |segment| {
+            self.wait_while_shrinking(py)?;
             if size >= segment.size().map_err(|error| raise(py, &error))? {
                 return in_steps(py, raise, |on_step| segment.grow_with(size, on_step));
             }
-            // Mappings are counted before they are made, and the GIL is held from here to the end.
+            // Mappings are counted before they are made, and wait until this is done.
             if self.mappings.get(py) > 0 {
                 return Err(PyBufferError::new_err(
                     "cannot make the shared memory smaller while a mapping of this handle lives: \
                      close the mapping first",
                 ));
             }
-            segment.resize(size).map_err(|error| raise(py, &error))
+            self.shrinking.store(fork_generation(), Ordering::Relaxed);
+            let done = without_gil(py, || {
+                let done = segment.resize(size);
+                // Without the GIL, which a thread does not get back from an interpreter that ends.
+                self.shrinking.store(0, Ordering::Release);
+                done
+            });
+            done.map_err(|error| raise(py, &error))
         })?
     }
 
@@ -272,6 +294,17 @@ impl NamedSharedMemory {
         let options = PyDict::new(slf.py());
         options.set_item("read_only", slf.get().read_only(slf.py())?)?;
         pickle::reduce::<Self>(slf, &options)
+    }
+}
+
+impl NamedSharedMemory {
+    /// Waits until no other thread of this process makes the segment smaller through this handle.
+    fn wait_while_shrinking(&self, py: Python<'_>) -> PyResult<()> {
+        while self.shrinking.load(Ordering::Acquire) == fork_generation() {
+            without_gil(py, || thread::sleep(PAUSE));
+            py.check_signals()?;
+        }
+        Ok(())
     }
 }
 
