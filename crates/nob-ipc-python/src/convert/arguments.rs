@@ -12,10 +12,10 @@ use crate::convert::error::{invalid_argument, raise};
 
 /// An argument as it was given, or not: `None` that was given is told from what was left out.
 #[derive(Clone, Copy)]
-pub(crate) struct Given<'a, 'py>(pub Option<Borrowed<'a, 'py, PyAny>>);
+pub(crate) struct Arg<'a, 'py>(pub Option<Borrowed<'a, 'py, PyAny>>);
 
-impl Given<'_, '_> {
-    pub(crate) const NOTHING: Self = Given(None);
+impl Arg<'_, '_> {
+    pub(crate) const NOTHING: Self = Arg(None);
 
     /// Whether it was left out, or given as `None`.
     pub(crate) fn is_none(self) -> bool {
@@ -23,12 +23,12 @@ impl Given<'_, '_> {
     }
 }
 
-impl<'a, 'py> FromPyObject<'a, 'py> for Given<'a, 'py> {
+impl<'a, 'py> FromPyObject<'a, 'py> for Arg<'a, 'py> {
     type Error = PyErr;
 
     #[inline]
     fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Given(Some(value)))
+        Ok(Arg(Some(value)))
     }
 }
 
@@ -46,30 +46,30 @@ fn described(value: &Bound<'_, PyAny>) -> String {
     }
 }
 
-fn refuse<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
+fn mismatch<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
     Err(invalid_argument(format!("{what} must be {wanted}, not {}", described(value))))
 }
 
 /// A switch: `True` or `False` and nothing that merely counts as one.
-pub(crate) fn switch(what: &str, value: Given<'_, '_>, default: bool) -> PyResult<bool> {
+pub(crate) fn switch(what: &str, value: Arg<'_, '_>, default: bool) -> PyResult<bool> {
     match value.0 {
         None => Ok(default),
         Some(value) => match value.cast::<PyBool>() {
             Ok(switch) => Ok(switch.is_true()),
-            Err(_) => refuse(what, "True or False", &value),
+            Err(_) => mismatch(what, "True or False", &value),
         },
     }
 }
 
 /// A switch that may be left to the default by `None`.
-pub(crate) fn optional_switch(what: &str, value: Given<'_, '_>) -> PyResult<Option<bool>> {
+pub(crate) fn optional_switch(what: &str, value: Arg<'_, '_>) -> PyResult<Option<bool>> {
     if value.is_none() {
         return Ok(None);
     }
     match value.0.map(|value| value.cast::<PyBool>().map(|switch| switch.is_true())) {
         Some(Ok(switch)) => Ok(Some(switch)),
         _ => match value.0 {
-            Some(value) => refuse(what, "True, False or None", &value),
+            Some(value) => mismatch(what, "True, False or None", &value),
             None => Ok(None),
         },
     }
@@ -78,19 +78,19 @@ pub(crate) fn optional_switch(what: &str, value: Given<'_, '_>) -> PyResult<Opti
 /// An integer of 64 signed bits: anything with `__index__`, except `bool`.
 fn integer(what: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     if value.is_instance_of::<PyBool>() || !is_index(value) {
-        return refuse(what, "an integer", value);
+        return mismatch(what, "an integer", value);
     }
     let number = index(value)?;
     match number.extract::<i64>() {
         Ok(number) => Ok(number),
-        Err(_) => refuse(what, "an integer of 64 signed bits", value),
+        Err(_) => mismatch(what, "an integer of 64 signed bits", value),
     }
 }
 
 /// An integer within bounds.
 pub(crate) fn bounded(
     what: &str,
-    value: Given<'_, '_>,
+    value: Arg<'_, '_>,
     default: i64,
     (least, most): (i64, i64),
 ) -> PyResult<i64> {
@@ -120,23 +120,23 @@ fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyInt>> {
 }
 
 /// Seconds: an `int`, a `float`, anything with `__index__` or `__float__`; `None` waits for ever.
-pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Option<Duration>> {
+pub(crate) fn timeout(value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
     const WANTED: &str = "a number of seconds, 0 or more, or None";
     let Some(value) = value.0.filter(|value| !value.is_none()) else {
         return Ok(None);
     };
     if let Ok(seconds) = value.cast::<PyFloat>() {
         return float_seconds(seconds.value())
-            .map_or_else(|| refuse("timeout", WANTED, &value), Ok);
+            .map_or_else(|| mismatch("timeout", WANTED, &value), Ok);
     }
     if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
-        return refuse("timeout", WANTED, &value);
+        return mismatch("timeout", WANTED, &value);
     }
     let py = value.py();
     let is_float = value.get_type().hasattr(pyo3::intern!(py, "__float__"))?;
     if is_index(&value) {
         match index(&value) {
-            Ok(seconds) if seconds.lt(0)? => return refuse("timeout", WANTED, &value),
+            Ok(seconds) if seconds.lt(0)? => return mismatch("timeout", WANTED, &value),
             Ok(seconds) => {
                 // More than 64 bits of seconds: nobody sees the end of it.
                 return Ok(seconds.extract::<u64>().ok().map(Duration::from_secs));
@@ -159,7 +159,7 @@ pub(crate) fn timeout(value: Given<'_, '_>) -> PyResult<Option<Duration>> {
             return Ok(timeout);
         }
     }
-    refuse("timeout", WANTED, &value)
+    mismatch("timeout", WANTED, &value)
 }
 
 /// Rounded up to a nanosecond, or for ever; the outer `None` for what is no time to wait.
@@ -177,7 +177,7 @@ fn float_seconds(seconds: f64) -> Option<Option<Duration>> {
 }
 
 /// Permission bits.
-pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
+pub(crate) fn mode(value: Arg<'_, '_>) -> PyResult<u32> {
     let Some(value) = value.0 else { return Ok(0o600) };
     let mode = integer("mode", &value)?;
     if !(0..=0o777).contains(&mode) {
@@ -192,8 +192,8 @@ pub(crate) fn mode(value: Given<'_, '_>) -> PyResult<u32> {
 /// The capacity of a new queue, as far as it is asked for.
 pub(crate) fn capacity(
     options: &mut MessageQueueOptions,
-    max_messages: Given<'_, '_>,
-    max_message_size: Given<'_, '_>,
+    max_messages: Arg<'_, '_>,
+    max_message_size: Arg<'_, '_>,
 ) -> PyResult<()> {
     if !max_messages.is_none() {
         let count = bounded("max_messages", max_messages, 1, (1, i64::MAX))?;
@@ -220,7 +220,7 @@ pub(crate) fn direction(read: bool, write: bool) -> PyResult<Direction> {
 }
 
 /// The priority of a message.
-pub(crate) fn priority(value: Given<'_, '_>) -> PyResult<u32> {
+pub(crate) fn priority(value: Arg<'_, '_>) -> PyResult<u32> {
     narrow(bounded("priority", value, 0, (0, i64::from(MessageQueue::MAX_PRIORITY)))?)
 }
 
@@ -229,7 +229,7 @@ pub(crate) fn signal(value: &Bound<'_, PyAny>) -> PyResult<i32> {
     let most = MessageQueue::MAX_SIGNAL;
     if value.is_instance_of::<PyBool>() || !is_index(value) {
         let wanted = format!("a signal from 1 to {most}, (callable, argument) or None");
-        return refuse("notification", &wanted, value);
+        return mismatch("notification", &wanted, value);
     }
     let signal = integer("notification", value)?;
     i32::try_from(signal).ok().filter(|signal| (1..=most).contains(signal)).ok_or_else(|| {
@@ -243,7 +243,7 @@ pub(crate) fn narrow<T: TryFrom<i64>>(number: i64) -> PyResult<T> {
 }
 
 /// What to do about an object that exists or not: a member of `Flags`.
-pub(crate) fn existence(value: Given<'_, '_>, py: Python<'_>) -> PyResult<Existence> {
+pub(crate) fn existence(value: Arg<'_, '_>, py: Python<'_>) -> PyResult<Existence> {
     const MEANINGS: [(&str, Existence); 4] = [
         ("RAISE_IF_EXISTS", Existence::Create),
         ("RAISE_IF_NOT_EXISTS", Existence::Link),
@@ -260,11 +260,11 @@ pub(crate) fn existence(value: Given<'_, '_>, py: Python<'_>) -> PyResult<Existe
             return Ok(*meaning);
         }
     }
-    refuse("handle_existence", "a member of nob.ipc.Flags, such as Flags.LINK_OR_CREATE", &value)
+    mismatch("handle_existence", "a member of nob.ipc.Flags, such as Flags.LINK_OR_CREATE", &value)
 }
 
 /// A name that Python takes; `None` for a random free one where the object is to be new.
-pub(crate) fn name(kind: Kind, value: Given<'_, '_>, existence: Existence) -> PyResult<Name> {
+pub(crate) fn name(kind: Kind, value: Arg<'_, '_>, existence: Existence) -> PyResult<Name> {
     let Some(value) = value.0 else {
         return Err(invalid_argument("the name is missing".into()));
     };
@@ -282,10 +282,10 @@ pub(crate) fn name(kind: Kind, value: Given<'_, '_>, existence: Existence) -> Py
 /// A name that must be one.
 pub(crate) fn given_name(kind: Kind, value: &Bound<'_, PyAny>) -> PyResult<Name> {
     let Ok(text) = value.cast::<PyString>() else {
-        return refuse("name", "a str", value);
+        return mismatch("name", "a str", value);
     };
     let Ok(text) = text.to_str() else {
-        return refuse("name", "a str that UTF-8 can express", value);
+        return mismatch("name", "a str that UTF-8 can express", value);
     };
     Name::portable(kind, text).map_err(|error| raise(value.py(), &error))
 }

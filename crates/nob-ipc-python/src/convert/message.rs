@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::convert::Given;
+use crate::convert::Arg;
 use crate::convert::error::invalid_argument;
 
 /// A received message and its priority: `(bytes, int)`. Unlike PyO3's conversions, which panic, it is
@@ -44,7 +44,7 @@ pub(crate) enum Message<'py> {
 impl<'py> Message<'py> {
     /// An argument that must be there.
     #[inline]
-    pub(crate) fn given(value: Given<'_, 'py>) -> PyResult<Message<'py>> {
+    pub(crate) fn given(value: Arg<'_, 'py>) -> PyResult<Message<'py>> {
         match value.0 {
             Some(message) => Message::of(&message),
             None => Err(invalid_argument("the message is missing".into())),

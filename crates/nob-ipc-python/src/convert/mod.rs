@@ -6,6 +6,6 @@ pub(crate) mod message;
 pub(crate) mod pickle;
 
 pub(crate) use arguments::{
-    Given, bounded, capacity, direction, existence, given_name, mode, name, narrow,
-    optional_switch, priority, signal, switch, timeout,
+    Arg, bounded, capacity, direction, existence, given_name, mode, name, narrow, optional_switch,
+    priority, signal, switch, timeout,
 };

@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use crate::convert::error::raise;
 use crate::convert::message::Message;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
 
@@ -65,7 +65,7 @@ pub(crate) fn register(
 pub(crate) fn message<'py>(
     queue: &Bound<'py, NamedMessageQueue>,
     message: &Bound<'py, PyAny>,
-    priority: Given<'_, 'py>,
+    priority: Arg<'_, 'py>,
 ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
     let py = queue.py();
     let priority = convert::priority(priority)?;
@@ -78,6 +78,6 @@ pub(crate) fn message<'py>(
 /// A timeout as a float, None for ever; InvalidArgument for what is none.
 #[pyfunction(name = "_seconds")]
 #[pyo3(signature = (timeout, /))]
-pub(crate) fn seconds(timeout: Given<'_, '_>) -> PyResult<Option<f64>> {
+pub(crate) fn seconds(timeout: Arg<'_, '_>) -> PyResult<Option<f64>> {
     Ok(convert::timeout(timeout)?.map(|timeout| timeout.as_secs_f64()))
 }

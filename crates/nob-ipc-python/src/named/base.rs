@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::convert::error::raise;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
 use crate::interpreter::slot::{Closable, Refusal, Slot};
@@ -106,7 +106,7 @@ impl Named {
     }
 
     #[setter]
-    fn set_unlink_on_delete(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+    fn set_unlink_on_delete(&self, py: Python<'_>, value: Arg<'_, '_>) -> PyResult<()> {
         let ownership = self.ownership()?;
         let unlink = convert::switch("unlink_on_delete", value, true)?;
         ownership.set_unlink_on_drop(unlink).map_err(|error| raise(py, &error))

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyList, PyString};
 
-use crate::convert::Given;
+use crate::convert::Arg;
 use crate::convert::error::invalid_argument;
 use crate::convert::message::{Message, message_tuple};
 use crate::interpreter::detach;
@@ -119,7 +119,7 @@ pub(crate) fn receive_many<'py, M: Messages>(
     slot: &Closable<M>,
     most: usize,
     timeout: Option<Duration>,
-    into: Given<'_, 'py>,
+    into: Arg<'_, 'py>,
 ) -> PyResult<Bound<'py, PyList>> {
     let list = match into.0.filter(|into| !into.is_none()) {
         None => PyList::empty(py),

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use crate::convert::error::raise;
 use crate::convert::message::Message;
 use crate::convert::pickle;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::AfterSignal;
@@ -69,26 +69,26 @@ impl NamedMessageQueue {
 
     #[pyo3(signature = (
         name,
-        max_messages = Given::NOTHING,
-        max_message_size = Given::NOTHING,
-        read = Given::NOTHING,
-        write = Given::NOTHING,
-        handle_existence = Given::NOTHING,
-        unlink_on_delete = Given::NOTHING,
+        max_messages = Arg::NOTHING,
+        max_message_size = Arg::NOTHING,
+        read = Arg::NOTHING,
+        write = Arg::NOTHING,
+        handle_existence = Arg::NOTHING,
+        unlink_on_delete = Arg::NOTHING,
         *,
-        mode = Given::NOTHING,
+        mode = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        max_messages: Given<'_, '_>,
-        max_message_size: Given<'_, '_>,
-        read: Given<'_, '_>,
-        write: Given<'_, '_>,
-        handle_existence: Given<'_, '_>,
-        unlink_on_delete: Given<'_, '_>,
-        mode: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        max_messages: Arg<'_, '_>,
+        max_message_size: Arg<'_, '_>,
+        read: Arg<'_, '_>,
+        write: Arg<'_, '_>,
+        handle_existence: Arg<'_, '_>,
+        unlink_on_delete: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
@@ -125,15 +125,15 @@ impl NamedMessageQueue {
     ///     io.UnsupportedOperation: The queue was opened with `write=False`.
     ///     InvalidArgument: A priority out of range, for example.
     #[pyo3(
-        signature = (message, timeout = Given::NOTHING, priority = Given::NOTHING),
+        signature = (message, timeout = Arg::NOTHING, priority = Arg::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
     )]
     fn send(
         &self,
         py: Python<'_>,
-        message: Given<'_, '_>,
-        timeout: Given<'_, '_>,
-        priority: Given<'_, '_>,
+        message: Arg<'_, '_>,
+        timeout: Arg<'_, '_>,
+        priority: Arg<'_, '_>,
     ) -> PyResult<bool> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
@@ -155,15 +155,15 @@ impl NamedMessageQueue {
     /// Raises:
     ///     ValueError: As `send`, and so for the others that it raises.
     #[pyo3(
-        signature = (messages, timeout = Given::NOTHING, priority = Given::NOTHING),
+        signature = (messages, timeout = Arg::NOTHING, priority = Arg::NOTHING),
         text_signature = "($self, messages, timeout=None, priority=0)"
     )]
     fn send_many(
         &self,
         py: Python<'_>,
         messages: &Bound<'_, PyAny>,
-        timeout: Given<'_, '_>,
-        priority: Given<'_, '_>,
+        timeout: Arg<'_, '_>,
+        priority: Arg<'_, '_>,
     ) -> PyResult<usize> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
@@ -181,11 +181,11 @@ impl NamedMessageQueue {
     /// Raises:
     ///     ValueError: The handle is closed, or gets closed by another thread while this waits.
     ///     io.UnsupportedOperation: The queue was opened with `read=False`.
-    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
+    #[pyo3(signature = (timeout = Arg::NOTHING), text_signature = "($self, timeout=None)")]
     fn receive<'py>(
         &self,
         py: Python<'py>,
-        timeout: Given<'_, '_>,
+        timeout: Arg<'_, '_>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let timeout = convert::timeout(timeout)?;
         send_receive::message(py, &self.slot, timeout, AfterSignal::GoOn)
@@ -206,16 +206,16 @@ impl NamedMessageQueue {
     ///     ValueError: As `receive`, and so for the others that it raises.
     #[pyo3(
         signature = (
-            max_messages = Given::NOTHING, timeout = Given::NOTHING, into = Given::NOTHING
+            max_messages = Arg::NOTHING, timeout = Arg::NOTHING, into = Arg::NOTHING
         ),
         text_signature = "($self, max_messages=None, timeout=None, into=None)"
     )]
     fn receive_many<'py>(
         &self,
         py: Python<'py>,
-        max_messages: Given<'_, 'py>,
-        timeout: Given<'_, 'py>,
-        into: Given<'_, 'py>,
+        max_messages: Arg<'_, 'py>,
+        timeout: Arg<'_, 'py>,
+        into: Arg<'_, 'py>,
     ) -> PyResult<Bound<'py, PyList>> {
         let timeout = convert::timeout(timeout)?;
         let most = if max_messages.is_none() {
@@ -231,7 +231,7 @@ impl NamedMessageQueue {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        self.receive(py, Given::NOTHING)
+        self.receive(py, Arg::NOTHING)
     }
 
     /// Send a message in asyncio; awaits False when there was no room in time.
@@ -240,14 +240,14 @@ impl NamedMessageQueue {
     /// sent nothing. Waits of one loop on one handle are served in the order in which they came;
     /// `timeout=0` passes nobody.
     #[pyo3(
-        signature = (message, timeout = None, priority = Given::NOTHING),
+        signature = (message, timeout = None, priority = Arg::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
     )]
     fn send_async<'py>(
         slf: &Bound<'py, Self>,
         message: Bound<'py, PyAny>,
         timeout: Option<Bound<'py, PyAny>>,
-        priority: Given<'_, 'py>,
+        priority: Arg<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let priority = match priority.0 {
@@ -307,7 +307,7 @@ impl NamedMessageQueue {
     }
 
     #[setter]
-    fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+    fn set_block(&self, py: Python<'_>, value: Arg<'_, '_>) -> PyResult<()> {
         let value = convert::switch("block", value, true)?;
         let set = self.slot.with(py, |queue| queue.set_blocking(value))?;
         set.map_err(|error| raise(py, &error))
@@ -345,10 +345,10 @@ impl NamedMessageQueue {
     ///     ValueError: The handle is closed.
     ///     InvalidArgument: A number that is no signal, for example.
     #[pyo3(
-        signature = (notification = Given::NOTHING),
+        signature = (notification = Arg::NOTHING),
         text_signature = "($self, notification=None)"
     )]
-    fn request_notification(&self, py: Python<'_>, notification: Given<'_, '_>) -> PyResult<bool> {
+    fn request_notification(&self, py: Python<'_>, notification: Arg<'_, '_>) -> PyResult<bool> {
         notification::request(py, &self.slot, notification)
     }
 
@@ -362,9 +362,9 @@ impl NamedMessageQueue {
     fn __exit__(
         &self,
         py: Python<'_>,
-        exc_type: Given<'_, '_>,
-        exc: Given<'_, '_>,
-        traceback: Given<'_, '_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
     ) {
         self.slot.close(py);
     }

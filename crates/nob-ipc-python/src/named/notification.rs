@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::convert::error::{invalid_argument, raise};
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 
@@ -27,7 +27,7 @@ impl Watch {
 pub(crate) fn request(
     py: Python<'_>,
     slot: &Closable<MessageQueue>,
-    notification: Given<'_, '_>,
+    notification: Arg<'_, '_>,
 ) -> PyResult<bool> {
     let Some(wanted) = notification.0.filter(|wanted| !wanted.is_none()) else {
         let cancelled = slot.with(py, MessageQueue::cancel_notification)?;

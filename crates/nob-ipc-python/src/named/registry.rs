@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::convert::error::raise;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 
 /// List all named objects of the machine that this user can see.
@@ -54,8 +54,8 @@ pub(crate) fn list_objects(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 /// Raises:
 ///     OSError: The system does not let it look.
 #[pyfunction]
-#[pyo3(signature = (dry_run = Given::NOTHING), text_signature = "(dry_run=True)")]
-pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Given<'_, '_>) -> PyResult<Bound<'py, PyList>> {
+#[pyo3(signature = (dry_run = Arg::NOTHING), text_signature = "(dry_run=True)")]
+pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Arg<'_, '_>) -> PyResult<Bound<'py, PyList>> {
     let dry_run = convert::switch("dry_run", dry_run, true)?;
     let reaped = without_gil(py, || {
         let reap = Reap::new();

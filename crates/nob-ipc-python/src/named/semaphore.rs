@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::pickle;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::AfterSignal;
@@ -59,19 +59,19 @@ impl NamedSemaphore {
 
     #[pyo3(signature = (
         name,
-        initial_value = Given::NOTHING,
-        handle_existence = Given::NOTHING,
-        unlink_on_delete = Given::NOTHING,
+        initial_value = Arg::NOTHING,
+        handle_existence = Arg::NOTHING,
+        unlink_on_delete = Arg::NOTHING,
         *,
-        mode = Given::NOTHING,
+        mode = Arg::NOTHING,
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        initial_value: Given<'_, '_>,
-        handle_existence: Given<'_, '_>,
-        unlink_on_delete: Given<'_, '_>,
-        mode: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        initial_value: Arg<'_, '_>,
+        handle_existence: Arg<'_, '_>,
+        unlink_on_delete: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
@@ -104,14 +104,14 @@ impl NamedSemaphore {
     ///     ValueError: The handle is closed, or gets closed by another thread while this waits.
     ///     InvalidArgument: A negative timeout, for example.
     #[pyo3(
-        signature = (blocking = Given::NOTHING, timeout = Given::NOTHING),
+        signature = (blocking = Arg::NOTHING, timeout = Arg::NOTHING),
         text_signature = "($self, blocking=True, timeout=None)"
     )]
     fn acquire(
         &self,
         py: Python<'_>,
-        blocking: Given<'_, '_>,
-        timeout: Given<'_, '_>,
+        blocking: Arg<'_, '_>,
+        timeout: Arg<'_, '_>,
     ) -> PyResult<bool> {
         let mut end = None;
         let mut waits = true;
@@ -140,8 +140,8 @@ impl NamedSemaphore {
     /// Raises:
     ///     OverflowError: The value would pass 2147483647. Nothing is changed then.
     ///     ValueError: The handle is closed.
-    #[pyo3(signature = (n = Given::NOTHING), text_signature = "($self, n=1)")]
-    fn release(&self, py: Python<'_>, n: Given<'_, '_>) -> PyResult<()> {
+    #[pyo3(signature = (n = Arg::NOTHING), text_signature = "($self, n=1)")]
+    fn release(&self, py: Python<'_>, n: Arg<'_, '_>) -> PyResult<()> {
         if n.0.is_none() {
             let released = self.slot.with(py, Semaphore::release)?;
             return released.map_err(|error| raise(py, &error));
@@ -181,9 +181,9 @@ impl NamedSemaphore {
     #[expect(unused_variables, reason = "what ended the block changes nothing")]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
-        exc_type: Given<'_, '_>,
-        exc: Given<'_, '_>,
-        traceback: Given<'_, '_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf.py(), "leave", (slf,))
     }
@@ -204,9 +204,9 @@ impl NamedSemaphore {
     fn __exit__(
         &self,
         py: Python<'_>,
-        exc_type: Given<'_, '_>,
-        exc: Given<'_, '_>,
-        traceback: Given<'_, '_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
         let released = self.slot.with(py, Semaphore::release)?;
         released.map_err(|error| raise(py, &error))

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::pickle;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::slot::Closable;
@@ -83,24 +83,24 @@ impl NamedSharedMemory {
 
     #[pyo3(signature = (
         name,
-        size = Given::NOTHING,
-        read_only = Given::NOTHING,
-        handle_existence = Given::NOTHING,
-        unlink_on_delete = Given::NOTHING,
+        size = Arg::NOTHING,
+        read_only = Arg::NOTHING,
+        handle_existence = Arg::NOTHING,
+        unlink_on_delete = Arg::NOTHING,
         *,
-        mode = Given::NOTHING,
-        reserve = Given::NOTHING,
+        mode = Arg::NOTHING,
+        reserve = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        size: Given<'_, '_>,
-        read_only: Given<'_, '_>,
-        handle_existence: Given<'_, '_>,
-        unlink_on_delete: Given<'_, '_>,
-        mode: Given<'_, '_>,
-        reserve: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        size: Arg<'_, '_>,
+        read_only: Arg<'_, '_>,
+        handle_existence: Arg<'_, '_>,
+        unlink_on_delete: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
+        reserve: Arg<'_, '_>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
@@ -210,7 +210,7 @@ impl NamedSharedMemory {
     ///     OSError: There is not as much memory (`ENOSPC`); the size is as it was.
     ///     ValueError: The handle is closed.
     ///     InvalidArgument: A negative size, for example.
-    fn resize(&self, py: Python<'_>, size: Given<'_, '_>) -> PyResult<()> {
+    fn resize(&self, py: Python<'_>, size: Arg<'_, '_>) -> PyResult<()> {
         let size = convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?;
         if self.read_only(py)? {
             return Err(unsupported_operation(
@@ -267,9 +267,9 @@ impl NamedSharedMemory {
     fn __exit__(
         &self,
         py: Python<'_>,
-        exc_type: Given<'_, '_>,
-        exc: Given<'_, '_>,
-        traceback: Given<'_, '_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
     ) {
         self.slot.close(py);
     }

@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyString};
 
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 
 /// What every constructor is told.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl Request {
     pub(super) fn new(
         py: Python<'_>,
         kind: Kind,
-        name: Given<'_, '_>,
-        flags: Given<'_, '_>,
-        mode: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        flags: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
     ) -> PyResult<Request> {
         let known = OpenFlags::of_system(py)?;
         let flags = convert::bounded("flags", flags, 0, (0, i64::from(u32::MAX)))?;
@@ -121,13 +121,13 @@ pub(super) fn name(kind: Kind, given: &OsStr, py: Python<'_>) -> PyResult<Name> 
 }
 
 /// What counts as true, where `posix_ipc` takes anything.
-pub(super) fn truth(value: Given<'_, '_>, default: bool) -> PyResult<bool> {
+pub(super) fn truth(value: Arg<'_, '_>, default: bool) -> PyResult<bool> {
     value.0.map_or(Ok(default), |value| value.is_truthy())
 }
 
 /// Seconds; also `False` and `True`, which are the numbers 0 and 1 there.
 #[inline]
-pub(super) fn timeout(value: Given<'_, '_>) -> PyResult<Option<Duration>> {
+pub(super) fn timeout(value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
     match value.0.map(|value| value.cast::<PyBool>().map(|seconds| seconds.is_true())) {
         Some(Ok(seconds)) => Ok(Some(Duration::from_secs(seconds.into()))),
         _ => convert::timeout(value),

@@ -10,7 +10,7 @@ use super::arguments::{self, Request};
 use super::base::{Object, PosixNamed};
 use super::error::{busy, ended, never_opened, refuse};
 use crate::convert::message::{Message, message_tuple};
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::wait::AfterSignal;
 use crate::named::notification;
@@ -58,23 +58,23 @@ impl MessageQueue {
 
     #[pyo3(signature = (
         name,
-        flags = Given::NOTHING,
-        mode = Given::NOTHING,
-        max_messages = Given::NOTHING,
-        max_message_size = Given::NOTHING,
-        read = Given::NOTHING,
-        write = Given::NOTHING,
+        flags = Arg::NOTHING,
+        mode = Arg::NOTHING,
+        max_messages = Arg::NOTHING,
+        max_message_size = Arg::NOTHING,
+        read = Arg::NOTHING,
+        write = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        flags: Given<'_, '_>,
-        mode: Given<'_, '_>,
-        max_messages: Given<'_, '_>,
-        max_message_size: Given<'_, '_>,
-        read: Given<'_, '_>,
-        write: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        flags: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
+        max_messages: Arg<'_, '_>,
+        max_message_size: Arg<'_, '_>,
+        read: Arg<'_, '_>,
+        write: Arg<'_, '_>,
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         slf.as_super().get().check_unset()?;
@@ -113,14 +113,14 @@ impl MessageQueue {
     /// long, ExistentialError when closed. Nothing was sent then.
     /// Source: mq_send(3), on the monotonic clock.
     #[pyo3(
-        signature = (message, timeout = Given::NOTHING, priority = Given::NOTHING),
+        signature = (message, timeout = Arg::NOTHING, priority = Arg::NOTHING),
         text_signature = "($self, message, timeout=None, priority=0)"
     )]
     fn send(
         slf: &Bound<'_, Self>,
-        message: Given<'_, '_>,
-        timeout: Given<'_, '_>,
-        priority: Given<'_, '_>,
+        message: Arg<'_, '_>,
+        timeout: Arg<'_, '_>,
+        priority: Arg<'_, '_>,
     ) -> PyResult<()> {
         let timeout = arguments::timeout(timeout)?;
         let priority = convert::priority(priority)?;
@@ -142,11 +142,8 @@ impl MessageQueue {
     /// Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
     /// PermissionsError when opened with read=False, ExistentialError when closed. Nothing was taken
     /// then. Source: mq_receive(3), on the monotonic clock.
-    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
-    fn receive<'py>(
-        slf: &Bound<'py, Self>,
-        timeout: Given<'_, '_>,
-    ) -> PyResult<Bound<'py, PyTuple>> {
+    #[pyo3(signature = (timeout = Arg::NOTHING), text_signature = "($self, timeout=None)")]
+    fn receive<'py>(slf: &Bound<'py, Self>, timeout: Arg<'_, '_>) -> PyResult<Bound<'py, PyTuple>> {
         let timeout = arguments::timeout(timeout)?;
         let (py, this) = (slf.py(), slf.get());
         let size = this.facts()?.max_message_size;
@@ -172,10 +169,10 @@ impl MessageQueue {
     /// Raises BusyError when another process has asked, ValueError, ExistentialError when closed.
     /// Source: mq_notify(3).
     #[pyo3(
-        signature = (notification = Given::NOTHING),
+        signature = (notification = Arg::NOTHING),
         text_signature = "($self, notification=None)"
     )]
-    fn request_notification(slf: &Bound<'_, Self>, notification: Given<'_, '_>) -> PyResult<()> {
+    fn request_notification(slf: &Bound<'_, Self>, notification: Arg<'_, '_>) -> PyResult<()> {
         let (py, object) = (slf.py(), &slf.get().object);
         object.with(py, |_| ())?;
         if notification::request(py, object.slot(), notification)? {
@@ -198,7 +195,7 @@ impl MessageQueue {
     }
 
     #[setter]
-    fn set_block(&self, py: Python<'_>, value: Given<'_, '_>) -> PyResult<()> {
+    fn set_block(&self, py: Python<'_>, value: Arg<'_, '_>) -> PyResult<()> {
         let blocking = arguments::truth(value, true)?;
         let done = self.object.with(py, |queue| queue.set_blocking(blocking))?;
         done.map_err(|error| refuse(py, &error))

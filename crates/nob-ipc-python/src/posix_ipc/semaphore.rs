@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 use super::arguments::{self, Request};
 use super::base::{Object, PosixNamed};
 use super::error::{busy, ended, refuse};
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::wait::AfterSignal;
 use crate::named::acquire::acquire;
@@ -46,16 +46,16 @@ impl Semaphore {
 
     #[pyo3(signature = (
         name,
-        flags = Given::NOTHING,
-        mode = Given::NOTHING,
-        initial_value = Given::NOTHING,
+        flags = Arg::NOTHING,
+        mode = Arg::NOTHING,
+        initial_value = Arg::NOTHING,
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        flags: Given<'_, '_>,
-        mode: Given<'_, '_>,
-        initial_value: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        flags: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
+        initial_value: Arg<'_, '_>,
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         slf.as_super().get().check_unset()?;
@@ -77,8 +77,8 @@ impl Semaphore {
     /// Raises BusyError when there was none in time, SignalError when a signal was handled meanwhile,
     /// ExistentialError when the handle is or gets closed. Nothing was taken then.
     /// Source: sem_wait(3), on the monotonic clock.
-    #[pyo3(signature = (timeout = Given::NOTHING), text_signature = "($self, timeout=None)")]
-    fn acquire(slf: &Bound<'_, Self>, timeout: Given<'_, '_>) -> PyResult<()> {
+    #[pyo3(signature = (timeout = Arg::NOTHING), text_signature = "($self, timeout=None)")]
+    fn acquire(slf: &Bound<'_, Self>, timeout: Arg<'_, '_>) -> PyResult<()> {
         take(slf, arguments::timeout(timeout)?)
     }
 
@@ -103,18 +103,18 @@ impl Semaphore {
     }
 
     #[pyo3(signature = (
-        exc_type = Given::NOTHING,
-        exc = Given::NOTHING,
-        traceback = Given::NOTHING,
+        exc_type = Arg::NOTHING,
+        exc = Arg::NOTHING,
+        traceback = Arg::NOTHING,
         /,
     ))]
     #[expect(unused_variables, reason = "what ended the block changes nothing")]
     fn __exit__(
         &self,
         py: Python<'_>,
-        exc_type: Given<'_, '_>,
-        exc: Given<'_, '_>,
-        traceback: Given<'_, '_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
         self.release(py)
     }

@@ -12,7 +12,7 @@ use super::arguments::{self, Request};
 use super::base::{Object, PosixNamed};
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
-use crate::convert::{self, Given};
+use crate::convert::{self, Arg};
 use crate::interpreter::detach::in_steps;
 
 /// A segment of memory that processes share by name: a descriptor for mmap.mmap.
@@ -47,18 +47,18 @@ impl SharedMemory {
 
     #[pyo3(signature = (
         name,
-        flags = Given::NOTHING,
-        mode = Given::NOTHING,
-        size = Given::NOTHING,
-        read_only = Given::NOTHING,
+        flags = Arg::NOTHING,
+        mode = Arg::NOTHING,
+        size = Arg::NOTHING,
+        read_only = Arg::NOTHING,
     ))]
     fn __init__(
         slf: &Bound<'_, Self>,
-        name: Given<'_, '_>,
-        flags: Given<'_, '_>,
-        mode: Given<'_, '_>,
-        size: Given<'_, '_>,
-        read_only: Given<'_, '_>,
+        name: Arg<'_, '_>,
+        flags: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
+        size: Arg<'_, '_>,
+        read_only: Arg<'_, '_>,
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         slf.as_super().get().check_unset()?;
