@@ -97,6 +97,14 @@ class _Named:
             PermissionError: The system does not permit it to this user.
         """
 
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
     def __del__(self) -> None:
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
 
@@ -307,14 +315,6 @@ class NamedSharedMemory(_Named):
             InvalidArgument: A negative size, for example.
         """
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None: ...
     @classmethod
     def unlink_name(cls, name: str) -> None:
         """Remove a name without opening what has it.
@@ -539,14 +539,6 @@ class NamedMessageQueue(_Named):
             InvalidArgument: A number that is no signal, for example.
         """
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-        /,
-    ) -> None: ...
     @classmethod
     def unlink_name(cls, name: str) -> None:
         """Remove a name without opening what has it.

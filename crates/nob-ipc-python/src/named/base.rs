@@ -146,6 +146,23 @@ impl Named {
         unlinked(py, without_gil(py, || ownership.unlink()))
     }
 
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let slot = &slf.get().slot;
+        if slot.is_open(slf.py()) { Ok(slf.clone()) } else { Err(slot.not_open(slf.py())) }
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
+    ) {
+        self.slot.close(py);
+    }
+
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
     fn __del__(&self, py: Python<'_>) {
         self.slot.close(py);

@@ -257,23 +257,6 @@ impl NamedSharedMemory {
         Err(PyTypeError::new_err(format!("a NamedSharedMemory is no buffer: {BYTES}")))
     }
 
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        slf.get().slot.with(slf.py(), |_| ())?;
-        Ok(slf.clone())
-    }
-
-    #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        exc_type: Arg<'_, '_>,
-        exc: Arg<'_, '_>,
-        traceback: Arg<'_, '_>,
-    ) {
-        self.slot.close(py);
-    }
-
     /// Remove a name without opening what has it.
     ///
     /// See shm_unlink(3).
