@@ -37,6 +37,8 @@ class Mapping(mmap.mmap):
 
     def __del__(self) -> None:
         # The bytes before the handle: the segment is in use as long as they are mapped.
+        if self.closed:
+            return
         try:
             self.close()
         except BufferError:

@@ -173,15 +173,16 @@ pub(crate) trait Home: Sync {
         loop {
             match self.open(name) {
                 Ok(fresh) => {
-                    if fresh.stat()?.identity != is {
-                        return Ok(Removal::Replaced);
-                    }
                     let locked = match Locked::exclusive(&fresh)? {
                         None => Locked::shared(&fresh)?,
                         locked => locked,
                     };
                     if let Some(locked) = locked {
                         return self.compare_and_unlink(name, is, owner, &fresh, &locked);
+                    }
+                    // Nobody waits for the lock of another object.
+                    if fresh.stat()?.identity != is {
+                        return Ok(Removal::Replaced);
                     }
                 }
                 Err(Errno::NOENT) => return Ok(Removal::Gone),
