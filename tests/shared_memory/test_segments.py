@@ -296,3 +296,16 @@ def test_ipc_namespaces_do_not_hide_segments(name: str) -> None:
         return int(SEGMENT.open(name).size)
 
     assert in_child(link) == segment.size
+
+
+def test_the_bytes_are_not_where_others_have_them(name: str) -> None:
+    """Whoever comes from multiprocessing is told of mmap()."""
+    segment = SEGMENT.create(name)
+    assert not hasattr(segment, "buf")
+    with pytest.raises(AttributeError, match=r"'buf': mmap\(\) maps its bytes"):
+        _ = segment.buf
+    with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
+        _ = segment.other
+    for use in memoryview, bytes:
+        with pytest.raises(TypeError, match=r"mmap\(\) maps its bytes"):
+            use(segment)

@@ -12,12 +12,14 @@ use std::sync::{Arc, Weak};
 use nob_ipc::{Error, ErrorKind, Lifetime, Ownership, delete_all};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::convert::error::raise;
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::without_gil;
+use crate::interpreter::modules::imported;
 use crate::interpreter::slot::Slot;
 
 #[cfg(not(any(test, panic = "abort")))]
@@ -177,11 +179,10 @@ pub(crate) fn arrange_end(py: Python<'_>) -> PyResult<()> {
     if WORKERS_ARRANGED.get(py) {
         return Ok(());
     }
-    let modules = py.import("sys")?.getattr("modules")?;
-    let modules = modules.cast::<PyDict>()?;
-    let (Some(process), Some(util)) =
-        (modules.get_item("multiprocessing.process")?, modules.get_item("multiprocessing.util")?)
-    else {
+    let (Some(process), Some(util)) = (
+        imported(intern!(py, "multiprocessing.process"))?,
+        imported(intern!(py, "multiprocessing.util"))?,
+    ) else {
         return Ok(());
     };
     // The function is called as long as its first argument lives.

@@ -4,5 +4,6 @@ pub(crate) mod cell;
 pub(crate) mod detach;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
+pub(crate) mod modules;
 pub(crate) mod slot;
 pub(crate) mod wait;

@@ -11,6 +11,7 @@ use nob_ipc::{Access, Kind, Reservation, SharedMemory, fork_generation};
 use pyo3::exceptions::{PyAttributeError, PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -19,6 +20,7 @@ use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::{in_steps, without_gil};
+use crate::interpreter::modules;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
 
@@ -161,10 +163,14 @@ impl NamedSharedMemory {
         let py = slf.py();
         let this = slf.get();
         // Not kept: a package that is imported again has another class.
-        let mapping = py.import("nob.ipc._mapping")?.getattr("Mapping")?;
+        let mapping =
+            modules::import(intern!(py, "nob.ipc._mapping"))?.getattr(intern!(py, "Mapping"))?;
         let access = if this.read_only(py)? {
             let access = PyDict::new(py);
-            access.set_item("access", py.import("mmap")?.getattr("ACCESS_READ")?)?;
+            access.set_item(
+                "access",
+                modules::import(intern!(py, "mmap"))?.getattr("ACCESS_READ")?,
+            )?;
             Some(access)
         } else {
             None
@@ -193,7 +199,7 @@ impl NamedSharedMemory {
             }
             made => made?,
         };
-        made.setattr(pyo3::intern!(py, "_lease"), lease)?;
+        made.setattr(intern!(py, "_lease"), lease)?;
         Ok(made)
     }
 
