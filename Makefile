@@ -77,7 +77,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@$(VENV)/bin/mypy
 
 .PHONY: stress
-stress: $(VENV)/stamp-package ## loops, races, crashes and faults for 10 to 15 minutes (NOB_IPC_STRESS=10)
+stress: $(VENV)/stamp-package ## loops, races, crashes and faults for about 20 minutes (NOB_IPC_STRESS=10)
 	@cd tests && $(CURDIR)/$(PYTHON) -m stress
 
 .PHONY: fuzz
