@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use nob_ipc::{ErrorKind, Kind, Name};
 
 fuzz_target!(|bytes: &[u8]| {
-    for kind in [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue] {
+    for kind in Kind::ALL {
         let name = Name::new(kind, OsStr::from_bytes(bytes));
         assert_eq!(name.is_ok(), is_legal(kind, bytes));
         match &name {

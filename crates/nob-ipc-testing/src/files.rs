@@ -12,7 +12,8 @@ use nob_ipc::Kind;
 use crate::check;
 
 /// The kinds whose objects are files in `/dev/shm`.
-pub const KINDS: [Kind; 2] = [Kind::Semaphore, Kind::SharedMemory];
+pub const KINDS: [Kind; 4] =
+    [Kind::Semaphore, Kind::SharedMemory, Kind::Lock, Kind::BoundedSemaphore];
 
 /// The file of an object, wherever it has one; queues have none.
 pub fn path(kind: Kind, name: impl AsRef<OsStr>) -> Option<PathBuf> {
@@ -22,11 +23,13 @@ pub fn path(kind: Kind, name: impl AsRef<OsStr>) -> Option<PathBuf> {
         Kind::Semaphore => b"sem.",
         Kind::SharedMemory => b"",
         Kind::MessageQueue => return None,
+        Kind::Lock => b"nob.lock.",
+        Kind::BoundedSemaphore => b"nob.permits.",
     };
     Some(Path::new("/dev/shm").join(OsStr::from_bytes(&[prefix, bare].concat())))
 }
 
-/// The file of a semaphore or segment.
+/// The file of an object of a kind that has files.
 pub fn file(kind: Kind, name: impl AsRef<OsStr>) -> PathBuf {
     path(kind, name).expect("a kind that has files")
 }
@@ -85,7 +88,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Of what has the name of a semaphore or segment.
+    /// Of what has a name, for kinds that have files.
     pub fn of(kind: Kind, name: &str) -> Trace {
         Trace::new(&fs::symlink_metadata(file(kind, name)).expect("it is there"))
     }

@@ -35,3 +35,11 @@ pub fn close_standard_input() {
     // SAFETY: nothing in a role owns this descriptor, or reads from it afterwards.
     unsafe { libc::close(0) };
 }
+
+/// Whether this process may have that much of a resource.
+pub fn may_have(resource: libc::__rlimit_resource_t, amount: u64) -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable.
+    check(unsafe { libc::getrlimit(resource, &raw mut limit) });
+    limit.rlim_max >= amount
+}

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use nob_ipc::{Kind, MessageQueue, Semaphore};
+use nob_ipc::{BoundedSemaphore, Kind, MessageQueue, Semaphore};
 
 fn main() {
     row("kind", "what", "limit");
@@ -12,10 +12,13 @@ fn main() {
         ("Semaphore", Kind::Semaphore),
         ("SharedMemory", Kind::SharedMemory),
         ("MessageQueue", Kind::MessageQueue),
+        ("Lock", Kind::Lock),
+        ("BoundedSemaphore", Kind::BoundedSemaphore),
     ] {
         row(title, "bytes in a name, after the slash", &kind.max_name_length().to_string());
     }
     row("Semaphore", "largest value", &Semaphore::MAX_VALUE.to_string());
+    row("BoundedSemaphore", "largest bound", &BoundedSemaphore::MAX_BOUND.to_string());
     row("MessageQueue", "highest priority", &MessageQueue::MAX_PRIORITY.to_string());
     for (file, what) in [
         ("msg_max", "messages in a queue (msg_max)"),
@@ -30,5 +33,5 @@ fn main() {
 }
 
 fn row(kind: &str, what: &str, limit: &str) {
-    println!("{kind:13} {what:42} {limit:>10}");
+    println!("{kind:16} {what:42} {limit:>10}");
 }

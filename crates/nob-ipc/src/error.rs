@@ -83,6 +83,12 @@ pub enum ErrorKind {
     /// Others created and removed the object without pause, so that neither linking nor creating
     /// succeeded.
     Busy,
+    /// The object has no room for one more handle.
+    TooManyHandles,
+    /// This handle does not hold what it was to give back, or to speak for.
+    NotHeld,
+    /// Somebody has changed what no handle changes.
+    Corrupt,
     /// The platform does not provide such objects.
     Unsupported,
     /// Anything else; the errno tells.

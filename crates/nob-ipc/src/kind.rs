@@ -11,6 +11,10 @@ pub enum Kind {
     SharedMemory,
     /// A message queue, in the kernel's `mqueue` file system.
     MessageQueue,
+    /// A lock that survives its owner; its file is `/dev/shm/nob.lock.NAME`.
+    Lock,
+    /// A semaphore whose permits survive their owners; its file is `/dev/shm/nob.permits.NAME`.
+    BoundedSemaphore,
 }
 
 /// Where objects of a kind live.
@@ -37,7 +41,7 @@ struct Row {
 }
 
 /// One row a kind, in the order of [`Kind`].
-const TABLE: [Row; 3] = [
+const TABLE: [Row; 5] = [
     Row {
         kind: Kind::Semaphore,
         word: "semaphore",
@@ -58,6 +62,14 @@ const TABLE: [Row; 3] = [
         short: "mq",
         place: Place::Mqueue,
         prefix: "",
+    },
+    Row { kind: Kind::Lock, word: "lock", short: "lock", place: Place::Shm, prefix: "nob.lock." },
+    Row {
+        kind: Kind::BoundedSemaphore,
+        word: "bounded semaphore",
+        short: "permits",
+        place: Place::Shm,
+        prefix: "nob.permits.",
     },
 ];
 
@@ -81,7 +93,8 @@ impl Kind {
         &TABLE[self as usize]
     }
 
-    /// A short word for the kind, as the command `nob-ipc` takes it: `sem`, `shm`, `mq`.
+    /// A short word for the kind, as the command `nob-ipc` takes it: `sem`, `shm`, `mq`, `lock`,
+    /// `permits`.
     #[must_use]
     pub const fn short_word(self) -> &'static str {
         self.row().short
@@ -132,6 +145,8 @@ mod tests {
         let kind = |place, file: &'static str| Kind::of_file(place, file.as_bytes());
         assert_eq!(kind(Place::Shm, "sem.x"), Some((Kind::Semaphore, &b"x"[..])));
         assert_eq!(kind(Place::Shm, "x"), Some((Kind::SharedMemory, &b"x"[..])));
+        assert_eq!(kind(Place::Shm, "nob.lock.x"), Some((Kind::Lock, &b"x"[..])));
+        assert_eq!(kind(Place::Shm, "nob.locks"), Some((Kind::SharedMemory, &b"nob.locks"[..])));
         assert_eq!(kind(Place::Mqueue, "sem.x"), Some((Kind::MessageQueue, &b"sem.x"[..])));
     }
 }

@@ -2,7 +2,8 @@
 //! shared memory and message queues, shared by name among the processes of one machine.
 //!
 //! The objects are the operating system's own: a C program that calls `sem_open`, `shm_open` or
-//! `mq_open` with the same name shares them.
+//! `mq_open` with the same name shares them. Two kinds of this crate's own survive the death of a process
+//! that holds them: [`Lock`] and [`BoundedSemaphore`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,7 +35,8 @@
 //!
 //! # What it does not
 //!
-//! A permit held by a process that dies stays taken, and a message in its hands is gone. A process
+//! A permit of a [`Semaphore`] held by a process that dies stays taken (that of a [`BoundedSemaphore`]
+//! does not), and a message in its hands is gone. A process
 //! with write permission can shrink a segment under everybody's mappings ([`Mapping`]).
 //!
 //! # Platforms
@@ -70,6 +72,14 @@ mod shared_memory;
 pub use shared_memory::{
     Access, Mapping, Reservation, SharedMemory, SharedMemoryOptions, SizePolicy,
 };
+
+mod robust;
+
+mod lock;
+pub use lock::{Lock, LockGuard, LockOptions};
+
+mod bounded_semaphore;
+pub use bounded_semaphore::{BoundedPermit, BoundedSemaphore, BoundedSemaphoreOptions};
 
 mod message_queue;
 pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Watch};

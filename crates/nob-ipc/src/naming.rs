@@ -115,9 +115,8 @@ mod tests {
 
     #[test]
     fn the_length_counts_bytes() {
-        for (kind, limit) in
-            [(Kind::Semaphore, 251), (Kind::SharedMemory, 255), (Kind::MessageQueue, 255)]
-        {
+        let limits = [251, 255, 255, 246, 243];
+        for (kind, limit) in Kind::ALL.into_iter().zip(limits) {
             assert!(Name::new(kind, "x".repeat(limit)).is_ok());
             assert!(Name::new(kind, "x".repeat(limit + 1)).is_err());
             assert!(Name::portable(kind, &"é".repeat(limit / 2)).is_ok());
@@ -132,8 +131,15 @@ mod tests {
             assert!(Name::portable(Kind::Semaphore, name).is_err(), "{name:?}");
             assert!(Name::new(Kind::Semaphore, name).is_ok(), "{name:?}");
         }
-        assert!(Name::portable(Kind::SharedMemory, "sem.x").is_err());
-        assert!(Name::portable(Kind::Semaphore, "sem.x").is_ok());
+        for name in ["sem.x", "nob.lock.x", "nob.permits.x"] {
+            assert!(Name::portable(Kind::SharedMemory, name).is_err(), "{name:?}");
+            for kind in [Kind::Semaphore, Kind::MessageQueue, Kind::Lock, Kind::BoundedSemaphore] {
+                assert!(Name::portable(kind, name).is_ok(), "{kind} {name:?}");
+            }
+        }
+        for name in ["nob.x", "nob.lock", "nob.locks.x", "nob.permit.x"] {
+            assert!(Name::portable(Kind::SharedMemory, name).is_ok(), "{name:?}");
+        }
     }
 
     #[test]

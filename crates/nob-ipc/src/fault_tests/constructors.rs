@@ -3,7 +3,7 @@
 use super::subject::{NEW, OLD};
 use super::traces::clean;
 use super::{Case, Subject, alone, sweep};
-use crate::{Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use crate::{BoundedSemaphore, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
 
 /// What has the name when the constructor runs.
 struct Ground<T> {
@@ -69,4 +69,10 @@ fn segments() {
 #[test]
 fn queues() {
     alone(construct::<MessageQueue>);
+}
+
+/// C18.
+#[test]
+fn bounded_semaphores() {
+    alone(construct::<BoundedSemaphore>);
 }

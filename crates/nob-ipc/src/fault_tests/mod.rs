@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::sys::Errno;
 
 mod constructors;
+mod owned;
 mod ownership;
 mod queues;
 mod segments;

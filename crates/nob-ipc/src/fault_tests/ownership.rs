@@ -5,7 +5,9 @@ use super::traces::{clean, left_under, records_of, unique};
 use super::{Case, ERRNOS, Subject, alone, sweep};
 use crate::sys::Errno;
 use crate::sys::fault::inject;
-use crate::{ErrorKind, Kind, MessageQueue, Name, Result, Semaphore, SharedMemory};
+use crate::{
+    BoundedSemaphore, ErrorKind, Kind, Lock, MessageQueue, Name, Result, Semaphore, SharedMemory,
+};
 
 /// An object, made anew where an operation has removed its name.
 struct Ground<T> {
@@ -86,6 +88,16 @@ fn queues() {
     alone(each::<MessageQueue>);
 }
 
+#[test]
+fn locks() {
+    alone(each::<Lock>);
+}
+
+#[test]
+fn bounded_semaphores() {
+    alone(each::<BoundedSemaphore>);
+}
+
 /// A deletion that failed is still due, and dropping makes up for it.
 fn delete_again<T: Subject>() {
     for drops in [false, true] {
@@ -109,6 +121,8 @@ fn a_deletion_that_failed() {
         delete_again::<Semaphore>();
         delete_again::<SharedMemory>();
         delete_again::<MessageQueue>();
+        delete_again::<Lock>();
+        delete_again::<BoundedSemaphore>();
     });
 }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Existence, Kind, MessageQueue, Ownership, Result, Semaphore, SharedMemory};
+use crate::{
+    BoundedSemaphore, Existence, Kind, Lock, MessageQueue, Ownership, Result, Semaphore,
+    SharedMemory,
+};
 
 /// What the old and the new objects of the tests have as their measure.
 pub(super) const OLD: u32 = 4;
@@ -74,6 +77,40 @@ impl Subject for MessageQueue {
 
     fn measure(&self) -> u32 {
         self.max_messages().try_into().expect("small queues")
+    }
+
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
+    }
+}
+
+/// Nothing tells one lock from another, so none of the tests that replace an object is for them; a bounded
+/// semaphore is made and replaced by the same code.
+impl Subject for Lock {
+    const KIND: Kind = Kind::Lock;
+
+    fn open(name: &str, existence: Existence, _: u32) -> Result<Self> {
+        Lock::options().existence(existence).open(name)
+    }
+
+    fn measure(&self) -> u32 {
+        OLD
+    }
+
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
+    }
+}
+
+impl Subject for BoundedSemaphore {
+    const KIND: Kind = Kind::BoundedSemaphore;
+
+    fn open(name: &str, existence: Existence, measure: u32) -> Result<Self> {
+        BoundedSemaphore::options().bound(measure).existence(existence).open(name)
+    }
+
+    fn measure(&self) -> u32 {
+        self.bound()
     }
 
     fn ownership(&self) -> &Arc<Ownership> {

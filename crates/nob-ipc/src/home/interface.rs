@@ -6,6 +6,7 @@ use super::mark::Mark;
 use super::usage::{self, Fresh, Locked, Pauses};
 use crate::kind::Kind;
 use crate::name::Name;
+use crate::robust::state::State;
 use crate::sys::{self, Errno, Identity, QueueState, Stat};
 
 /// What became of a name that was to be removed.
@@ -36,7 +37,7 @@ pub(crate) struct Found {
 }
 
 /// What an object holds; `None` inside: this user may not look, or could not.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// The value of a semaphore, and the one that it was made with.
     Value { now: Option<u32>, initial: Option<u32> },
@@ -44,6 +45,8 @@ pub(crate) enum Content {
     Bytes,
     /// The messages of a queue.
     Messages(Option<QueueState>),
+    /// Who has a lock, or the permits of a bounded semaphore.
+    Owned(Option<State>),
 }
 
 /// The creator's mark as it was found.

@@ -1,4 +1,4 @@
-//! The files in `/dev/shm`: semaphores and segments.
+//! The files in `/dev/shm`: semaphores, segments, locks and bounded semaphores.
 
 use super::interface::{Content, Coverage, Found, Home, Marked};
 use super::mark::{self, Mark};
@@ -7,6 +7,7 @@ use super::usage::{self, Fresh, Part};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
+use crate::robust::state;
 use crate::sys::{
     self, AsFd, BorrowedFd, Errno, FileType, Identity, OpenMode, OwnedFd, Stat, flock,
 };
@@ -130,7 +131,10 @@ fn content(kind: Kind, file: Option<BorrowedFd<'_>>) -> Content {
             now: file.and_then(|file| sys::files::semaphore_value(file).ok()),
             initial: file.and_then(sys::xattr::initial_value),
         },
-        _ => Content::Bytes,
+        Kind::Lock | Kind::BoundedSemaphore => {
+            Content::Owned(file.and_then(|file| state::read(kind, file).ok().flatten()))
+        }
+        Kind::SharedMemory | Kind::MessageQueue => Content::Bytes,
     }
 }
 

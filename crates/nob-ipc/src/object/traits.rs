@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use crate::error::Result;
 use crate::wait::Deadline;
 
-/// Gives out permits: a [`Semaphore`](crate::Semaphore).
+/// Gives out permits: a [`Semaphore`](crate::Semaphore), a
+/// [`BoundedSemaphore`](crate::BoundedSemaphore) or a [`Lock`](crate::Lock).
 ///
 /// ```
 /// use nob_ipc::{Deadline, Existence, Permits, Result, Semaphore};
@@ -46,12 +47,22 @@ pub trait Permits: Send + Sync {
     /// [periodic check](Deadline::checked_every): nothing was taken.
     fn wait_acquire(&self, deadline: Deadline) -> Result<bool>;
 
+    /// Gives one permit.
+    ///
+    /// # Errors
+    ///
+    /// As [`release_many`](Permits::release_many).
+    fn release(&self) -> Result<()> {
+        self.release_many(1)
+    }
+
     /// Gives `count` permits.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Overflow`](crate::ErrorKind::Overflow) if the value would pass its maximum,
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for 0.
+    /// [`ErrorKind::NotHeld`](crate::ErrorKind::NotHeld) where permits have holders and this handle has
+    /// fewer, [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for 0.
     fn release_many(&self, count: u32) -> Result<()>;
 
     /// The number of permits at this moment.

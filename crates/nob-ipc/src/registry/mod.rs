@@ -48,7 +48,7 @@ use crate::sys::mqueue_fs;
 use crate::sys::records::{self, Squatted};
 use crate::sys::{self, Errno, Identity};
 pub use creator::Creator;
-pub use object::{Depth, Holder, Measure, Object, State, Unlinked};
+pub use object::{Depth, Holder, LockState, Measure, Object, PermitsState, State, Unlinked};
 pub use reap::{Finding, Outcome, Reap};
 
 /// The objects that exist.

@@ -9,6 +9,7 @@ use crate::home::{self, Content, Found, Marked, Removal};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
 use crate::object::ownership;
+use crate::robust::state::State as OwnedState;
 use crate::sys::{self, Errno, Identity, QueueState, Stat, UnlinkedFile};
 
 /// A process that has an object open or mapped.
@@ -70,6 +71,37 @@ impl Depth {
     }
 }
 
+/// Who has a lock, at the moment when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockState {
+    /// The process of the living handle that holds it, as it calls itself.
+    pub holder: Option<u32>,
+    /// For how long at the least: since somebody began to sleep for it, or its holder noted the time
+    /// ([`Lock::note_time`](crate::Lock::note_time)); `None`: neither has happened.
+    pub held_for: Option<Duration>,
+    /// How many threads sleep until it is free.
+    pub waiters: u32,
+    /// How often it was taken over from a handle that had died, or gave up.
+    pub deaths: u32,
+    /// Whether an owner has died with it, and nobody has said since that all is well.
+    pub owner_died: bool,
+}
+
+/// Who has the permits of a bounded semaphore, at the moment when it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PermitsState {
+    /// How many are free, those of dead holders included.
+    pub free: u32,
+    /// How many there are.
+    pub bound: u32,
+    /// How many threads sleep until one is free.
+    pub waiters: u32,
+    /// How many were taken over from handles that had died, or gave up.
+    pub deaths: u32,
+}
+
 /// What an object measures; `None` inside: this user may not look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,6 +117,34 @@ pub enum Measure {
     },
     /// A queue's messages and capacity.
     Depth(Option<Depth>),
+    /// Who has a lock.
+    Lock(Option<LockState>),
+    /// Who has the permits of a bounded semaphore.
+    Permits(Option<PermitsState>),
+}
+
+impl Measure {
+    fn of_owned(kind: Kind, state: Option<&OwnedState>) -> Measure {
+        if kind == Kind::Lock {
+            Measure::Lock(state.map(|state| LockState {
+                holder: state.holders.first().copied(),
+                held_for: state.held_for,
+                waiters: state.waiters,
+                deaths: state.deaths,
+                owner_died: state.owner_died,
+            }))
+        } else {
+            Measure::Permits(state.map(|state| {
+                let held = u32::try_from(state.holders.len()).unwrap_or(u32::MAX);
+                PermitsState {
+                    free: state.bound.saturating_sub(held),
+                    bound: state.bound,
+                    waiters: state.waiters,
+                    deaths: state.deaths,
+                }
+            }))
+        }
+    }
 }
 
 /// What an object is to those who clean up, in one word.
@@ -109,9 +169,10 @@ pub struct Object {
     name: Name,
     stat: Stat,
     measure: Measure,
-    /// Whether a semaphore has the value that it was made with.
+    /// Whether a semaphore has the value that it was made with, and a lock has nothing to tell.
     at_rest: bool,
     creator: Creator,
+    owners: Vec<u32>,
     pub(super) used: Option<bool>,
     pub(super) holders: Vec<Holder>,
     pub(super) unseen: usize,
@@ -120,17 +181,23 @@ pub struct Object {
 impl Object {
     pub(super) fn new(found: Found) -> Object {
         let Found { name, stat, content, mark, used } = found;
-        let measure = match content {
-            Content::Value { now, .. } => Measure::Value(now),
+        let measure = match &content {
+            Content::Value { now, .. } => Measure::Value(*now),
+            Content::Owned(state) => Measure::of_owned(name.kind(), state.as_ref()),
             Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
             Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
         };
         let creator = Creator::from(&mark);
-        let at_rest = match content {
-            Content::Value { now, initial } => now.is_some() && now == initial,
-            Content::Bytes | Content::Messages(_) => true,
+        let (at_rest, owners) = match content {
+            Content::Value { now, initial } => (now.is_some() && now == initial, Vec::new()),
+            Content::Owned(state) => (
+                state.as_ref().is_none_or(|state| !state.owner_died),
+                state.map(|state| state.holders).unwrap_or_default(),
+            ),
+            Content::Bytes | Content::Messages(_) => (true, Vec::new()),
         };
-        Object { name, stat, measure, at_rest, creator, used, holders: Vec::new(), unseen: 0 }
+        let holders = Vec::new();
+        Object { name, stat, measure, at_rest, creator, owners, used, holders, unseen: 0 }
     }
 
     /// Its name.
@@ -190,8 +257,8 @@ impl Object {
         since(self.created().map_or(last, |created| created.max(last)))
     }
 
-    /// Whether a semaphore has the value that it was made with, so that nobody has a permit; true of the
-    /// other kinds.
+    /// Whether a semaphore has the value that it was made with, so that nobody has a permit, and a lock has
+    /// no death to tell of; true of the other kinds.
     pub(super) fn is_at_rest(&self) -> bool {
         self.at_rest
     }
@@ -200,6 +267,13 @@ impl Object {
     #[must_use]
     pub fn measure(&self) -> Measure {
         self.measure
+    }
+
+    /// The processes whose living handles have the lock, or permits of the bounded semaphore, as they call
+    /// themselves, one for each permit; none of the other kinds.
+    #[must_use]
+    pub fn owners(&self) -> &[u32] {
+        &self.owners
     }
 
     /// Who made it, if that one is due to unlink it.

@@ -76,7 +76,8 @@ impl Reap {
 
     /// Also what nobody owns and nobody uses, if it has been [idle](Object::idle) for this long. It may be
     /// meant to stay: choose well. A semaphore is taken only at the value that it was made with, where that
-    /// was noted.
+    /// was noted, and no lock whose owner died, until somebody has called
+    /// [`mark_repaired`](crate::Lock::mark_repaired).
     #[must_use]
     pub fn unused_for(mut self, age: Duration) -> Reap {
         self.unused = Some(age);
@@ -169,7 +170,8 @@ impl Reap {
         }
         let unmarked = object.creator() == Creator::Unmarked && !object.is_shared();
         let age = if unmarked { Some(self.unused?) } else { self.older_than };
-        // Who has a permit will give it back, whether he has the semaphore open or not.
+        // Who has a permit will give it back, whether he has the semaphore open or not; and who takes a
+        // lock is to be told of a death.
         if age.is_some_and(|age| object.idle() < age) || (unmarked && !object.is_at_rest()) {
             return None;
         }

@@ -239,6 +239,11 @@ impl Permits for Semaphore {
         self.wait_acquire(deadline)
     }
 
+    #[inline]
+    fn release(&self) -> Result<()> {
+        self.release()
+    }
+
     fn release_many(&self, count: u32) -> Result<()> {
         self.release_many(count)
     }

@@ -10,6 +10,7 @@ pub(crate) type Result<T> = std::result::Result<T, Errno>;
 impl Errno {
     pub(crate) const ACCES: Errno = Errno(libc::EACCES);
     pub(crate) const AGAIN: Errno = Errno(libc::EAGAIN);
+    pub(crate) const BADF: Errno = Errno(libc::EBADF);
     pub(crate) const BUSY: Errno = Errno(libc::EBUSY);
     pub(crate) const EXIST: Errno = Errno(libc::EEXIST);
     pub(crate) const FBIG: Errno = Errno(libc::EFBIG);
@@ -30,6 +31,7 @@ impl Errno {
     pub(crate) const PERM: Errno = Errno(libc::EPERM);
     pub(crate) const ROFS: Errno = Errno(libc::EROFS);
     pub(crate) const TIMEDOUT: Errno = Errno(libc::ETIMEDOUT);
+    pub(crate) const UCLEAN: Errno = Errno(libc::EUCLEAN);
 
     /// The system's own words for this number, without the number.
     pub(crate) fn words(self) -> String {

@@ -3,12 +3,15 @@
 //!
 //! The numbers in the comments (C13, S8, H25, M42) are those of the table of assertions in `docs/`.
 
+mod bounded_semaphore;
 mod examples;
 mod existence;
 mod faults;
 mod interop;
 mod lifetime;
+mod lock;
 mod message_queue;
+mod owned;
 mod ownership;
 mod properties;
 mod semaphore;
@@ -19,6 +22,8 @@ mod waiting;
 use nob_ipc_testing::Role;
 
 const ROLES: &[&[Role]] = &[
+    bounded_semaphore::kill_loop::ROLES,
+    bounded_semaphore::permits::ROLES,
     existence::flags::ROLES,
     existence::permissions::ROLES,
     existence::planted::ROLES,
@@ -30,7 +35,15 @@ const ROLES: &[&[Role]] = &[
     lifetime::close_and_unlink::ROLES,
     lifetime::fork::ROLES,
     lifetime::shared::ROLES,
+    lock::kill_loop::ROLES,
+    lock::told::ROLES,
     message_queue::notification::ROLES,
+    owned::deaths::ROLES,
+    owned::forks::ROLES,
+    owned::hostile::ROLES,
+    owned::namespaces::ROLES,
+    owned::slots::ROLES,
+    owned::staying::ROLES,
     ownership::list_and_reap::ROLES,
     ownership::records::ROLES,
     ownership::time_namespace::ROLES,

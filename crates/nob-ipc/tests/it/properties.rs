@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Semaphore), Just(Kind::SharedMemory), Just(Kind::MessageQueue)]
+    proptest::sample::select(&Kind::ALL[..])
 }
 
 /// Bytes with many of those that matter.
@@ -25,7 +25,7 @@ fn name_bytes() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b'.'),
         1 => Just(0),
     ];
-    prop_oneof![vec(byte, 0..8), vec(1..=255_u8, 0..300), vec(b'a'..=b'z', 245..300)]
+    prop_oneof![vec(byte, 0..8), vec(1..=255_u8, 0..300), vec(b'a'..=b'z', 240..260)]
 }
 
 /// What the system takes as a name, said another way.
@@ -34,7 +34,12 @@ fn is_legal(kind: Kind, bytes: &[u8]) -> bool {
         [b'/', rest @ ..] => rest,
         all => all,
     };
-    let longest = if kind == Kind::Semaphore { 251 } else { 255 };
+    let longest = match kind {
+        Kind::Semaphore => 251,
+        Kind::SharedMemory | Kind::MessageQueue => 255,
+        Kind::Lock => 246,
+        Kind::BoundedSemaphore => 243,
+    };
     (1..=longest).contains(&bare.len())
         && bare.iter().all(|&byte| byte != 0 && byte != b'/')
         && !matches!(bare, b"." | b"..")
@@ -44,7 +49,8 @@ fn is_portable(kind: Kind, name: &str) -> bool {
     let bare = name.strip_prefix('/').unwrap_or(name);
     is_legal(kind, name.as_bytes())
         && bare.chars().all(|character| character.is_alphanumeric() || "-_.".contains(character))
-        && !(kind == Kind::SharedMemory && bare.starts_with("sem."))
+        && !(kind == Kind::SharedMemory
+            && ["sem.", "nob.lock.", "nob.permits."].iter().any(|prefix| bare.starts_with(prefix)))
 }
 
 proptest! {
@@ -75,7 +81,7 @@ proptest! {
 
     /// C2, C3, C4, C9: whatever characters a name has.
     #[test]
-    fn portable_names(kind in kinds(), name in "(/|sem\\.)?[a-zA-Z0-9._é中 \u{1b}/-]{0,12}|\\PC{0,90}") {
+    fn portable_names(kind in kinds(), name in "/?(sem\\.|nob\\.lock\\.|nob\\.permits\\.|nob\\.)?[a-zA-Z0-9._é中 \u{1b}/-]{0,12}|\\PC{0,90}") {
         let portable = Name::portable(kind, &name);
         prop_assert_eq!(portable.is_ok(), is_portable(kind, &name), "{:?}", name);
         if let Ok(portable) = portable {

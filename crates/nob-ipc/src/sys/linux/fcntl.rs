@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use super::byte_lock;
 use super::conv::check;
 use crate::sys::{Errno, OpenMode, Result};
 
@@ -104,27 +105,12 @@ fn fallocate(fd: BorrowedFd<'_>, mode: i32, offset: u64, length: u64) -> Result<
     Ok(())
 }
 
-/// Waits for the lock that serialises growth; the kernel releases it with the descriptor at the
-/// latest ([F_OFD_SETLKW](https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html)).
+/// Waits for the lock that serialises growth; the kernel releases it with the descriptor at the latest.
 pub(crate) fn lock_growth(fd: BorrowedFd<'_>) -> Result<()> {
-    growth_lock(fd, libc::F_WRLCK)
+    byte_lock::lock(fd, GROWTH_BYTE)
 }
 
 /// Releases the lock that [`lock_growth`] took.
 pub(crate) fn unlock_growth(fd: BorrowedFd<'_>) -> Result<()> {
-    growth_lock(fd, libc::F_UNLCK)
-}
-
-fn growth_lock(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
-    let narrow = |constant: i32| libc::c_short::try_from(constant).map_err(|_| Errno::INVAL);
-    let lock = libc::flock {
-        l_type: narrow(kind)?,
-        l_whence: narrow(libc::SEEK_SET)?,
-        l_start: GROWTH_BYTE,
-        l_len: 1,
-        l_pid: 0,
-    };
-    // SAFETY: `lock` is a valid `struct flock` that outlives the call; F_OFD_SETLKW only reads it.
-    check(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLKW, &raw const lock) })?;
-    Ok(())
+    byte_lock::unlock(fd, GROWTH_BYTE)
 }

@@ -1,4 +1,4 @@
-//! `<pthread.h>`: how a forked child knows that it is one.
+//! `<pthread.h>`: how a forked child knows that it is one, and a thread that another one forks.
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -6,8 +6,46 @@ use super::conv::check_number;
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
+/// Forks that have begun in this process, and that have ended in it.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+static ENDED: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count_begin() {
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+}
+
+extern "C" fn count_end() {
+    ENDED.fetch_add(1, Ordering::SeqCst);
+}
+
 extern "C" fn count_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    // Whoever else was forking does not exist here.
+    ENDED.store(BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
+}
+
+/// Tells whether another thread has forked, so that a child has what was open for a moment.
+pub(crate) struct NoFork(u64);
+
+impl NoFork {
+    /// From here on; waits until no fork is under way. (`vfork`, and so `posix_spawn`, is not counted: its
+    /// child closes its descriptors by `exec`.)
+    pub(crate) fn begin() -> NoFork {
+        // The handlers are there.
+        generation();
+        loop {
+            let begun = BEGUN.load(Ordering::SeqCst);
+            if ENDED.load(Ordering::SeqCst) >= begun {
+                return NoFork(begun);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether no fork has begun since.
+    pub(crate) fn holds(&self) -> bool {
+        BEGUN.load(Ordering::SeqCst) == self.0
+    }
 }
 
 /// A number that differs between a process and each child it forks. Unlike a pid it does not come
@@ -17,9 +55,10 @@ pub(crate) fn generation() -> u64 {
     // No `Once`: a child forked while a thread is inside would wait for that thread for ever.
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if !REGISTERED.load(Ordering::Relaxed) && !REGISTERED.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handler only adds to an atomic, which is allowed between fork and exec.
-        let registered =
-            check_number(|| unsafe { libc::pthread_atfork(None, None, Some(count_child)) });
+        // SAFETY: the handlers only change atomics, which is allowed between fork and exec.
+        let registered = check_number(|| unsafe {
+            libc::pthread_atfork(Some(count_begin), Some(count_end), Some(count_child))
+        });
         // Out of memory in the first call of the process: going on would break the promise that a
         // child never unlinks what is its parent's.
         assert!(registered.is_ok(), "pthread_atfork has no memory for a handler");

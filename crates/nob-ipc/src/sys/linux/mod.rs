@@ -1,12 +1,14 @@
 //! Linux with glibc: one file for each C header; `proc` and `process` for what only Linux tells;
 //! `files`, `mqueue_fs` and `records` for where objects and their records are.
 
+pub(crate) mod byte_lock;
 mod conv;
 mod dirent;
 pub(crate) mod fcntl;
 pub(crate) mod files;
 pub(crate) mod flock;
 pub(crate) mod fork;
+pub(crate) mod futex;
 pub(crate) mod mman;
 pub(crate) mod mqueue;
 pub(crate) mod mqueue_fs;

@@ -6,10 +6,11 @@
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::conv::check;
+use super::futex;
 use super::mman::Map;
 use super::time::timespec;
 use crate::sys::{Errno, Result, SEM_VALUE_MAX};
@@ -109,14 +110,11 @@ impl MappedSemaphore {
 
     /// Wakes up to `count` of those who sleep on the value.
     fn wake(&self, count: u32) -> Result<()> {
-        const VALUE: usize = if cfg!(target_endian = "big") { size_of::<u32>() } else { 0 };
-        // SAFETY: the invariant of the type: the value lies within the `sem_t`. Waking reads nothing
-        // there.
-        check(|| unsafe {
-            let value = self.pointer().as_ptr().cast::<u8>().add(VALUE);
-            libc::syscall(libc::SYS_futex, value, libc::FUTEX_WAKE, count.cast_signed())
-        })?;
-        Ok(())
+        const VALUE: usize = if cfg!(target_endian = "big") { 1 } else { 0 };
+        // SAFETY: the invariant of the type: the value is an aligned word within the `sem_t`.
+        let value =
+            unsafe { AtomicU32::from_ptr(self.pointer().as_ptr().cast::<u32>().add(VALUE)) };
+        futex::wake(value, count).map(|_| ())
     }
 
     /// The value, never negative on Linux.

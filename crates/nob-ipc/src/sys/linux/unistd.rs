@@ -70,6 +70,16 @@ pub(crate) fn write_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<
     usize::try_from(written).map_err(|_| Errno::INVAL)
 }
 
+/// Reads from a file from `offset` on; returns how many bytes were read.
+pub(crate) fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    let offset = i64::try_from(offset).map_err(|_| Errno::FBIG)?;
+    // SAFETY: `buffer` is writable for its length during the call.
+    let read = check(|| unsafe {
+        libc::pread(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), offset)
+    })?;
+    usize::try_from(read).map_err(|_| Errno::INVAL)
+}
+
 /// Whether no memory belongs to the start of a file
 /// ([lseek(2)](https://man7.org/linux/man-pages/man2/lseek.2.html)).
 pub(crate) fn begins_with_hole(fd: BorrowedFd<'_>) -> Result<bool> {

@@ -2,10 +2,16 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use nob_ipc::{Direction, ErrorKind, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{
+    BoundedSemaphore, Direction, ErrorKind, Existence, Kind, Lock, MessageQueue, Semaphore,
+    SharedMemory,
+};
 use nob_ipc_testing::{Child, Role, Unique, drop_alone, files, limits, watchdog};
 
-use crate::support::{EXISTENCES, Object, assert_refused, object::MEASURE};
+use crate::support::{
+    EXISTENCES, Object, assert_refused,
+    object::{MEASURE, MEASURED},
+};
 
 pub const ROLES: &[Role] = &[("flags::descriptor_zero", |_| descriptor_zero_role())];
 
@@ -21,7 +27,7 @@ fn old_object(kind: Kind, name: &str) -> Object {
 #[test]
 fn missing() {
     let _watchdog = watchdog();
-    for kind in Kind::ALL {
+    for kind in MEASURED {
         for existence in EXISTENCES {
             let name = Unique::new();
             let opened = Object::open(kind, &name, existence);
@@ -46,7 +52,7 @@ fn missing() {
 #[test]
 fn existing() {
     let _watchdog = watchdog();
-    for kind in Kind::ALL {
+    for kind in MEASURED {
         for existence in EXISTENCES {
             let name = Unique::new();
             let old = old_object(kind, &name);
@@ -83,7 +89,7 @@ fn existing() {
 #[test]
 fn a_name_is_free_after_unlink() {
     let _watchdog = watchdog();
-    for kind in Kind::ALL {
+    for kind in MEASURED {
         let name = Unique::new();
         let old = old_object(kind, &name);
         old.ownership().unlink().expect("it is ours");
@@ -129,7 +135,7 @@ fn one_name_for_all_kinds() {
 #[test]
 fn with_and_without_a_slash() {
     let _watchdog = watchdog();
-    for kind in Kind::ALL {
+    for kind in MEASURED {
         let name = Unique::new();
         let created = Object::create(kind, name.trim_start_matches('/'));
         assert_eq!(created.ownership().name().to_string(), *name);
@@ -151,7 +157,10 @@ fn what_describes_a_new_object_is_ignored_when_linking() {
             .existence(Existence::LinkOrCreate)
             .open(&name)
             .expect("a link to what is there");
-        assert_eq!(linked.measure(), MEASURE);
+        assert!(!linked.ownership().created());
+        if kind != Kind::Lock {
+            assert_eq!(linked.measure(), MEASURE);
+        }
         let refused = Object::options(kind).mode(0o1000).open(&name);
         assert_refused(refused, &name, ErrorKind::InvalidArgument, None);
     }
@@ -181,8 +190,12 @@ fn arguments_out_of_range_are_refused() {
             let mut queue = MessageQueue::options();
             refused(queue.max_message_size(count).existence(existence).open(&*name).err());
         }
+        for bound in [0, BoundedSemaphore::MAX_BOUND + 1, u32::MAX] {
+            let mut permits = BoundedSemaphore::options();
+            refused(permits.bound(bound).existence(existence).open(&*name).err());
+        }
     }
-    for kind in Kind::ALL {
+    for kind in MEASURED {
         let linked = Object::open(kind, &name, Existence::Link).expect("it was left alone");
         assert_eq!(linked.measure(), MEASURE);
     }
@@ -219,8 +232,9 @@ fn descriptor_zero_role() {
         match &object {
             Object::Segment(segment) => assert_eq!(segment.as_fd().as_raw_fd(), 0),
             // A semaphore keeps none. The directory of a queue's record has it while the queue is
-            // created, and the next handle after it.
-            Object::Semaphore(_) | Object::Queue(_) => {}
+            // created, and the next handle after it. A lock opens its file twice, and keeps the first
+            // descriptor.
+            Object::Semaphore(_) | Object::Queue(_) | Object::Lock(_) | Object::Permits(_) => {}
         }
         object.use_it();
         let linked = Object::open(kind, &name, Existence::Link).expect("the same object");
@@ -243,7 +257,9 @@ fn a_name_has_a_kind() {
     let segment = SharedMemory::options().open_named(&of(Kind::MessageQueue)).map(|_| ());
     let mut options = MessageQueue::options();
     let queue = options.direction(Direction::Send).open_named(&of(Kind::Semaphore)).map(|_| ());
-    for refused in [semaphore, segment, queue] {
+    let lock = Lock::options().open_named(&of(Kind::BoundedSemaphore)).map(|_| ());
+    let permits = BoundedSemaphore::options().open_named(&of(Kind::Lock)).map(|_| ());
+    for refused in [semaphore, segment, queue, lock, permits] {
         assert_refused(refused, &name, ErrorKind::InvalidArgument, None);
     }
 }

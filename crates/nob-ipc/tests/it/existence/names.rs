@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use nob_ipc::{ErrorKind, Existence, Kind, Name, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, ErrorKind, Existence, Kind, Lock, Name, Semaphore, SharedMemory};
 use nob_ipc_testing::{Unique, files, watchdog};
 
 use crate::support::Object;
@@ -63,6 +63,10 @@ fn open_named(name: &Name, existence: Existence) -> Object {
             .existence(existence)
             .open_named(name)
             .map(Object::Queue),
+        Kind::Lock => Lock::options().existence(existence).open_named(name).map(Object::Lock),
+        Kind::BoundedSemaphore => {
+            BoundedSemaphore::options().existence(existence).open_named(name).map(Object::Permits)
+        }
     }
     .expect("the system takes the name")
 }

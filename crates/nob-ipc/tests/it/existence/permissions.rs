@@ -4,10 +4,12 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
-use nob_ipc::{Access, Direction, ErrorKind, Existence, Kind, MessageQueue, Name, SharedMemory};
+use nob_ipc::{
+    Access, Direction, Error, ErrorKind, Existence, Kind, MessageQueue, Name, SharedMemory,
+};
 use nob_ipc_testing::{Arguments, Child, Role, Unique, files, users, users::NOBODY, watchdog};
 
-use crate::support::{EXISTENCES, Object, assert_refused, object::MEASURE};
+use crate::support::{EXISTENCES, Object, assert_refused, assert_words, object::MEASURE};
 
 pub const ROLES: &[Role] = &[
     ("permissions::stranger", stranger),
@@ -28,7 +30,9 @@ fn not_permitted() {
     Child::run("permissions::stranger", &[&name]);
     for (object, kind) in objects.iter().zip(Kind::ALL) {
         assert!(files::exists(kind, &name));
-        assert_eq!(object.measure(), MEASURE);
+        if kind != Kind::Lock {
+            assert_eq!(object.measure(), MEASURE);
+        }
         object.use_it();
     }
 }
@@ -50,11 +54,12 @@ fn stranger(arguments: &Arguments) {
 }
 
 /// Permission is lacking: the errno is the one of the C library, whatever the kernel says.
-fn assert_denied<T>(result: nob_ipc::Result<T>, name: &str) {
-    assert_refused(result, name, ErrorKind::PermissionDenied, Some(libc::EACCES));
+#[track_caller]
+fn assert_denied<T>(result: nob_ipc::Result<T>, name: &str) -> Error {
+    assert_refused(result, name, ErrorKind::PermissionDenied, Some(libc::EACCES))
 }
 
-/// C22: with read permission alone a segment and a queue can be read; a semaphore needs both.
+/// C22: with read permission alone a segment and a queue can be read; what gives out permits needs both.
 #[test]
 fn read_permission_alone() {
     let _watchdog = watchdog();
@@ -64,7 +69,7 @@ fn read_permission_alone() {
     let name = Unique::new();
     let options = |kind| Object::options(kind).mode(0o644).existence(Existence::Create);
     let objects = Kind::ALL.map(|kind| options(kind).open(&name).expect("a new object"));
-    let [_, _, Object::Queue(queue)] = &objects else { panic!("the third kind is the queue") };
+    let [_, _, Object::Queue(queue), ..] = &objects else { panic!("the third kind is the queue") };
     queue.send(b"for everybody", 0).expect("there is room");
     Child::run("permissions::reader", &[&name]);
     assert_eq!(queue.current_messages().expect("a number"), 0, "the reader took it");
@@ -109,7 +114,9 @@ fn modes() {
                 .open(&name)
                 .expect("a new object");
             let metadata = match &object {
-                Object::Semaphore(_) => fs::metadata(files::file(kind, &name)),
+                Object::Semaphore(_) | Object::Lock(_) | Object::Permits(_) => {
+                    fs::metadata(files::file(kind, &name))
+                }
                 Object::Segment(segment) => by_descriptor(segment),
                 Object::Queue(queue) => by_descriptor(queue),
             }
@@ -124,7 +131,8 @@ fn by_descriptor(object: &impl AsFd) -> std::io::Result<fs::Metadata> {
     fs::metadata(format!("/proc/self/fd/{}", object.as_fd().as_raw_fd()))
 }
 
-/// C21: the creator's handle works whatever the mode says, and so does removing the name.
+/// C21: the creator's handle works whatever the mode says, and so does removing the name. A handle of a
+/// lock or a bounded semaphore has to open its file afresh, and so needs a mode that lets it.
 #[test]
 fn the_mode_does_not_bind_the_creator() {
     let _watchdog = watchdog();
@@ -137,6 +145,15 @@ fn creator() {
     }
     for kind in Kind::ALL {
         let name = Unique::new();
+        if matches!(kind, Kind::Lock | Kind::BoundedSemaphore) {
+            for mode in [0, 0o400, 0o200, 0o066] {
+                let options = Object::options(kind).mode(mode).existence(Existence::Create);
+                let error = assert_denied(options.open(&name), &name);
+                assert_words(&error, &["mode", "umask", "read and write"]);
+                assert!(!files::exists(kind, &name), "{mode:o}");
+            }
+            continue;
+        }
         let options = Object::options(kind).mode(0).existence(Existence::Create);
         let object = options.open(&name).expect("the creator's handle");
         object.use_it();

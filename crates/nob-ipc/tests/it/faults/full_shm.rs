@@ -80,6 +80,14 @@ fn full_role() {
         files::hollow(Kind::Semaphore, &hole, size, memory);
         hole
     });
+    // A lock without memory behind its first page.
+    let lock = Object::create(Kind::Lock, &old);
+    let hollow = Unique::new();
+    let whole = fs::read(files::file(Kind::Lock, &old)).expect("it is ours");
+    let path = files::file(Kind::Lock, &hollow);
+    fs::write(&path, &whole[..4096]).expect("there is room");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("it is ours");
+    file.set_len(whole.len().try_into().expect("it is small")).expect("it takes no memory");
     // All that there is, to the last page: what failed before has given everything back.
     let free = files::free_in_shm();
     let fills = segment(&big, free, Existence::Create).expect("just enough");
@@ -88,10 +96,16 @@ fn full_role() {
     mapping.write(mapping.len() - 1, b"x").expect("it is there");
     drop(mapping);
 
-    let created = Object::open(Kind::Semaphore, &other, Existence::Create);
-    refused(created, &other, ErrorKind::OutOfSpace, libc::ENOSPC);
+    for kind in [Kind::Semaphore, Kind::Lock, Kind::BoundedSemaphore] {
+        let created = Object::open(kind, &other, Existence::Create);
+        refused(created, &other, ErrorKind::OutOfSpace, libc::ENOSPC);
+        assert!(!files::exists(kind, &other));
+    }
     let replaced = Object::open(Kind::Semaphore, &old, Existence::UnlinkAndCreate);
     refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+    let replaced = Object::open(Kind::Lock, &old, Existence::UnlinkAndCreate);
+    refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+    lock.use_it();
     let replaced = segment(&old, 5000, Existence::UnlinkAndCreate);
     refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
     for grown in [keeps.resize(5000), segment(&old, 5000, Existence::Link).map(|_| ())] {
@@ -107,6 +121,8 @@ fn full_role() {
         let linked = Object::open(Kind::Semaphore, hole, Existence::Link);
         refused(linked, hole, ErrorKind::OutOfSpace, libc::ENOSPC);
     }
+    let linked = Object::open(Kind::Lock, &hollow, Existence::Link);
+    refused(linked, &hollow, ErrorKind::OutOfSpace, libc::ENOSPC);
 
     // Sparse memory is not asked for now.
     let mut options = SharedMemory::options();
@@ -117,6 +133,7 @@ fn full_role() {
     );
 
     drop(fills);
+    Object::open(Kind::Lock, &hollow, Existence::Link).expect("there is room again").use_it();
     keeps.resize(5000).expect("there is room again");
     assert!(segment(&big, free, Existence::Create).is_err(), "some of it is in use now");
 }
@@ -134,7 +151,7 @@ fn no_inodes_role() {
         Err(_) => true,
     });
     let name = &names[refused_at.expect("there cannot be six")];
-    for kind in [Kind::Semaphore, Kind::SharedMemory] {
+    for kind in files::KINDS {
         let created = options(kind).open(name);
         let error = refused(created, name, ErrorKind::OutOfSpace, libc::ENOSPC);
         assert_words(&error, &["nr_inodes"]);
@@ -146,7 +163,7 @@ fn no_inodes_role() {
 
 fn read_only_role() {
     let (old, new) = (Unique::new(), Unique::new());
-    let kinds = [Kind::Semaphore, Kind::SharedMemory];
+    let kinds = files::KINDS;
     let objects = kinds.map(|kind| Object::create(kind, &old));
     // Mappings for writing would hold it up.
     for object in &objects {
@@ -169,7 +186,7 @@ fn read_only_role() {
 fn no_directory_role() {
     mounts::hide(c"/dev");
     let name = Unique::new();
-    for kind in [Kind::Semaphore, Kind::SharedMemory] {
+    for kind in files::KINDS {
         for existence in EXISTENCES {
             let opened = Object::open(kind, &name, existence);
             let error = refused(opened, &name, ErrorKind::Other, libc::ENOENT);
@@ -212,8 +229,16 @@ fn mappings_role() {
     let created = Object::open(Kind::Semaphore, &other, Existence::Create);
     refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
     assert!(!files::exists(Kind::Semaphore, &other));
-    mappings.truncate(mappings.len() - 2);
+    // A lock needs two: there is room for none, and then for one.
+    for _ in 0..2 {
+        let created = Object::open(Kind::Lock, &other, Existence::Create);
+        let error = refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
+        assert_words(&error, &["vm.max_map_count"]);
+        assert!(!files::exists(Kind::Lock, &other));
+        mappings.pop();
+    }
     Object::create(Kind::Semaphore, &other).use_it();
+    Object::create(Kind::Lock, &other).use_it();
     let last = mappings.pop().expect("there are many");
     last.write(0, b"x").expect("it is writable");
     mappings.clear();

@@ -51,7 +51,9 @@ fn on_ramfs() {
             assert!(file.blocks() * 512 >= SIZE);
         }
     }
-    Object::create(Kind::Semaphore, &name).use_it();
+    for kind in files::KINDS {
+        Object::create(kind, &name).use_it();
+    }
 }
 
 /// Contract 4.5: a file that has got the inode number of a removed one is another object.

@@ -7,10 +7,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Existence, Kind, MessageQueue, Semaphore, fork_generation};
+use nob_ipc::{
+    BoundedSemaphore, Deadline, Existence, Kind, Lock, MessageQueue, Semaphore, fork_generation,
+};
 use nob_ipc_testing::{Child, Role, Unique, files, forks, marks, thread_id, wait_until_in};
 
-use crate::support::{Object, new_semaphore, object::MEASURE};
+use crate::support::{Object, new_lock, new_permits, new_queue, new_semaphore, object::MEASURE};
 
 pub const ROLES: &[Role] = &[
     ("fork::child_deletes", |_| child_deletes()),
@@ -149,18 +151,37 @@ fn child_changes_the_duty() {
 fn handles_are_shared() {
     let name = Unique::new();
     let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
-    let [Object::Semaphore(semaphore), Object::Segment(segment), Object::Queue(queue)] = &objects
+    let [
+        Object::Semaphore(semaphore),
+        Object::Segment(segment),
+        Object::Queue(queue),
+        Object::Lock(lock),
+        Object::Permits(permits),
+    ] = &objects
     else {
         panic!("they come in this order")
     };
     let mapping = segment.map().expect("it is not empty");
+    lock.acquire().expect("it is free").leak();
+    permits.acquire().expect("it is free");
     forks::in_child(|| {
+        // The parent holds these, and the child takes what is left.
+        assert!(lock.is_locked().expect("an answer") && !lock.is_held());
+        assert!(lock.try_acquire().expect("an answer").is_none());
+        assert_eq!(permits.held(), 0);
+        for left in (0..MEASURE - 1).rev() {
+            assert!(permits.try_acquire().expect("an answer"));
+            assert_eq!(permits.value().expect("an answer"), left);
+        }
+        assert!(!permits.try_acquire().expect("an answer"));
         semaphore.release().expect("far from the maximum");
         mapping.write(1, b"!").expect("it is writable");
         segment.resize(5000).expect("there is room");
         queue.send(b"from the child", 3).expect("there is room");
         queue.set_blocking(false).expect("it can be changed");
     });
+    assert!(lock.is_held());
+    assert_eq!((permits.held(), permits.value().expect("an answer")), (1, MEASURE - 1));
     assert_eq!(semaphore.value(), MEASURE + 1);
     let mut byte = [0];
     mapping.read(1, &mut byte).expect("within the mapping");
@@ -218,41 +239,63 @@ fn notifications() {
     assert!(watch.take().expect("the parent's").wait().expect("a notification"));
 }
 
+/// What the threads of the next test work on.
+struct Work {
+    semaphore: Semaphore,
+    queue: MessageQueue,
+    lock: Lock,
+    permits: BoundedSemaphore,
+    churned: Unique,
+}
+
+const SHORT: Duration = Duration::from_millis(1);
+
+impl Work {
+    /// Takes and gives one of all that there is to take, if it can be had.
+    fn take_turns(&self) {
+        if self.semaphore.acquire_timeout(SHORT).expect("a wait") {
+            self.semaphore.release().expect("far from the maximum");
+        }
+        drop(self.lock.acquire_timeout(SHORT).expect("a wait"));
+        if self.permits.acquire_timeout(SHORT).expect("a wait") {
+            self.permits.release().expect("it is held");
+        }
+    }
+}
+
 fn threads_at_work() {
-    let (shared, churned) = (Unique::new(), Unique::new());
-    let [Object::Semaphore(semaphore), _, Object::Queue(queue)] =
-        Kind::ALL.map(|kind| Object::create(kind, &shared))
-    else {
-        panic!("they come in this order")
+    let shared = Unique::new();
+    let work = Work {
+        semaphore: new_semaphore(&shared, MEASURE),
+        queue: new_queue(&shared, MEASURE.into(), 16),
+        lock: new_lock(&shared),
+        permits: new_permits(&shared, MEASURE),
+        churned: Unique::new(),
     };
     let done = AtomicBool::new(false);
-    let short = Duration::from_millis(1);
     thread::scope(|scope| {
-        let work = |body: fn(&Semaphore, &MessageQueue, &str, Duration)| {
-            let (semaphore, queue, name, done) = (&semaphore, &queue, &*churned, &done);
+        let start = |body: fn(&Work)| {
+            let (work, done) = (&work, &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    body(semaphore, queue, name, short);
+                    body(work);
                 }
             });
         };
-        work(|semaphore, _, _, short| {
-            if semaphore.acquire_timeout(short).expect("a wait") {
-                semaphore.release().expect("far from the maximum");
-            }
-        });
-        work(|_, queue, _, short| {
+        start(Work::take_turns);
+        start(|work| {
             // Whoever takes the message.
-            queue.send_timeout(b"x", 0, short).expect("a wait");
-            queue.receive_timeout(short).expect("a wait");
+            work.queue.send_timeout(b"x", 0, SHORT).expect("a wait");
+            work.queue.receive_timeout(SHORT).expect("a wait");
         });
-        work(|_, _, name, _| {
+        start(|work| {
             for kind in Kind::ALL {
-                Object::open(kind, name, Existence::UnlinkAndCreate).expect("a new object");
+                let churned = Object::open(kind, &work.churned, Existence::UnlinkAndCreate);
+                churned.expect("a new object");
             }
         });
-        work(|_, queue, _, _| {
-            drop(queue.watch().expect("an answer"));
+        start(|work| {
+            drop(work.queue.watch().expect("an answer"));
         });
         for _ in 0..60 {
             forks::in_child(|| {
@@ -260,16 +303,17 @@ fn threads_at_work() {
                 for kind in Kind::ALL {
                     Object::create(kind, &name).use_it();
                 }
-                assert!(
-                    !semaphore.acquire_timeout(short).expect("a wait")
-                        || semaphore.release().is_ok()
-                );
-                queue.receive_timeout(short).expect("a wait");
-                drop(queue.watch().expect("an answer"));
+                assert!(!work.lock.is_held() && work.permits.held() == 0);
+                work.take_turns();
+                work.queue.receive_timeout(SHORT).expect("a wait");
+                drop(work.queue.watch().expect("an answer"));
             });
         }
         done.store(true, Ordering::Relaxed);
     });
+    // No child has taken anything along, nor kept anybody alive.
+    assert!(work.lock.try_acquire().expect("an answer").is_some());
+    assert_eq!(work.permits.value().expect("an answer"), MEASURE);
 }
 
 fn a_waiter_is_not_inherited() {

@@ -1,6 +1,6 @@
 //! New objects, which their handle removes.
 
-use nob_ipc::{Existence, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
 
 #[track_caller]
 pub fn new_semaphore(name: &str, value: u32) -> Semaphore {
@@ -19,4 +19,15 @@ pub fn new_queue(name: &str, max_messages: u64, max_message_size: u64) -> Messag
     let mut options = MessageQueue::options();
     options.max_messages(max_messages).max_message_size(max_message_size);
     options.existence(Existence::Create).open(name).expect("a new queue")
+}
+
+#[track_caller]
+pub fn new_lock(name: &str) -> Lock {
+    Lock::options().existence(Existence::Create).open(name).expect("a new lock")
+}
+
+#[track_caller]
+pub fn new_permits(name: &str, bound: u32) -> BoundedSemaphore {
+    let mut options = BoundedSemaphore::options();
+    options.bound(bound).existence(Existence::Create).open(name).expect("a new bounded semaphore")
 }

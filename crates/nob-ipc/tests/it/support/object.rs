@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use nob_ipc::{
-    Existence, Kind, MessageQueue, MessageQueueOptions, Ownership, Result, Semaphore,
-    SemaphoreOptions, SharedMemory, SharedMemoryOptions,
+    BoundedSemaphore, BoundedSemaphoreOptions, Existence, Kind, Lock, LockOptions, MessageQueue,
+    MessageQueueOptions, Ownership, Result, Semaphore, SemaphoreOptions, SharedMemory,
+    SharedMemoryOptions,
 };
 use nob_ipc_testing::{Unique, marks};
 
@@ -17,7 +18,14 @@ pub enum Object {
     Semaphore(Semaphore),
     Segment(SharedMemory),
     Queue(MessageQueue),
+    Lock(Lock),
+    Permits(BoundedSemaphore),
 }
+
+/// The kinds whose objects have a [measure](Object::measure): a lock has nothing by which one could be told
+/// from another. It is made and opened by the same code as a bounded semaphore.
+pub const MEASURED: [Kind; 4] =
+    [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue, Kind::BoundedSemaphore];
 
 /// What a new object of [`Object::options`] has as its [measure](Object::measure).
 pub const MEASURE: u32 = 2;
@@ -27,6 +35,8 @@ pub enum Options {
     Semaphore(SemaphoreOptions),
     Segment(SharedMemoryOptions),
     Queue(MessageQueueOptions),
+    Lock(LockOptions),
+    Permits(BoundedSemaphoreOptions),
 }
 
 /// Calls the same method of the options of whatever kind.
@@ -40,6 +50,12 @@ macro_rules! each {
                 $call;
             }
             Options::Queue($options) => {
+                $call;
+            }
+            Options::Lock($options) => {
+                $call;
+            }
+            Options::Permits($options) => {
                 $call;
             }
         }
@@ -74,6 +90,10 @@ impl Options {
             Options::Queue(options) => {
                 options.max_messages(measure.into());
             }
+            Options::Lock(_) => {}
+            Options::Permits(options) => {
+                options.bound(measure);
+            }
         }
         self
     }
@@ -83,6 +103,8 @@ impl Options {
             Options::Semaphore(options) => options.open(name).map(Object::Semaphore),
             Options::Segment(options) => options.open(name).map(Object::Segment),
             Options::Queue(options) => options.open(name).map(Object::Queue),
+            Options::Lock(options) => options.open(name).map(Object::Lock),
+            Options::Permits(options) => options.open(name).map(Object::Permits),
         }
     }
 }
@@ -98,6 +120,8 @@ impl Object {
                 options.max_message_size(16);
                 Options::Queue(options)
             }
+            Kind::Lock => Options::Lock(Lock::options()),
+            Kind::BoundedSemaphore => Options::Permits(BoundedSemaphore::options()),
         }
         .measure(MEASURE)
     }
@@ -116,6 +140,8 @@ impl Object {
             Object::Semaphore(semaphore) => semaphore.ownership(),
             Object::Segment(segment) => segment.ownership(),
             Object::Queue(queue) => queue.ownership(),
+            Object::Lock(lock) => lock.ownership(),
+            Object::Permits(permits) => permits.ownership(),
         }
     }
 
@@ -127,6 +153,8 @@ impl Object {
                 segment.size().expect("a size").try_into().expect("small segments")
             }
             Object::Queue(queue) => queue.max_messages().try_into().expect("small queues"),
+            Object::Lock(_) => panic!("a lock has no measure"),
+            Object::Permits(permits) => permits.bound(),
         }
     }
 
@@ -151,6 +179,8 @@ impl Object {
                 let received = queue.try_receive(&mut buffer).expect("it is open for receiving");
                 assert_eq!(received.map(|received| received.length), Some(1));
             }
+            Object::Lock(lock) => drop(lock.acquire().expect("nobody holds it")),
+            Object::Permits(permits) => drop(permits.guard().expect("one is free")),
         }
     }
 }

@@ -4,28 +4,35 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Kind, MessageQueue, Result, Semaphore};
+use nob_ipc::{
+    BoundedSemaphore, Deadline, Kind, Lock, LockGuard, MessageQueue, Ownership, Result, Semaphore,
+};
 use nob_ipc_testing::{
     Arguments, Child, Role, Unique, Waiter, say, thread_id, wait_until, wait_until_in, watchdog,
 };
 
-use crate::support::{Object, new_queue, new_semaphore};
+use crate::support::{Object, new_lock, new_permits, new_queue, new_semaphore};
 
 pub const ROLES: &[Role] = &[("deadlines::wait", wait)];
 
 /// A call that has to wait, until a deadline: what it returns is whether it was served.
 type Call<'a> = Box<dyn Fn(Deadline) -> Result<bool> + Send + Sync + 'a>;
 
-/// The three waits, in vain; each with the system call it sleeps in when it has a timeout, the one
+/// The five waits, in vain; each with the system call it sleeps in when it has a timeout, the one
 /// when it has none, and what serves it.
 struct Waits {
     semaphore: Semaphore,
     empty: MessageQueue,
     full: MessageQueue,
-    names: [Unique; 3],
+    locks: [Lock; 2],
+    permits: [BoundedSemaphore; 2],
+    names: [Unique; WAITS],
 }
 
+const WAITS: usize = 5;
+
 struct Wait<'a> {
+    ownership: &'a Ownership,
     call: Call<'a>,
     timed: libc::c_long,
     untimed: libc::c_long,
@@ -34,26 +41,36 @@ struct Wait<'a> {
 
 impl Waits {
     fn new() -> Waits {
-        let names = [(); 3].map(|()| Unique::new());
+        let names = [(); WAITS].map(|()| Unique::new());
         let full = new_queue(&names[2], 1, 8);
         full.send(b"x", 0).expect("there is room");
+        let lock = new_lock(&names[3]);
+        lock.acquire().expect("it is new").leak();
+        let locks = [lock, Lock::options().open(&*names[3]).expect("it is there")];
+        let permits = new_permits(&names[4], 1);
+        permits.acquire().expect("it is new");
+        let permits = [permits, BoundedSemaphore::options().open(&*names[4]).expect("it is there")];
         Waits {
             semaphore: new_semaphore(&names[0], 0),
             empty: new_queue(&names[1], 1, 8),
             full,
+            locks,
+            permits,
             names,
         }
     }
 
-    fn each(&self) -> [Wait<'_>; 3] {
+    fn each(&self) -> [Wait<'_>; WAITS] {
         [
             Wait {
+                ownership: self.semaphore.ownership(),
                 call: Box::new(|deadline| self.semaphore.acquire_until(deadline)),
                 timed: libc::SYS_futex,
                 untimed: libc::SYS_futex,
                 serve: Box::new(|| self.semaphore.release().expect("far from the maximum")),
             },
             Wait {
+                ownership: self.empty.ownership(),
                 call: Box::new(|deadline| {
                     Ok(self.empty.receive_until(&mut [0; 8], deadline)?.is_some())
                 }),
@@ -62,10 +79,35 @@ impl Waits {
                 serve: Box::new(|| self.empty.send(b"x", 0).expect("there is room")),
             },
             Wait {
+                ownership: self.full.ownership(),
                 call: Box::new(|deadline| self.full.send_until(b"x", 0, deadline)),
                 timed: libc::SYS_ppoll,
                 untimed: libc::SYS_mq_timedsend,
                 serve: Box::new(|| drop(self.full.receive().expect("it is full"))),
+            },
+            Wait {
+                ownership: self.locks[0].ownership(),
+                call: Box::new(|deadline| {
+                    let guard = self.locks[1].acquire_until(deadline)?;
+                    Ok(guard.map(LockGuard::leak).is_some())
+                }),
+                timed: libc::SYS_futex,
+                untimed: libc::SYS_futex,
+                // Whichever of the two has it after an earlier wait.
+                serve: Box::new(|| {
+                    let held = self.locks.iter().find(|lock| lock.is_held());
+                    held.expect("one has it").release().expect("it is held");
+                }),
+            },
+            Wait {
+                ownership: self.permits[0].ownership(),
+                call: Box::new(|deadline| self.permits[1].acquire_until(deadline)),
+                timed: libc::SYS_futex,
+                untimed: libc::SYS_futex,
+                serve: Box::new(|| {
+                    let held = self.permits.iter().find(|permits| permits.held() == 1);
+                    held.expect("one has it").release().expect("it is held");
+                }),
             },
         ]
     }
@@ -286,17 +328,17 @@ fn each_release_wakes_one() {
 fn a_stopped_waiter_goes_on() {
     let _watchdog = watchdog();
     let waits = Waits::new();
-    let [semaphore, empty, full] = &waits.names;
-    let start = |seconds| Child::start("deadlines::wait", &[&seconds, semaphore, empty, full]);
+    let names = waits.names.each_ref().map(|name| &**name).join(" ");
+    let start = |seconds| Child::start("deadlines::wait", &[&seconds, &names]);
     let mut short = start("1");
     let mut long = ["3600", "never"].map(start);
     for child in &mut long {
-        for thread in [(); 3].map(|()| child.hear().parse().expect("an id")) {
+        for thread in [(); WAITS].map(|()| child.hear().parse().expect("an id")) {
             wait_until_in(child.id(), thread, &SLEEPS);
         }
         child.signal(libc::SIGSTOP);
     }
-    for _ in 0..3 {
+    for _ in 0..WAITS {
         short.hear();
     }
     short.signal(libc::SIGSTOP);
@@ -304,16 +346,19 @@ fn a_stopped_waiter_goes_on() {
     for child in long.iter().chain([&short]) {
         child.signal(libc::SIGCONT);
     }
-    for _ in 0..3 {
+    for _ in 0..WAITS {
         short.expect("too late");
     }
     short.finish();
-    for wait in waits.each() {
+    for (number, wait) in waits.each().into_iter().enumerate() {
         (wait.serve)();
-        (wait.serve)();
+        // A child passes on what it holds.
+        if number < 3 {
+            (wait.serve)();
+        }
     }
     for mut child in long {
-        for _ in 0..3 {
+        for _ in 0..WAITS {
             child.expect("served");
         }
         child.finish();
@@ -323,16 +368,23 @@ fn a_stopped_waiter_goes_on() {
 const SLEEPS: [libc::c_long; 4] =
     [libc::SYS_futex, libc::SYS_ppoll, libc::SYS_mq_timedreceive, libc::SYS_mq_timedsend];
 
-/// Waits for all three at the same time, and tells how each wait ended.
+/// Waits for all at the same time, and tells how each wait ended.
 fn wait(arguments: &Arguments) {
     let time = arguments.text(0).parse().ok().map(Duration::from_secs);
     let semaphore = Semaphore::options().open(arguments.text(1)).expect("it is there");
     let empty = MessageQueue::options().open(arguments.text(2)).expect("it is there");
     let full = MessageQueue::options().open(arguments.text(3)).expect("it is there");
-    let calls: [Call; 3] = [
+    let lock = Lock::options().open(arguments.text(4)).expect("it is there");
+    let permits = BoundedSemaphore::options().open(arguments.text(5)).expect("it is there");
+    let calls: [Call; WAITS] = [
         Box::new(|deadline| semaphore.acquire_until(deadline)),
         Box::new(|deadline| Ok(empty.receive_until(&mut [0; 8], deadline)?.is_some())),
         Box::new(|deadline| full.send_until(b"x", 0, deadline)),
+        Box::new(|deadline| Ok(lock.acquire_until(deadline)?.is_some())),
+        Box::new(|deadline| {
+            let taken = permits.acquire_until(deadline)?;
+            Ok(taken && permits.release().is_ok())
+        }),
     ];
     let all_are_known = Barrier::new(calls.len());
     thread::scope(|scope| {
@@ -354,17 +406,10 @@ fn wait(arguments: &Arguments) {
 fn unlink_with_a_waiter() {
     let _watchdog = watchdog();
     let waits = Waits::new();
-    for (wait, kind) in
-        waits.each().into_iter().zip([Kind::Semaphore, Kind::MessageQueue, Kind::MessageQueue])
-    {
+    for wait in waits.each() {
         thread::scope(|scope| {
             let waiter = Waiter::start_in(scope, wait.untimed, || (wait.call)(Deadline::NEVER));
-            let entry = match kind {
-                Kind::Semaphore => waits.semaphore.ownership(),
-                _ if wait.untimed == libc::SYS_mq_timedsend => waits.full.ownership(),
-                _ => waits.empty.ownership(),
-            };
-            entry.unlink().expect("it is ours");
+            wait.ownership.unlink().expect("it is ours");
             assert!(!waiter.has_ended(), "unlinking wakes nobody");
             (wait.serve)();
             assert!(waiter.join().expect("it was served"));

@@ -20,7 +20,7 @@ fn a_counter_behind_a_semaphore() {
     const ROUNDS: u32 = 3000;
     let _watchdog = watchdog();
     let name = Unique::new();
-    let [Object::Semaphore(semaphore), Object::Segment(segment), _queue] = Kind::ALL.map(|kind| {
+    let [Object::Semaphore(semaphore), Object::Segment(segment), ..] = Kind::ALL.map(|kind| {
         Object::options(kind)
             .existence(Existence::Create)
             .measure(8)

@@ -1,0 +1,189 @@
+//! The format of the files: three pages, native byte order, every field an atomic.
+//!
+//! Any of them may hold anything: whoever may write to the file may have written it. So each is read once,
+//! and used only where no value does harm.
+
+#![allow(unsafe_code)]
+
+use std::borrow::Cow;
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::word::OwnedWord;
+use crate::kind::Kind;
+use crate::sys::mman::Shared;
+
+/// `nob-ipc1`, in the byte order of the machine.
+const MAGIC: u64 = u64::from_ne_bytes(*b"nob-ipc1");
+
+/// The version of the format: another one of the first number is another format.
+const MAJOR: u32 = 1;
+const MINOR: u32 = 0;
+
+/// How many handles a file has room for.
+pub(crate) const SLOTS: u32 = 1023;
+
+/// How many permits a bounded semaphore may have.
+pub(crate) const MAX_PERMITS: u32 = 512;
+
+/// The number of no slot.
+pub(crate) const NOBODY: u32 = 0;
+
+/// The file of a lock or of a bounded semaphore.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Header {
+    magic: AtomicU64,
+    /// Which kind it is: 1 for a lock, 2 for permits.
+    kind: AtomicU32,
+    /// The minor number in the high half.
+    version: AtomicU32,
+    size: AtomicU64,
+    slot_count: AtomicU32,
+    /// How many of the cells are permits.
+    cell_count: AtomicU32,
+    /// The slot after the last one that was given out.
+    pub slot_hint: AtomicU32,
+    /// How often what a handle had was taken from it since it died, or gave up.
+    pub deaths: AtomicU32,
+    /// Each line of the processor's cache from here on has one user.
+    _line_1: [AtomicU64; 3],
+    pub lock: OwnedWord,
+    _line_2: [AtomicU64; 4],
+    /// How many have announced that they wait for a permit, since it was last reset.
+    pub waiters: AtomicU32,
+    _line_3: [AtomicU32; 15],
+    /// Changes when there is something to wake for.
+    pub event: AtomicU32,
+    _line_4: [AtomicU32; 15],
+    _page_0: [AtomicU64; 96],
+    /// The slot that has each permit.
+    pub cells: [AtomicU32; MAX_PERMITS as usize],
+    _page_1: [AtomicU64; 128],
+    /// What each slot tells of its handle.
+    pub slots: [Slot; SLOTS as usize + 1],
+}
+
+/// What a handle tells of itself, for people.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// How many of its threads sleep.
+    pub waiting: AtomicU32,
+    /// Its process, as that calls itself.
+    pub pid: AtomicU32,
+}
+
+/// How long a file is.
+pub(crate) const FILE_SIZE: u64 = size_of::<Header>() as u64;
+
+const _: () = {
+    assert!(offset_of!(Header, lock) == 64);
+    assert!(offset_of!(Header, waiters) == 128);
+    assert!(offset_of!(Header, event) == 192);
+    assert!(offset_of!(Header, cells) == 1024);
+    assert!(offset_of!(Header, slots) == 4096);
+    assert!(FILE_SIZE == 3 * 4096);
+};
+
+// SAFETY: the structure and its parts are made of atomics, whose offsets leave no padding: the assertions
+// above add up.
+unsafe impl Shared for Header {}
+
+/// What is written in the field `kind`.
+fn code(kind: Kind) -> u32 {
+    if kind == Kind::Lock { 1 } else { 2 }
+}
+
+fn word_of(code: u32) -> Option<&'static str> {
+    match code {
+        1 => Some("a lock"),
+        2 => Some("a bounded semaphore"),
+        _ => None,
+    }
+}
+
+impl Header {
+    /// Makes an object of a file that is all zeros.
+    pub(super) fn fill(&self, kind: Kind, permits: u32) {
+        self.kind.store(code(kind), Ordering::Relaxed);
+        self.version.store(MAJOR | MINOR << 16, Ordering::Relaxed);
+        self.size.store(FILE_SIZE, Ordering::Relaxed);
+        self.slot_count.store(SLOTS, Ordering::Relaxed);
+        self.cell_count.store(permits, Ordering::Relaxed);
+        self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// How many permits a file of this kind has, or why it is none.
+    pub(super) fn check(&self, kind: Kind) -> Result<u32, Cow<'static, str>> {
+        let [magic, size] = [&self.magic, &self.size].map(|field| field.load(Ordering::Acquire));
+        let [code, version, slots, permits] =
+            [&self.kind, &self.version, &self.slot_count, &self.cell_count]
+                .map(|field| field.load(Ordering::Relaxed));
+        check(kind, &Fields { magic, size, code, version, slots, permits })
+    }
+}
+
+/// What tells whether a file is of a kind, as it was read.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub magic: u64,
+    pub size: u64,
+    pub code: u32,
+    pub version: u32,
+    pub slots: u32,
+    pub permits: u32,
+}
+
+impl Fields {
+    /// Out of a copy of the file.
+    pub(super) fn of(image: &Image<'_>) -> Option<Fields> {
+        Some(Fields {
+            magic: image.long(offset_of!(Header, magic))?,
+            size: image.long(offset_of!(Header, size))?,
+            code: image.word(offset_of!(Header, kind))?,
+            version: image.word(offset_of!(Header, version))?,
+            slots: image.word(offset_of!(Header, slot_count))?,
+            permits: image.word(offset_of!(Header, cell_count))?,
+        })
+    }
+}
+
+/// How many permits there are, or why the file is none of the kind.
+pub(super) fn check(kind: Kind, fields: &Fields) -> Result<u32, Cow<'static, str>> {
+    let (major, minor) = (fields.version & 0xffff, fields.version >> 16);
+    let permits = if kind == Kind::Lock { 0..=0 } else { 1..=MAX_PERMITS };
+    if fields.magic != MAGIC {
+        Err("its file does not begin as that of one".into())
+    } else if major != MAJOR {
+        Err(format!(
+            "its file has version {major}.{minor} of the format, and this library has {MAJOR}.{MINOR}; \
+             use the version of the library that made it"
+        )
+        .into())
+    } else if fields.code != code(kind) {
+        let found = word_of(fields.code).unwrap_or("of a kind that is not known here");
+        Err(format!("its file is {found}").into())
+    } else if (fields.size, fields.slots) != (FILE_SIZE, SLOTS)
+        || !permits.contains(&fields.permits)
+    {
+        Err("the numbers in its file are out of range".into())
+    } else {
+        Ok(fields.permits)
+    }
+}
+
+/// A copy of a file's bytes.
+pub(super) struct Image<'a>(pub &'a [u8]);
+
+impl Image<'_> {
+    pub(super) fn word(&self, offset: usize) -> Option<u32> {
+        let bytes = self.0.get(offset..offset.checked_add(4)?)?;
+        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+    }
+
+    pub(super) fn long(&self, offset: usize) -> Option<u64> {
+        let bytes = self.0.get(offset..offset.checked_add(8)?)?;
+        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+    }
+}

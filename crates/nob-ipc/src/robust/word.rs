@@ -1,0 +1,285 @@
+//! A word that at most one living handle owns.
+
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::file::RobustFile;
+use super::header::{Image, NOBODY};
+use super::{Looks, SPIN, SPIN_STRIDE};
+use crate::error::{Error, Operation, Result};
+use crate::sys::time::monotonic;
+use crate::sys::{Errno, futex};
+use crate::wait::Deadline;
+use crate::wait::spin::Waiters;
+
+/// The bits that name the owner's slot.
+const OWNER: u32 = 0xffff;
+/// Nobody owns the word, and its last owner did not give it up.
+const ABANDONED: u32 = 1 << 30;
+/// Somebody may be asleep.
+const WAITERS: u32 = 1 << 31;
+
+/// The word, and what its owners note beside it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct OwnedWord {
+    word: AtomicU32,
+    /// How many owners have died since the last one said that all is well.
+    unrepaired: AtomicU32,
+    /// The number of the last hold.
+    fence: AtomicU64,
+    /// When somebody noted that a hold goes on, on the monotonic clock, in nanoseconds, and the number of
+    /// that hold: for people. The clock costs more than the rest of an acquisition.
+    noted_at: AtomicU64,
+    noted_fence: AtomicU64,
+}
+
+/// How the word was got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Free,
+    /// From one who died, or gave up his handle.
+    Over,
+}
+
+impl OwnedWord {
+    /// Takes the word if nobody has it. The first instruction of every acquisition.
+    #[inline]
+    pub(crate) fn try_take_free(&self, slot: u32) -> bool {
+        let taken =
+            self.word.compare_exchange(NOBODY, slot, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if taken {
+            self.begin();
+        }
+        taken
+    }
+
+    /// Notes a new hold.
+    #[inline]
+    fn begin(&self) {
+        let fence = self.fence.load(Ordering::Relaxed).wrapping_add(1);
+        self.fence.store(fence, Ordering::Relaxed);
+    }
+
+    /// Notes that the current hold goes on at this moment, if nobody has.
+    pub(crate) fn note_time(&self) {
+        let fence = self.fence();
+        if self.noted_fence.load(Ordering::Relaxed) != fence {
+            let now = u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX);
+            self.noted_at.store(now, Ordering::Relaxed);
+            self.noted_fence.store(fence, Ordering::Release);
+        }
+    }
+
+    /// Notes a new hold after a death.
+    fn begin_after(&self, file: &RobustFile, taken: Taken) {
+        self.begin();
+        if taken == Taken::Over {
+            self.unrepaired.fetch_add(1, Ordering::Relaxed);
+            file.header().deaths.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the word if no living handle has it.
+    pub(crate) fn try_take(&self, file: &RobustFile, slot: u32) -> Result<bool> {
+        if self.try_take_free(slot) || self.take_if_free(file, slot, 0) {
+            return Ok(true);
+        }
+        let word = self.word.load(Ordering::Relaxed);
+        Ok(word & OWNER != NOBODY
+            && !file.is_alive(word & OWNER, Operation::Acquire)?
+            && self.take_from_dead(file, slot, word)?)
+    }
+
+    /// Takes it if nobody has it, whatever else the word says. `waiters`: what it is to say of them.
+    fn take_if_free(&self, file: &RobustFile, slot: u32, waiters: u32) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & OWNER != NOBODY || !self.replace(word, slot | waiters | (word & WAITERS)) {
+            return false;
+        }
+        let taken = if word & ABANDONED == 0 { Taken::Free } else { Taken::Over };
+        self.begin_after(file, taken);
+        true
+    }
+
+    /// Takes it from an owner who looked dead, if he is, and the word has not changed.
+    fn take_from_dead(&self, file: &RobustFile, slot: u32, word: u32) -> Result<bool> {
+        // Others may be asleep, whatever the word says: the dead one may have been about to note it.
+        let take = || self.replace(word, slot | WAITERS);
+        let taken = file.while_dead(word & OWNER, Operation::Acquire, take)? == Some(true);
+        if taken {
+            self.begin_after(file, Taken::Over);
+        }
+        Ok(taken)
+    }
+
+    fn replace(&self, word: u32, by: u32) -> bool {
+        self.word.compare_exchange(word, by, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Waits for the word, after a try that did not bring it; `false` when the deadline passed first.
+    pub(crate) fn wait(
+        &self,
+        file: &RobustFile,
+        waiters: &Waiters,
+        deadline: Deadline,
+    ) -> Result<bool> {
+        const OPERATION: Operation = Operation::Acquire;
+        if deadline.is_now() {
+            return Ok(false);
+        }
+        let slot = file.slot(OPERATION)?;
+        let waiting = waiters.enter();
+        let attempt = || self.take_if_free(file, slot, 0).then_some(());
+        if waiting.spin(SPIN, SPIN_STRIDE, deadline, attempt).is_some() {
+            return Ok(true);
+        }
+        let end = deadline.sleep_until();
+        let _asleep = file.note_sleeper(slot);
+        let mut looks = Looks::new();
+        // Whoever has slept cannot know whether others sleep.
+        let mut slept = 0;
+        loop {
+            if self.take_if_free(file, slot, slept) {
+                return Ok(true);
+            }
+            let word = self.word.load(Ordering::Relaxed);
+            if word & OWNER != NOBODY
+                && !file.is_alive(word & OWNER, OPERATION)?
+                && self.take_from_dead(file, slot, word)?
+            {
+                return Ok(true);
+            }
+            let Some(rest) = end.checked_sub(monotonic()).filter(|rest| !rest.is_zero()) else {
+                return if deadline.has_passed() {
+                    Ok(false)
+                } else {
+                    Err(Error::periodic_check(OPERATION, file.name()))
+                };
+            };
+            // The owner has changed meanwhile, or there is none: look again.
+            if word & OWNER == NOBODY || !self.announce_waiter(word) {
+                continue;
+            }
+            slept = WAITERS;
+            self.note_time();
+            match futex::wait(&self.word, word | WAITERS, rest.min(looks.next_pause())) {
+                Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
+                Err(Errno::INTR) if deadline.has_passed() => return Ok(false),
+                Err(errno) => return Err(Error::from_errno(OPERATION, file.name(), errno)),
+            }
+        }
+    }
+
+    fn announce_waiter(&self, word: u32) -> bool {
+        word & WAITERS != 0 || self.replace(word, word | WAITERS)
+    }
+
+    /// Gives the word up, and wakes a waiter; `false`: this slot does not have it.
+    #[inline]
+    pub(crate) fn release(&self, slot: u32) -> bool {
+        // SeqCst would not be needed: who sleeps has said so in this very word.
+        match self.word.compare_exchange(slot, NOBODY, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(word) => self.give_up(slot, word, NOBODY),
+        }
+    }
+
+    /// Leaves the word to others as its dead owner would; nothing if this slot does not have it.
+    pub(super) fn abandon(&self, slot: u32) {
+        self.give_up(slot, self.word.load(Ordering::Relaxed), ABANDONED);
+    }
+
+    #[cold]
+    fn give_up(&self, slot: u32, mut word: u32, to: u32) -> bool {
+        while word & OWNER == slot {
+            // Those who are woken note again that others sleep; an abandoned word keeps it.
+            let to = if to == NOBODY { to } else { to | (word & WAITERS) };
+            match self.word.compare_exchange(word, to, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => {
+                    if word & WAITERS != 0 {
+                        wake_one(&self.word);
+                    }
+                    return true;
+                }
+                Err(changed) => word = changed,
+            }
+        }
+        false
+    }
+
+    /// The slot that has it, living or dead.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        owner(self.word.load(Ordering::Relaxed))
+    }
+
+    /// Whether the slot has it.
+    #[inline]
+    pub(crate) fn is_owned_by(&self, slot: u32) -> bool {
+        self.owner() == Some(slot)
+    }
+
+    /// Whether somebody who did not give it up has had it, and nobody has said since that all is well; as
+    /// far as those know who have taken it over.
+    pub(crate) fn is_unrepaired(&self) -> bool {
+        self.unrepaired.load(Ordering::Relaxed) != 0
+            || self.word.load(Ordering::Relaxed) & (OWNER | ABANDONED) == ABANDONED
+    }
+
+    pub(crate) fn mark_repaired(&self) {
+        self.unrepaired.store(0, Ordering::Relaxed);
+    }
+
+    /// The number of the current hold.
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence.load(Ordering::Relaxed)
+    }
+}
+
+/// Wakes one who sleeps on a word.
+pub(crate) fn wake_one(word: &AtomicU32) {
+    // Fails for no address that is mapped; those who sleep look again by themselves.
+    let _ = futex::wake(word, 1);
+}
+
+/// The word as a copy of the file shows it.
+pub(super) struct WordImage {
+    word: u32,
+    unrepaired: u32,
+    fence: u64,
+    noted_at: u64,
+    noted_fence: u64,
+}
+
+impl WordImage {
+    pub(super) fn of(image: &Image<'_>, offset: usize) -> Option<WordImage> {
+        Some(WordImage {
+            word: image.word(offset + offset_of!(OwnedWord, word))?,
+            unrepaired: image.word(offset + offset_of!(OwnedWord, unrepaired))?,
+            fence: image.long(offset + offset_of!(OwnedWord, fence))?,
+            noted_at: image.long(offset + offset_of!(OwnedWord, noted_at))?,
+            noted_fence: image.long(offset + offset_of!(OwnedWord, noted_fence))?,
+        })
+    }
+
+    /// The slot that has it, living or dead.
+    pub(super) fn owner(&self) -> Option<u32> {
+        owner(self.word)
+    }
+
+    pub(super) fn is_unrepaired(&self) -> bool {
+        self.unrepaired != 0 || self.word & (OWNER | ABANDONED) == ABANDONED
+    }
+
+    /// For how long it has been had at the least, if somebody has noted it.
+    pub(super) fn held_for(&self) -> Option<Duration> {
+        let noted = self.noted_fence == self.fence;
+        noted.then(|| monotonic().saturating_sub(Duration::from_nanos(self.noted_at)))
+    }
+}
+
+fn owner(word: u32) -> Option<u32> {
+    let owner = word & OWNER;
+    (owner != NOBODY).then_some(owner)
+}
