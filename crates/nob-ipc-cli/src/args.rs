@@ -4,14 +4,15 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use nob_ipc::{Kind, Name};
+use nob_ipc::{BoundedSemaphore, Kind, Name};
 
 use crate::values;
 
-/// See, use, repair and watch named POSIX IPC: semaphores, shared memory, message queues.
+/// See, use, repair and watch named POSIX IPC: semaphores, shared memory, message queues, and locks.
 ///
-/// The objects are the operating system's own, the same that C programs reach with sem_open, shm_open
-/// and mq_open. An object stays until it is removed or the machine ends, whoever made it.
+/// Semaphores, shared memory and message queues are the operating system's own, the same that C programs
+/// reach with sem_open, shm_open and mq_open. Locks and permits, which survive their holders, are those
+/// of nob.ipc. An object stays until it is removed or the machine ends, whoever made it.
 #[derive(Debug, Parser)]
 #[command(
     name = "nob-ipc",
@@ -21,9 +22,10 @@ use crate::values;
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "A NAME may have its leading slash. An ADDRESS is a kind and a name: sem:/name, \
-                  shm:/name or mq:/name.\n\n\
+                  shm:/name, mq:/name,\nlock:/name or permits:/name.\n\n\
                   Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 it exists \
-                  (--exclusive),\n124 the time was over, 130 Ctrl-C.\n\n\
+                  (--exclusive),\n124 the time was over, 130 Ctrl-C. A command that was \
+                  run: its own status, 127 if it is\nmissing, 126 if it cannot be run.\n\n\
                   Example: what is there, and who uses it?\n  nob-ipc ls"
 )]
 pub struct Arguments {
@@ -51,7 +53,7 @@ pub enum Command {
     /// Show all there is to know about one object
     #[command(after_help = "Example:\n  nob-ipc show mq:/jobs")]
     Show {
-        /// The object: sem:/name, shm:/name or mq:/name
+        /// The object: sem:/name, shm:/name, mq:/name, lock:/name or permits:/name
         #[arg(value_parser = values::address())]
         address: Name,
         /// Print a JSON object
@@ -64,7 +66,7 @@ pub enum Command {
     /// Processes that hold one go on using it; the name is free at once.
     #[command(after_help = "Example:\n  nob-ipc rm mq:/jobs sem:/printer")]
     Rm {
-        /// The objects: sem:/name, shm:/name or mq:/name
+        /// The objects: sem:/name, shm:/name, mq:/name, lock:/name or permits:/name
         #[arg(value_parser = values::address(), value_name = "ADDRESS", required = true)]
         addresses: Vec<Name>,
         /// A missing object is no error
@@ -130,6 +132,19 @@ pub enum Command {
     #[command(subcommand)]
     Sem(Sem),
 
+    /// Use a lock: one at a time, and the next is told of a holder that died
+    #[command(
+        after_help = "Example: never two backups at once\n  nob-ipc lock run backup -- make backup"
+    )]
+    #[command(subcommand)]
+    Lock(Lock),
+
+    /// Use permits: a number of them, which come back when their holder dies
+    #[command(after_help = "Example: at most four at once\n  \
+                            nob-ipc permits run builds --value 4 -- make")]
+    #[command(subcommand)]
+    Permits(Permits),
+
     /// Use shared memory: a segment of bytes that processes share
     #[command(after_help = "Example: look at the first line\n  nob-ipc shm dump frame --length 16")]
     #[command(subcommand)]
@@ -158,6 +173,17 @@ pub struct Creation {
     /// Fail with status 4 if it exists; otherwise one that exists is left as it is
     #[arg(long)]
     pub exclusive: bool,
+}
+
+/// A command that is run when its turn has come.
+#[derive(Args, Debug)]
+pub struct Job {
+    /// Wait this long at the most, then fail with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub timeout: Option<Duration>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,9 +234,14 @@ pub enum Sem {
 
     /// Take a permit, run a command, give the permit back
     ///
-    /// The exit status is the command's (128 + N if signal N ended it). Signals that would end this
-    /// program are passed on to the command, and the permit is given back whatever ended it; only a
-    /// SIGKILL of this program itself leaves it taken.
+    /// The exit status is the command's (128 + N if signal N ended it), 127 if there is no such program
+    /// and 126 if it cannot be run. Signals that would end this program are passed on to the command, and
+    /// the permit is given back whatever ended it; only a SIGKILL of this program itself leaves it taken.
+    ///
+    /// `permits run` is better where that must not happen: its permits come back by themselves, and
+    /// nothing but a holder can give one back. `lock run` is better where one at a time may work, and the
+    /// next has to know that the last died half-way. `sem run` is for semaphores that programs in C use,
+    /// too, or that others post.
     #[command(after_help = "Example: at most four builds at once on this machine\n  \
                             nob-ipc sem run builds --create 4 -- make")]
     Run {
@@ -219,12 +250,101 @@ pub enum Sem {
         /// Create the semaphore with N permits if it is missing
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         create: Option<u32>,
-        /// Wait this long for a permit at the most, then fail with status 124
+        #[command(flatten)]
+        job: Job,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Lock {
+    /// Take a lock, run a command, give the lock up
+    ///
+    /// The lock is created if it is missing, and stays. The exit status is the command's (128 + N if
+    /// signal N ended it), 127 if there is no such program, 126 if it cannot be run, and 125 if the
+    /// command of --on-death failed. Signals that would end this program are passed on to the command.
+    ///
+    /// If a signal ends the command, or a SIGKILL ends this program, the holder has died: a warning on
+    /// standard error tells each who follows, until --on-death or `lock repaired` says that all is well.
+    /// With this program the kernel kills the command. What a killed command has started holds the lock
+    /// until it has ended.
+    #[command(after_help = "Example: never two backups at once, and none upon a half one\n  \
+                            nob-ipc lock run backup --on-death 'rm -f /backup/partial' -- \
+                            make backup")]
+    Run {
+        #[arg(value_parser = values::name_of(Kind::Lock))]
+        name: Name,
+        /// If a holder has died, first run this with `sh -c`, while the lock is held
+        ///
+        /// If it succeeds, all is well again, and the command is run. If not, the command is not run, the
+        /// status is 125, and who follows is told again.
+        #[arg(long, value_name = "COMMAND")]
+        on_death: Option<OsString>,
+        /// Permission bits, subject to the umask, if the lock is created
+        #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
+        mode: u32,
+        #[command(flatten)]
+        job: Job,
+    },
+
+    /// Say that what a dead holder left is in order, so that nobody is told any more
+    ///
+    /// Only a holder may say that: the lock is taken first, and given up at once.
+    #[command(after_help = "Example:\n  nob-ipc lock repaired backup")]
+    Repaired {
+        #[arg(value_parser = values::name_of(Kind::Lock))]
+        name: Name,
+        /// Wait this long for the lock at the most, then fail with status 124
         #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
         timeout: Option<Duration>,
-        /// The command and its arguments
-        #[arg(last = true, required = true, value_name = "COMMAND")]
-        command: Vec<OsString>,
+    },
+
+    /// Show who holds a lock, since when, who waits, and how many holders died
+    ///
+    /// The same as `show lock:/name`.
+    #[command(after_help = "Example:\n  nob-ipc lock show backup")]
+    Show {
+        #[arg(value_parser = values::name_of(Kind::Lock))]
+        name: Name,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Permits {
+    /// Take a permit, run a command, give the permit back
+    ///
+    /// The permits are created if they are missing, and stay. The exit status is the command's (128 + N if
+    /// signal N ended it), 127 if there is no such program, and 126 if it cannot be run. Signals that would
+    /// end this program are passed on to the command. When a SIGKILL ends this program, the kernel kills the
+    /// command, and the permit is free when all that the command has started has ended.
+    #[command(after_help = "Example: at most four builds at once on this machine\n  \
+                            nob-ipc permits run builds --value 4 -- make")]
+    Run {
+        #[arg(value_parser = values::name_of(Kind::BoundedSemaphore))]
+        name: Name,
+        /// How many there are if they are created; those that exist keep their number
+        #[arg(long, value_name = "N", default_value_t = 1,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(BoundedSemaphore::MAX_BOUND)))]
+        value: u32,
+        /// Permission bits, subject to the umask, if the permits are created
+        #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
+        mode: u32,
+        #[command(flatten)]
+        job: Job,
+    },
+
+    /// Show how many permits are free, who has the others, and who waits
+    ///
+    /// The same as `show permits:/name`.
+    #[command(after_help = "Example:\n  nob-ipc permits show builds")]
+    Show {
+        #[arg(value_parser = values::name_of(Kind::BoundedSemaphore))]
+        name: Name,
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

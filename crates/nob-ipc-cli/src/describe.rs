@@ -1,8 +1,10 @@
 //! What can be said of an object, in words for people.
 
-use std::time::SystemTime;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
-use nob_ipc::registry::{Creator, Holder, Measure, Object, State};
+use nob_ipc::Kind;
+use nob_ipc::registry::{Creator, Holder, LockState, Measure, Object, PermitsState, State};
 
 use crate::people::{self, Users};
 use crate::text;
@@ -24,7 +26,40 @@ pub fn measure_words(measure: Measure) -> String {
         Measure::Depth(Some(depth)) => {
             format!("{}/{} messages", depth.messages, depth.max_messages)
         }
+        Measure::Lock(Some(state)) => lock_words(state),
+        Measure::Permits(Some(state)) => {
+            let mut words = format!("{}/{} free", state.free, state.bound);
+            add_waiters(&mut words, state.waiters);
+            words
+        }
         _ => "?".into(),
+    }
+}
+
+fn lock_words(state: LockState) -> String {
+    let mut words = match state.holder {
+        Some(holder) => format!("held by {holder}"),
+        None => "free".into(),
+    };
+    if let Some(held_for) = state.held_for {
+        // Writing to a string cannot fail.
+        let _ = write!(words, " {}", at_least(held_for));
+    }
+    add_waiters(&mut words, state.waiters);
+    if state.owner_died {
+        words.push_str(", a holder died");
+    }
+    words
+}
+
+/// When a hold began is not known: others have seen that it goes on.
+fn at_least(held_for: Duration) -> String {
+    format!("for at least {}", text::age(held_for))
+}
+
+fn add_waiters(words: &mut String, waiters: u32) {
+    if waiters > 0 {
+        let _ = write!(words, ", {waiters} waiting");
     }
 }
 
@@ -63,9 +98,7 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
         ("kind", object.kind().to_string().into()),
         ("name", object.name().as_bytes().to_vec()),
     ];
-    facts.extend(
-        measure_facts(object.measure()).into_iter().map(|(label, value)| (label, value.into())),
-    );
+    facts.extend(measure_facts(object).into_iter().map(|(label, value)| (label, value.into())));
     let owner = Users::default().name(object.owner()).to_string();
     facts.extend([
         ("owner", format!("{owner} (uid {})", object.owner()).into()),
@@ -78,9 +111,14 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
         ("lifetime", lifetime(object).into()),
         ("creator", creator(object.creator()).into()),
     ]);
+    // Not everybody who uses a lock has it.
+    let held_by = match object.kind() {
+        Kind::Lock | Kind::BoundedSemaphore => "used by",
+        _ => "held by",
+    };
     for holder in object.holders() {
         let words = [holder.pid.to_string().as_bytes(), b" ", &holder.command].concat();
-        facts.push(("held by", words));
+        facts.push((held_by, words));
     }
     if object.holders().is_empty() {
         let words = if object.used() == Some(true) {
@@ -88,7 +126,7 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
         } else {
             "nobody that is seen"
         };
-        facts.push(("held by", words.into()));
+        facts.push((held_by, words.into()));
     }
     if object.unseen() > 0 {
         let processes = text::count(object.unseen(), "process", "processes");
@@ -97,9 +135,9 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
     facts
 }
 
-fn measure_facts(measure: Measure) -> Vec<(&'static str, String)> {
+fn measure_facts(object: &Object) -> Vec<(&'static str, String)> {
     let closed = || String::from("this user may not look");
-    match measure {
+    match object.measure() {
         Measure::Value(value) => vec![("value", value.map_or_else(closed, |it| it.to_string()))],
         Measure::Size { bytes, allocated } => vec![
             ("size", format!("{bytes} bytes ({})", text::size(bytes))),
@@ -109,7 +147,46 @@ fn measure_facts(measure: Measure) -> Vec<(&'static str, String)> {
             ("messages", format!("{} of {}", depth.messages, depth.max_messages)),
             ("message size", format!("{} bytes at the most", depth.max_message_size)),
         ],
+        Measure::Lock(Some(state)) => lock_facts(state),
+        Measure::Permits(Some(state)) => permits_facts(state, object.owners()),
         _ => vec![("content", closed())],
+    }
+}
+
+fn lock_facts(state: LockState) -> Vec<(&'static str, String)> {
+    let holder = match (state.holder, state.held_for) {
+        (None, _) => "nobody".into(),
+        (Some(pid), None) => format!("process {pid}"),
+        (Some(pid), Some(held_for)) => format!("process {pid}, {}", at_least(held_for)),
+    };
+    let mut facts = vec![
+        ("holder", holder),
+        ("waiting", waiting(state.waiters)),
+        ("deaths", state.deaths.to_string()),
+    ];
+    if state.owner_died {
+        let why = "a holder died, and nobody has said since that all is well";
+        facts.push(("not repaired", why.into()));
+    }
+    facts
+}
+
+fn permits_facts(state: PermitsState, owners: &[u32]) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("permits", format!("{} of {} free", state.free, state.bound))];
+    let mut owners = owners.to_vec();
+    owners.sort_unstable();
+    for same in owners.chunk_by(|one, next| one == next) {
+        let permits = text::count(same.len(), "permit", "permits");
+        facts.push(("holder", format!("process {}, {permits}", same[0])));
+    }
+    facts.extend([("waiting", waiting(state.waiters)), ("deaths", state.deaths.to_string())]);
+    facts
+}
+
+fn waiting(waiters: u32) -> String {
+    match usize::try_from(waiters) {
+        Ok(0) => "nobody".into(),
+        waiters => text::count(waiters.unwrap_or(usize::MAX), "thread", "threads"),
     }
 }
 

@@ -3,7 +3,7 @@
 use nob_ipc::registry::Reap;
 
 use crate::args::Command;
-use crate::commands::{completions, doctor, ls, mq, reap, rm, sem, shm, show};
+use crate::commands::{completions, doctor, lock, ls, mq, permits, reap, rm, sem, shm, show};
 use crate::failure::Result;
 use crate::top;
 
@@ -25,6 +25,8 @@ pub fn run(command: Command) -> Result<()> {
         Command::Doctor { json } => doctor::run(json),
         Command::Top { interval } => top::run(interval),
         Command::Sem(command) => sem::run(command),
+        Command::Lock(command) => lock::run(command),
+        Command::Permits(command) => permits::run(command),
         Command::Shm(command) => shm::run(command),
         Command::Mq(command) => mq::run(command),
         Command::Completions { shell } => completions::run(shell),

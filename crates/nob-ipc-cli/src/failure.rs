@@ -21,6 +21,8 @@ pub enum Failure {
     Signalled(i32),
     /// A command that was run ended with this status.
     Status(i32),
+    /// A command was not run: this is the status, and the sentence says why.
+    NotRun(i32, String),
     /// Nobody reads standard output any more, which is no error.
     ClosedOutput,
 }

@@ -43,9 +43,34 @@ pub struct ObjectJson {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum MeasureJson {
-    Semaphore { value: Option<u32> },
-    Segment { size: u64, allocated: u64 },
-    Queue { messages: Option<u64>, max_messages: Option<u64>, max_message_size: Option<u64> },
+    Semaphore {
+        value: Option<u32>,
+    },
+    Segment {
+        size: u64,
+        allocated: u64,
+    },
+    Queue {
+        messages: Option<u64>,
+        max_messages: Option<u64>,
+        max_message_size: Option<u64>,
+    },
+    Lock {
+        holder: Option<u32>,
+        /// At the least, and `null` where nobody has noted it.
+        held_seconds: Option<f64>,
+        waiters: Option<u32>,
+        deaths: Option<u32>,
+        owner_died: Option<bool>,
+    },
+    Permits {
+        free: Option<u32>,
+        bound: Option<u32>,
+        /// The process of each permit that is held.
+        owners: Option<Vec<u32>>,
+        waiters: Option<u32>,
+        deaths: Option<u32>,
+    },
     Unknown {},
 }
 
@@ -119,7 +144,7 @@ impl ObjectJson {
             kind: object.kind().short_word(),
             name: String::from_utf8_lossy(name).into_owned(),
             name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
-            measure: MeasureJson::new(object.measure()),
+            measure: MeasureJson::new(object),
             uid: object.owner(),
             gid: object.group(),
             mode: format!("{:04o}", object.mode()),
@@ -140,14 +165,28 @@ impl ObjectJson {
 }
 
 impl MeasureJson {
-    fn new(measure: Measure) -> MeasureJson {
-        match measure {
+    fn new(object: &Object) -> MeasureJson {
+        match object.measure() {
             Measure::Value(value) => MeasureJson::Semaphore { value },
             Measure::Size { bytes, allocated } => MeasureJson::Segment { size: bytes, allocated },
             Measure::Depth(depth) => MeasureJson::Queue {
                 messages: depth.map(|depth| depth.messages),
                 max_messages: depth.map(|depth| depth.max_messages),
                 max_message_size: depth.map(|depth| depth.max_message_size),
+            },
+            Measure::Lock(state) => MeasureJson::Lock {
+                holder: state.and_then(|state| state.holder),
+                held_seconds: state.and_then(|state| state.held_for).map(|time| time.as_secs_f64()),
+                waiters: state.map(|state| state.waiters),
+                deaths: state.map(|state| state.deaths),
+                owner_died: state.map(|state| state.owner_died),
+            },
+            Measure::Permits(state) => MeasureJson::Permits {
+                free: state.map(|state| state.free),
+                bound: state.map(|state| state.bound),
+                owners: state.map(|_| object.owners().to_vec()),
+                waiters: state.map(|state| state.waiters),
+                deaths: state.map(|state| state.deaths),
             },
             _ => MeasureJson::Unknown {},
         }

@@ -23,6 +23,10 @@ pub fn report(failure: Failure) -> i32 {
         Failure::TimeOver => 124,
         Failure::Signalled(signal) => status_of_signal(signal),
         Failure::Status(status) => status,
+        Failure::NotRun(status, why) => {
+            complain(&why);
+            status
+        }
         Failure::ClosedOutput => 0,
     }
 }

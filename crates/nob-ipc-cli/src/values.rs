@@ -135,6 +135,8 @@ mod tests {
             ("sem:/a", Kind::Semaphore),
             ("shm:a", Kind::SharedMemory),
             ("mq:/a", Kind::MessageQueue),
+            ("lock:/a", Kind::Lock),
+            ("permits:/a", Kind::BoundedSemaphore),
         ] {
             assert_eq!(parse_address(OsStr::new(text)).unwrap(), Name::new(kind, "/a").unwrap());
         }

@@ -91,7 +91,7 @@ fn shm() -> Vec<Check> {
     let mounted = mount_at("/dev/shm");
     let kind = mounted.as_ref().map_or("not mounted", |(kind, _)| kind);
     let mut checks = vec![
-        Check::fine("/dev/shm", kind, "semaphores and segments live here; it has to be a tmpfs")
+        Check::fine("/dev/shm", kind, "all objects but queues live here; it has to be a tmpfs")
             .hurts_if(kind != "tmpfs")
             .mended_by(MOUNT),
     ];
@@ -128,7 +128,7 @@ fn shm() -> Vec<Check> {
             Check::fine(
                 "/dev/shm files",
                 format!("{} of {} free", room.files_available(), room.files()),
-                "each semaphore and each segment takes one",
+                "each object but a queue takes one",
             )
             .hurts_if(room.files_available() < room.files() / 10)
             .mended_by("mount -o remount,nr_inodes=1000000 /dev/shm"),
@@ -141,7 +141,7 @@ fn marks() -> Option<Check> {
     fs::metadata("/dev/shm").ok()?;
     let kept = registry::marks_are_kept();
     let value = if kept { "kept" } else { "not kept" };
-    let meaning = "the mark on a semaphore or segment tells whether a dead process left it; tmpfs \
+    let meaning = "the mark on the file of an object tells whether a dead process left it; tmpfs \
                    keeps it since Linux 6.6";
     Some(Check::fine("creator's marks", value, meaning).hurts_if(!kept))
 }
@@ -325,7 +325,7 @@ fn logind_setting() -> Option<bool> {
 fn proc() -> Option<Check> {
     let mounted = Path::new("/proc/self").exists();
     let meaning = "without it nobody can tell who holds an object, nor is any marked; before Linux 6.10 no \
-                   semaphore or segment can be created";
+                   object but a queue can be created";
     let check = Check::fine("/proc", "not mounted", meaning);
     (!mounted).then(|| check.hurts_if(true).mended_by("mount -t proc proc /proc"))
 }

@@ -3,8 +3,10 @@
 pub mod completions;
 pub mod doctor;
 mod doctor_checks;
+pub mod lock;
 pub mod ls;
 pub mod mq;
+pub mod permits;
 pub mod reap;
 pub mod rm;
 mod run;

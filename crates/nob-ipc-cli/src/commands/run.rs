@@ -1,82 +1,232 @@
-//! `nob-ipc sem run`: acquire, run, release.
+//! `nob-ipc sem run`, `lock run` and `permits run`: acquire, run, release.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg::F_SETFD, FdFlag, fcntl};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SignalFd, siginfo};
-use nix::unistd::Pid;
-use nob_ipc::{Existence, Name, Semaphore};
+use nix::unistd::{Pid, getpid, getppid};
+use nob_ipc::{BoundedSemaphore, Existence, Lock, Name, Permits, Semaphore};
 
+use crate::args::Job;
 use crate::failure::{Failure, Result, cannot, status_of_signal};
-use crate::signals;
+use crate::output::complain;
+use crate::signals::{self, Deferred};
 use crate::text;
 use crate::waiting::{deadline, wait};
 
-pub fn run(
-    name: &Name,
-    create: Option<u32>,
-    timeout: Option<Duration>,
-    command: &[OsString],
-) -> Result<()> {
-    let [program, arguments @ ..] = command else {
-        return Err(Failure::because("there is no command to run"));
-    };
-    let semaphore = match create {
-        None => Semaphore::options().open_named(name)?,
-        Some(value) => Semaphore::options()
-            .initial_value(value)
-            .existence(Existence::LinkOrCreate)
-            .unlink_on_drop(false)
-            .open_named(name)?,
-    };
-    let deadline = deadline(timeout);
-    let _deferred = signals::defer();
-    if !wait(deadline, |deadline| semaphore.acquire_until(deadline), || Ok(()))? {
-        return Err(Failure::TimeOver);
+/// A program that cannot be run, and one that does not exist: as `env`, `timeout` and shells say it.
+const CANNOT_RUN: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+/// What had to be done before the command failed, so that it was not run.
+const NOT_PREPARED: i32 = 125;
+
+pub fn with_semaphore(name: &Name, create: Option<u32>, job: &Job) -> Result<()> {
+    let mut options = Semaphore::options();
+    if let Some(value) = create {
+        options.initial_value(value).existence(Existence::LinkOrCreate).unlink_on_drop(false);
     }
-    let permit = Permit { semaphore: &semaphore, held: true };
-    // From here on signals stay pending; one that came before is not passed on, but ends this.
-    let blocked = Blocked::new()?;
-    signals::check()?;
-    let child = blocked.start(Command::new(program).args(arguments)).map_err(|error| {
-        cannot(&format!("run {}", text::escape(program.as_encoded_bytes())), error)
-    });
-    let status = child.and_then(|child| wait_for(child, &blocked));
-    permit.release()?;
-    match status? {
-        status if status.success() => Ok(()),
-        status => {
-            let signalled = status.signal().map(status_of_signal);
-            Err(Failure::Status(status.code().or(signalled).unwrap_or(1)))
+    let semaphore = options.open_named(name)?;
+    let turn = Turn::wait_for(&semaphore, job.timeout, Fate::Own)?;
+    let ended = turn.start(&mut command(&job.command)?)?.wait();
+    turn.end()?;
+    outcome(ended?)
+}
+
+pub fn with_permit(name: &Name, value: u32, mode: u32, job: &Job) -> Result<()> {
+    let permits = BoundedSemaphore::options()
+        .bound(value)
+        .inheritable(true)
+        .mode(mode)
+        .existence(Existence::LinkOrCreate)
+        .unlink_on_drop(false)
+        .open_named(name)?;
+    let turn = Turn::wait_for(&permits, job.timeout, Fate::Shared(life(permits.life())?))?;
+    let ended = turn.start(&mut command(&job.command)?)?.wait();
+    turn.end()?;
+    outcome(ended?)
+}
+
+pub fn with_lock(name: &Name, mode: u32, on_death: Option<&OsStr>, job: &Job) -> Result<()> {
+    let lock = Lock::options()
+        .inheritable(true)
+        .mode(mode)
+        .existence(Existence::LinkOrCreate)
+        .unlink_on_drop(false)
+        .open_named(name)?;
+    let turn = Turn::wait_for(&lock, job.timeout, Fate::Shared(life(lock.life())?))?;
+    lock.note_time()?;
+    if lock.owner_died()? {
+        recover(&turn, &lock, on_death)?;
+    }
+    let ended = turn.start(&mut command(&job.command)?)?.wait();
+    match &ended {
+        Ok(status) if status.signal().is_none() => turn.end()?,
+        // It has died in the middle of its work, or may not have ended. So the lock goes with this process,
+        // or with the last that the command has started.
+        _ => {
+            turn.leave();
+            mem::forget(lock);
         }
     }
+    outcome(ended?)
 }
 
-/// A permit, which is given back whatever happens.
-struct Permit<'a> {
-    semaphore: &'a Semaphore,
-    held: bool,
+/// What a command inherits, to hold on when this process is killed.
+fn life(descriptor: Option<BorrowedFd<'_>>) -> Result<RawFd> {
+    let descriptor = descriptor.map(|descriptor| descriptor.as_raw_fd());
+    descriptor.ok_or_else(|| Failure::because("the descriptor of the object was closed by others"))
 }
 
-impl Permit<'_> {
-    fn release(mut self) -> Result<()> {
-        self.held = false;
-        Ok(self.semaphore.release()?)
+/// Tells that a holder has died, and lets a command repair what that may have left.
+fn recover(turn: &Turn<Lock>, lock: &Lock, on_death: Option<&OsStr>) -> Result<()> {
+    let died =
+        format!("a holder of the lock \"{}\" died while it held it", lock.ownership().name());
+    let Some(script) = on_death else {
+        complain(&format!(
+            "{died}; what it did may be half done, and each who follows is told until --on-death or \
+             `nob-ipc lock repaired` says that all is well"
+        ));
+        return Ok(());
+    };
+    complain(&format!("{died}; running the command of --on-death"));
+    let failed = |how: String| {
+        let so = "the command was not run, and who follows is told again";
+        Failure::NotRun(NOT_PREPARED, format!("the command of --on-death {how}; {so}"))
+    };
+    let status = match turn.start(Command::new("sh").arg("-c").arg(script)) {
+        Ok(running) => running.wait()?,
+        Err(Failure::NotRun(_, why)) => return Err(failed(format!("could not be run ({why})"))),
+        Err(failure) => return Err(failure),
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(lock.mark_repaired()?),
+        (Some(code), _) => Err(failed(format!("ended with status {code}"))),
+        (None, signal) => Err(failed(format!("was ended by signal {}", signal.unwrap_or(0)))),
     }
 }
 
-impl Drop for Permit<'_> {
+fn command(words: &[OsString]) -> Result<Command> {
+    let [program, arguments @ ..] = words else {
+        return Err(Failure::because("there is no command to run"));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// How this ends when its command has ended.
+fn outcome(status: ExitStatus) -> Result<()> {
+    if status.success() {
+        return Ok(());
+    }
+    let signalled = status.signal().map(status_of_signal);
+    Err(Failure::Status(status.code().or(signalled).unwrap_or(1)))
+}
+
+/// What becomes of the command when this process is killed.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It goes on, and what was taken stays taken.
+    Own,
+    /// It is killed as well, and what was taken is free when all that it has started has ended, too: they
+    /// inherit this descriptor.
+    Shared(RawFd),
+}
+
+/// Something that is held, and is given back whatever happens. Signals stay pending meanwhile.
+struct Turn<'a, P: Permits> {
+    permits: &'a P,
+    held: bool,
+    fate: Fate,
+    blocked: Blocked,
+    _deferred: Deferred,
+}
+
+impl<'a, P: Permits> Turn<'a, P> {
+    fn wait_for(permits: &'a P, timeout: Option<Duration>, fate: Fate) -> Result<Turn<'a, P>> {
+        let deadline = deadline(timeout);
+        let deferred = signals::defer();
+        let acquire = |deadline| Ok(permits.try_acquire()? || permits.wait_acquire(deadline)?);
+        if !wait(deadline, acquire, || Ok(()))? {
+            return Err(Failure::TimeOver);
+        }
+        let blocked = match Blocked::new() {
+            Ok(blocked) => blocked,
+            Err(failure) => {
+                permits.release_many(1)?;
+                return Err(failure);
+            }
+        };
+        let turn = Turn { permits, held: true, fate, blocked, _deferred: deferred };
+        // One that came before the signals were blocked is not passed on, but ends this.
+        signals::check()?;
+        Ok(turn)
+    }
+
+    /// Starts a command with the signal mask that was in force before.
+    fn start(&self, command: &mut Command) -> Result<Running<'_>> {
+        let mask = self.blocked.previous;
+        let fate = self.fate;
+        let parent = getpid();
+        // SAFETY: between fork and exec there are system calls alone.
+        unsafe {
+            command.pre_exec(move || {
+                if let Fate::Shared(life) = fate {
+                    // SAFETY: the handle keeps it open, and only its flags change.
+                    fcntl(BorrowedFd::borrow_raw(life), F_SETFD(FdFlag::empty()))?;
+                    die_with(parent)?;
+                }
+                Ok(mask.thread_set_mask()?)
+            });
+        }
+        match command.spawn() {
+            Ok(child) => Ok(Running { child, blocked: &self.blocked }),
+            Err(error) => {
+                let missing = error.kind() == io::ErrorKind::NotFound;
+                let program = text::escape(command.get_program().as_encoded_bytes());
+                let status = if missing { NOT_FOUND } else { CANNOT_RUN };
+                Err(Failure::NotRun(status, format!("cannot run {program}: {error}")))
+            }
+        }
+    }
+
+    /// Gives it back.
+    fn end(mut self) -> Result<()> {
+        self.held = false;
+        Ok(self.permits.release_many(1)?)
+    }
+
+    /// Leaves it to those who have the handle.
+    fn leave(mut self) {
+        self.held = false;
+    }
+}
+
+impl<P: Permits> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         if self.held {
             // The failure that brought us here is the one that is reported.
-            let _ = self.semaphore.release();
+            let _ = self.permits.release_many(1);
         }
     }
+}
+
+/// Lets the kernel kill this process when its parent ends.
+fn die_with(parent: Pid) -> nix::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    // It may have ended before. A parent in another pid namespace is 0.
+    let current = getppid();
+    if current == parent || current.as_raw() == 0 { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// All signals wait, but for those of job control and those that a fault of this program raises.
@@ -109,14 +259,6 @@ impl Blocked {
         Ok(Blocked { descriptor, previous })
     }
 
-    /// Starts a command with the signal mask that was in force before.
-    fn start(&self, command: &mut Command) -> io::Result<Child> {
-        let previous = self.previous;
-        // SAFETY: setting the mask is the only thing done between fork and exec, where it is allowed.
-        unsafe { command.pre_exec(move || Ok(previous.thread_set_mask()?)) };
-        command.spawn()
-    }
-
     /// Waits for the next signal.
     fn next(&self) -> Result<Option<siginfo>> {
         match self.descriptor.read_signal() {
@@ -134,29 +276,40 @@ impl Drop for Blocked {
     }
 }
 
-/// Waits for the command to end, and passes signals on to it.
-fn wait_for(mut child: Child, blocked: &Blocked) -> Result<ExitStatus> {
-    let pid = i32::try_from(child.id()).map_err(|error| cannot("run the command", error))?;
-    loop {
-        let waited = child.try_wait().map_err(|error| cannot("wait for the command", error))?;
-        if let Some(status) = waited {
-            return Ok(status);
-        }
-        let Some(info) = blocked.next()? else { continue };
-        let signal = i32::try_from(info.ssi_signo).ok().and_then(|it| Signal::try_from(it).ok());
-        // What a terminal sends goes to the command anyway.
-        let from_terminal = info.ssi_code == nix::libc::SI_KERNEL;
-        match signal {
-            Some(Signal::SIGCHLD | Signal::SIGWINCH | Signal::SIGURG) | None => {}
-            Some(_) if from_terminal => {}
-            Some(signal) => match kill(Pid::from_raw(pid), signal) {
-                // It has ended, which the next look tells.
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => {
-                    let what = format!("pass {signal} on to the command");
-                    crate::output::complain(&format!("cannot {what}: {}", errno.desc()));
-                }
-            },
+/// A command that was started.
+struct Running<'a> {
+    child: Child,
+    blocked: &'a Blocked,
+}
+
+impl Running<'_> {
+    /// Waits for the command to end, and passes signals on to it.
+    fn wait(mut self) -> Result<ExitStatus> {
+        let pid =
+            i32::try_from(self.child.id()).map_err(|error| cannot("run the command", error))?;
+        loop {
+            let waited = self.child.try_wait();
+            let waited = waited.map_err(|error| cannot("wait for the command", error))?;
+            if let Some(status) = waited {
+                return Ok(status);
+            }
+            let Some(info) = self.blocked.next()? else { continue };
+            let signal =
+                i32::try_from(info.ssi_signo).ok().and_then(|it| Signal::try_from(it).ok());
+            // What a terminal sends goes to the command anyway.
+            let from_terminal = info.ssi_code == nix::libc::SI_KERNEL;
+            match signal {
+                Some(Signal::SIGCHLD | Signal::SIGWINCH | Signal::SIGURG) | None => {}
+                Some(_) if from_terminal => {}
+                Some(signal) => match kill(Pid::from_raw(pid), signal) {
+                    // It has ended, which the next look tells.
+                    Ok(()) | Err(Errno::ESRCH) => {}
+                    Err(errno) => {
+                        let what = format!("pass {signal} on to the command");
+                        complain(&format!("cannot {what}: {}", errno.desc()));
+                    }
+                },
+            }
         }
     }
 }

@@ -20,9 +20,7 @@ pub fn run(command: Sem) -> Result<()> {
         }
         Sem::Post { name, count } => Ok(link(&name)?.release_many(count)?),
         Sem::Value { name } => Output::new().line(&link(&name)?.value().to_string()),
-        Sem::Run { name, create, timeout, command } => {
-            super::run::run(&name, create, timeout, &command)
-        }
+        Sem::Run { name, create, job } => super::run::with_semaphore(&name, create, &job),
     }
 }
 

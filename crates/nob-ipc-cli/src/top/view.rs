@@ -16,6 +16,9 @@ use crate::text;
 /// How many characters wide the curve in the list is.
 const CURVE: u16 = 16;
 
+/// How many characters wide the column of contents is, at the least and at the most.
+const CONTENT: (u16, u16) = (15, 40);
+
 pub fn draw(frame: &mut Frame, model: &mut Model) {
     let rows = [Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)];
     let [title, list, foot] = Layout::vertical(rows).areas(frame.area());
@@ -69,6 +72,8 @@ fn foot_line(model: &Model) -> Line<'static> {
 fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
     let mut users = Users::default();
     let history = &model.history;
+    let contents = model.shown.iter().map(|object| measure_words(object.measure()).chars().count());
+    let content = u16::try_from(contents.max().unwrap_or(0)).unwrap_or(u16::MAX);
     let rows: Vec<Row> = model
         .shown
         .iter()
@@ -89,9 +94,9 @@ fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
         })
         .collect();
     let widths = [
-        Constraint::Length(4),
+        Constraint::Length(7),
         Constraint::Fill(2),
-        Constraint::Length(15),
+        Constraint::Length(content.clamp(CONTENT.0, CONTENT.1)),
         Constraint::Length(CURVE),
         Constraint::Length(8),
         Constraint::Length(4),

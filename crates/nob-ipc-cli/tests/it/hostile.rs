@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use nob_ipc_testing::{Arguments, Child, Machine, Role, hold, watchdog};
 use serde_json::Value;
 
-use crate::support::each::create_each;
+use crate::support::each::{KINDS, create_each};
 use crate::support::pty::OnTerminal;
 use crate::support::{Argument, json, nob};
 
@@ -49,13 +49,13 @@ fn on_terminals() {
     // A word on standard error may follow.
     let mut values = serde_json::Deserializer::from_str(&printed).into_iter();
     let objects: Vec<Value> = values.next().expect("a value").expect("it is JSON");
-    assert_eq!(objects.len(), 3);
+    assert_eq!(objects.len(), KINDS.len());
     for object in objects {
         assert!(object["name"].is_string() && object["name_base64"].is_string(), "{object}");
     }
 
-    for kind in ["sem:", "shm:", "mq:"] {
-        let address = OsString::from_vec([kind.as_bytes(), NAME].concat());
+    for kind in KINDS {
+        let address = OsString::from_vec([kind.as_bytes(), b":", NAME].concat());
         for arguments in [&[&"show" as Argument, &address][..], &[&"show", &address, &"--json"]] {
             let (status, printed) = OnTerminal::start(arguments).end();
             assert!(status.success(), "{printed:?}");
@@ -88,6 +88,8 @@ fn errors_are_escaped() {
         &[&"sem", &"value", &hostile],
         &[&"shm", &"create", &"x", &hostile],
         &[&"sem", &"run", &"nob-cli-none", &"--create", &hostile, &"--", &"true"],
+        &[&"lock", &"show", &hostile],
+        &[&"permits", &"run", &"nob-cli-none", &"--value", &hostile, &"--", &"true"],
         &[&hostile],
     ] {
         let output = nob(arguments);

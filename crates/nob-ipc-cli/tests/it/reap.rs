@@ -9,6 +9,7 @@ use nob_ipc::Kind;
 use nob_ipc_testing::{Child, Directory, Machine, Role, Running, marks, output, prepare, users};
 use serde_json::Value;
 
+use crate::support::each::KINDS;
 use crate::support::{Argument, PROGRAM, json, nob, text, words};
 
 pub const ROLES: &[Role] = &[
@@ -34,9 +35,7 @@ fn removed(lines: &[String]) -> Vec<String> {
 }
 
 fn exist(name: &str) -> Vec<bool> {
-    ["sem", "shm", "mq"]
-        .map(|kind| nob(&[&"show", &format!("{kind}:{name}")]).status.success())
-        .to_vec()
+    KINDS.map(|kind| nob(&[&"show", &format!("{kind}:{name}")]).status.success()).to_vec()
 }
 
 #[test]
@@ -50,11 +49,12 @@ fn alone() {
     text(nob(&[&"sem", &"create", &"kept"]));
     text(nob(&[&"shm", &"create", &"kept", &"1K"]));
     text(nob(&[&"mq", &"create", &"kept"]));
+    text(nob(&[&"lock", &"run", &"kept", &"--", &"true"]));
+    text(nob(&[&"permits", &"run", &"kept", &"--", &"true"]));
     assert!(removed(&reap(&["--yes"])).is_empty(), "nothing is left behind yet");
 
     let killed = Child::holding("each::create", &[&"/killed"]);
     let pid = killed.id();
-    let all = ["sem:/killed", "shm:/killed", "mq:/killed"];
     let listed = text(nob(&[&"ls"]));
     assert!(!listed.contains("orphan"), "{listed}");
     // In a user namespace the directory of root's records may be somebody else's.
@@ -64,8 +64,9 @@ fn alone() {
     drop(killed);
 
     // Marks on files need Linux 6.6.
-    let files = if nob_ipc::registry::marks_are_kept() { 0 } else { 2 };
-    let expected = &all[files..if recorded { 3 } else { 2 }];
+    let marked = nob_ipc::registry::marks_are_kept();
+    let provable = KINDS.into_iter().filter(|&kind| if kind == "mq" { recorded } else { marked });
+    let expected: Vec<String> = provable.map(|kind| format!("{kind}:/killed")).collect();
     let lines = reap(&[]);
     assert_eq!(addresses(&lines, "would remove"), expected, "{lines:?}");
     let dead = format!("process {pid}, is dead");
@@ -73,7 +74,7 @@ fn alone() {
         lines.iter().all(|line| line.starts_with("left mq:") || line.contains(&dead)),
         "{lines:?}"
     );
-    assert_eq!(exist("/killed"), [true; 3], "it only said what it would do");
+    assert_eq!(exist("/killed"), [true; KINDS.len()], "it only said what it would do");
     assert!(text(nob(&[&"ls"])).contains("orphan"));
     assert!(removed(&reap(&["--older-than", "1h", "--yes"])).is_empty(), "they are young");
 
@@ -89,11 +90,20 @@ fn alone() {
 
     let lines = reap(&["--yes"]);
     assert_eq!(addresses(&lines, "removed"), expected, "{lines:?}");
+    let all = vec![true; KINDS.len()];
     assert_eq!(exist("/killed")[2], !recorded);
     assert!(removed(&reap(&["--yes"])).is_empty(), "they are gone");
-    assert_eq!((exist("/living"), exist("/kept")), (vec![true; 3], vec![true; 3]));
+    assert_eq!((exist("/living"), exist("/kept")), (all.clone(), all.clone()));
 
     text(nob(&[&"rm", &"--force", &"mq:/killed"]));
+
+    // A lock that has a death to tell of tells it, however long that takes.
+    let killed = nob(&[&"lock", &"run", &"half", &"--", &"sh", &"-c", &"kill -9 $$"]);
+    assert_eq!(killed.status.code(), Some(137));
+    let unused = ["lock", "--name", "half", "--unused", "--older-than", "0s", "--yes"];
+    assert!(reap(&unused).is_empty());
+    text(nob(&[&"lock", &"repaired", &"half"]));
+    assert_eq!(removed(&reap(&unused)), ["lock:/half"]);
 
     // What nobody is due to remove goes only when that is asked for, and never what is held.
     let holder = Child::holding("each::link", &[&"/kept"]);
@@ -101,10 +111,10 @@ fn alone() {
     drop(holder);
     assert!(removed(&reap(&["--unused", "--older-than", "1h", "--yes"])).is_empty());
     let lines = reap(&["--unused", "--older-than", "0s", "--yes"]);
-    for address in &["sem:/kept", "shm:/kept", "mq:/kept"][..if recorded { 3 } else { 2 }] {
-        assert!(removed(&lines).iter().any(|it| it == address), "{lines:?}");
+    for kind in KINDS.into_iter().filter(|&kind| kind != "mq" || recorded) {
+        assert!(removed(&lines).contains(&format!("{kind}:/kept")), "{lines:?}");
     }
-    assert_eq!(exist("/living"), [true; 3]);
+    assert_eq!(exist("/living"), all);
     drop(living);
     reap(&["--yes"]);
 }
@@ -218,6 +228,21 @@ fn ordinary_user() {
         serde_json::from_str(&text(programs.nob(&["show", "shm:/of-root", "--json"])))
             .expect("JSON");
     assert_eq!((&root["orphan"], &root["state"]), (&Value::Null, &"unknown".into()));
+    text(nob(&[&"lock", &"run", &"of-root", &"--", &"true"]));
+    text(nob(&[&"permits", &"run", &"of-root", &"--", &"true"]));
+    for (address, fields) in [
+        ("lock:/of-root", &["holder", "held_seconds", "waiters", "deaths", "owner_died"][..]),
+        ("permits:/of-root", &["free", "bound", "owners", "waiters", "deaths"]),
+    ] {
+        let shown = text(programs.nob(&["show", address, "--json"]));
+        let object: Value = serde_json::from_str(&shown).expect("JSON");
+        for &field in fields {
+            assert_eq!(object.get(field), Some(&Value::Null), "{field} of {object}");
+        }
+        assert!(text(programs.nob(&["show", address])).contains("this user may not look"));
+        let run = [&address[..address.len() - "of-root".len() - 2], "run", "of-root", "--", "true"];
+        assert_eq!(programs.nob(&run).status.code(), Some(1));
+    }
     let refused = programs.nob(&["rm", "shm:/of-root"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("belongs to another user"));

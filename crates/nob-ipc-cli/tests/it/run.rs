@@ -1,4 +1,5 @@
-//! `nob-ipc sem run`: whatever ends the command, the permit comes back.
+//! `nob-ipc sem run`, and what `lock run` and `permits run` share with it: whatever ends the command, what
+//! was taken comes back.
 
 use std::fs;
 use std::process::Command;
@@ -7,9 +8,10 @@ use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use nob_ipc_testing::{Directory, Running, Unique, output, prepare, wait_until, watchdog};
+use serde_json::Value;
 
 use crate::support::pty::OnTerminal;
-use crate::support::{Argument, PROGRAM, nob, shell, start, text};
+use crate::support::{Argument, PROGRAM, address, json, nob, shell, start, text, words};
 
 fn value(name: &str) -> String {
     text(nob(&[&"sem", &"value", &name])).trim().to_string()
@@ -48,17 +50,12 @@ fn the_command_finds_signals_as_they_were() {
     };
     let mut cat = Command::new("cat");
     let plain = masks(output(prepare(cat.arg("/proc/self/status"))).expect("cat runs"));
-    let under = masks(nob(&[
-        &"sem",
-        &"run",
-        &name,
-        &"--create",
-        &"1",
-        &"--",
-        &"cat",
-        &"/proc/self/status",
-    ]));
-    assert_eq!((plain.len(), &plain), (3, &under));
+    for (kind, options) in RUNS {
+        let mut arguments: Vec<Argument> = vec![&kind, &"run", &name];
+        arguments.extend(words(options));
+        arguments.extend([&"--" as Argument, &"cat", &"/proc/self/status"]);
+        assert_eq!((plain.len(), &plain), (3, &masks(nob(&arguments))), "{kind}");
+    }
     // Also those that are ignored when it is started, as under `nohup`.
     let cat = "cat /proc/self/status";
     let plain = masks(shell(&format!("trap '' HUP QUIT; exec {cat}")));
@@ -72,8 +69,13 @@ fn a_command_that_does_not_exist() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let output = nob(&[&"sem", &"run", &name, &"--create", &"1", &"--", &"/no/such/command"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(127));
     assert!(output.stderr.starts_with(b"nob-ipc: cannot run /no/such/command"));
+    // A directory, and a file that is no program.
+    for program in ["/", "/etc/passwd"] {
+        let output = nob(&[&"sem", &"run", &name, &"--", &program]);
+        assert_eq!(output.status.code(), Some(126), "{program}");
+    }
     assert_eq!(value(&name), "1");
     // Without a semaphore, nothing is run.
     let other = Unique::new();
@@ -91,13 +93,40 @@ fn no_permit_in_time() {
     assert_eq!(value(&name), "0");
 }
 
-/// Starts a shell under `sem run` that prints its pid, traps SIGTERM and SIGINT, and waits.
-fn guarded(name: &str) -> (Running, i32) {
+/// The three that run commands, each with the options by which one at a time may work.
+const RUNS: [(&str, &[&str]); 3] =
+    [("sem", &["--create", "1"]), ("lock", &[]), ("permits", &["--value", "1"])];
+
+/// Whether nobody has what one may have at a time.
+fn is_free(kind: &str, name: &str) -> bool {
+    let object: Value = json(&[&"show", &address(kind, name), &"--json"]);
+    match kind {
+        "sem" => object["value"] == 1,
+        "lock" => object["holder"].is_null(),
+        _ => object["free"] == 1,
+    }
+}
+
+/// What was taken is free when the command has ended; a lock, when what a killed one has started has ended,
+/// too.
+#[track_caller]
+fn has_come_back(kind: &str, name: &str) {
+    if kind == "lock" {
+        wait_until(|| is_free(kind, name));
+    }
+    assert!(is_free(kind, name), "{kind}");
+}
+
+/// Starts a shell that prints its pid, traps SIGTERM and SIGINT, and waits.
+fn guarded(kind: &str, options: &[&str], name: &str) -> (Running, i32) {
     let script = "trap 'echo term; exit 3' TERM; trap 'echo int; exit 4' INT; echo $$; \
                   while :; do sleep 0.05; done";
-    let mut run = start(&[&"sem", &"run", &name, &"--create", &"1", &"--", &"sh", &"-c", &script]);
+    let mut arguments: Vec<Argument> = vec![&kind, &"run", &name];
+    arguments.extend(words(options));
+    arguments.extend([&"--" as Argument, &"sh", &"-c", &script]);
+    let mut run = start(&arguments);
     let pid = run.line().parse().expect("a pid");
-    assert_eq!(value(name), "0");
+    assert!(!is_free(kind, name));
     (run, pid)
 }
 
@@ -105,30 +134,47 @@ fn guarded(name: &str) -> (Running, i32) {
 fn signals_are_passed_on() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    for (signal, said, code) in [(libc::SIGTERM, "term", 3), (libc::SIGINT, "int", 4)] {
-        let (mut run, _) = guarded(&name);
-        run.signal(signal);
-        assert_eq!(run.line(), said);
-        assert_eq!(run.end().code(), Some(code));
-        assert_eq!(value(&name), "1");
-    }
-    // Others end a command that does not trap them, and give the permit back, too.
-    for signal in [libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM] {
-        let (mut run, _) = guarded(&name);
-        run.signal(signal);
-        assert_eq!(run.end().code(), Some(128 + signal), "{signal}");
-        assert_eq!(value(&name), "1");
+    for (kind, options) in RUNS {
+        for (signal, said, code) in [(libc::SIGTERM, "term", 3), (libc::SIGINT, "int", 4)] {
+            let (mut run, _) = guarded(kind, options, &name);
+            run.signal(signal);
+            assert_eq!(run.line(), said);
+            assert_eq!(run.end().code(), Some(code));
+            has_come_back(kind, &name);
+        }
+        // Others end a command that does not trap them, and give back what it had, too.
+        for signal in [libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGALRM] {
+            let (mut run, _) = guarded(kind, options, &name);
+            run.signal(signal);
+            assert_eq!(run.end().code(), Some(128 + signal), "{kind} {signal}");
+            has_come_back(kind, &name);
+        }
     }
 }
 
 #[test]
-fn a_killed_worker_gives_its_permit_back() {
+fn a_killed_worker_gives_back_what_it_had() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    let (mut run, worker) = guarded(&name);
-    kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is there");
-    assert_eq!(run.end().code(), Some(137));
-    assert_eq!(value(&name), "1");
+    for (kind, options) in RUNS {
+        let (mut run, worker) = guarded(kind, options, &name);
+        kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is there");
+        assert_eq!(run.end().code(), Some(137));
+        has_come_back(kind, &name);
+    }
+}
+
+/// A permit of a semaphore stays taken when `nob-ipc` is killed, so the command may go on.
+#[test]
+fn a_killed_program_under_a_semaphore() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let (mut run, worker) = guarded("sem", &["--create", "1"], &name);
+    run.kill();
+    assert!(!is_free("sem", &name));
+    kill(Pid::from_raw(worker), Signal::SIGTERM).expect("it is there");
+    assert_eq!(run.line(), "term");
+    assert_eq!(run.next_line(), None);
 }
 
 /// Ctrl-C reaches the command once, and `nob-ipc` goes on until it has ended.

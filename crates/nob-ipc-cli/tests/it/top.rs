@@ -63,15 +63,19 @@ fn watch_filter_look_and_remove() {
     let name = Unique::new();
     text(nob(&[&"sem", &"create", &name, &"--value", &"2"]));
     text(nob(&[&"mq", &"create", &name, &"--max-messages", &"8", &"--max-message-size", &"8"]));
+    text(nob(&[&"lock", &"run", &name, &"--", &"true"]));
+    text(nob(&[&"permits", &"run", &name, &"--value", &"3", &"--", &"true"]));
     let Some(tmux) = Tmux::start(&format!("{PROGRAM} top --interval 0.1")) else { return };
-    tmux.wait_for("KIND NAME");
+    tmux.wait_for("KIND    NAME");
 
     tmux.press(&["/"]);
     tmux.wait_for("filter:");
     tmux.press(&["-l", &name]);
     tmux.press(&["Enter"]);
-    let screen = tmux.wait_for(" 2 of ");
-    assert!(screen.contains("value 2") && screen.contains("0/8 messages"), "{screen}");
+    let screen = tmux.wait_for(" 4 of ");
+    for content in ["value 2", "0/8 messages", " free ", "3/3 free"] {
+        assert!(screen.contains(content), "{screen}");
+    }
 
     // It is live, and draws a curve.
     for _ in 0..8 {
@@ -82,7 +86,7 @@ fn watch_filter_look_and_remove() {
 
     tmux.press(&["r"]);
     let screen = tmux.wait_for("reversed");
-    let (queue, semaphore) = (screen.find("mq   /"), screen.find("sem  /"));
+    let (queue, semaphore) = (screen.find("mq      /"), screen.find("sem     /"));
     assert!(queue.is_some() && queue < semaphore, "{screen}");
     tmux.press(&["r", "s"]);
     tmux.wait_for("by content");

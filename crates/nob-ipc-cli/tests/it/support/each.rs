@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 
-use nob_ipc::{Existence, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
 use nob_ipc_testing::{Arguments, Role, hold};
 
-pub type Each = (Semaphore, SharedMemory, MessageQueue);
+/// The words of the kinds, in the order of lists.
+pub const KINDS: [&str; 5] = ["sem", "shm", "mq", "lock", "permits"];
+
+pub type Each = (Semaphore, SharedMemory, MessageQueue, Lock, BoundedSemaphore);
 
 pub const ROLES: &[Role] = &[("each::create", hold_new), ("each::link", hold_linked)];
 
@@ -14,16 +17,32 @@ pub fn create_each(name: impl AsRef<OsStr>) -> Each {
     let semaphore = Semaphore::options().existence(existence).open(&name);
     let segment = SharedMemory::options().existence(existence).size(100).open(&name);
     let queue = MessageQueue::options().existence(existence).max_messages(1).open(&name);
+    let lock = Lock::options().existence(existence).open(&name);
+    let permits = BoundedSemaphore::options().existence(existence).open(&name);
     let new = "a new one";
-    (semaphore.expect(new), segment.expect(new), queue.expect(new))
+    (
+        semaphore.expect(new),
+        segment.expect(new),
+        queue.expect(new),
+        lock.expect(new),
+        permits.expect(new),
+    )
 }
 
 pub fn link_each(name: impl AsRef<OsStr>) -> Each {
     let semaphore = Semaphore::options().open(&name);
     let segment = SharedMemory::options().open(&name);
     let queue = MessageQueue::options().open(&name);
+    let lock = Lock::options().open(&name);
+    let permits = BoundedSemaphore::options().open(&name);
     let there = "it is there";
-    (semaphore.expect(there), segment.expect(there), queue.expect(there))
+    (
+        semaphore.expect(there),
+        segment.expect(there),
+        queue.expect(there),
+        lock.expect(there),
+        permits.expect(there),
+    )
 }
 
 /// Creates one object of each kind, and so owns their names.
