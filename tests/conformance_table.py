@@ -18,7 +18,7 @@ TABLE = ROOT / "docs" / "conformance.md"
 RUST = ROOT / "crates" / "nob-ipc"
 
 SECTIONS = {
-    "C": "All three kinds",
+    "C": "All kinds",
     "S": "Semaphores",
     "H": "Shared memory",
     "M": "Message queues",

@@ -72,13 +72,12 @@ def semaphore(name: str) -> NamedSemaphore:
 
 
 def _ours() -> set[str]:
-    """What this process has left in the directory of segments and semaphores.
+    """What this process has left in the directory of all kinds but queues.
 
     Under names of the tests, or marked as its own: random names may be another program's.
     """
-    named = {
-        entry for entry in os.listdir("/dev/shm") if entry.removeprefix("sem.").startswith(TESTS)
-    }
+    beginnings = tuple(kind.prefix + TESTS for kind in KINDS if kind is not QUEUE)
+    named = {entry for entry in os.listdir("/dev/shm") if entry.startswith(beginnings)}
     return named | made_by(os.getpid())
 
 

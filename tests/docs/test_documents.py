@@ -20,6 +20,8 @@ from support.checks import WATCHDOG
 from support.isolation import isolation
 from support.kinds import removed, unique
 
+import nob.ipc
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("crates/*/*.md")})
 
@@ -154,7 +156,9 @@ def test_every_file_is_run(block: Block) -> None:
 def test_the_readme_shows_each_kind() -> None:
     """So that nobody loses the blocks, or the test that finds them."""
     shown = "".join(block.code for block in PYTHON if block.document == "README.md")
-    for cls in ("NamedSemaphore", "NamedSharedMemory", "NamedMessageQueue"):
+    for cls in nob.ipc.__all__:
+        if not cls.startswith("Named"):
+            continue
         assert f"{cls}(" in shown
 
 

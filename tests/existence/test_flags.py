@@ -6,9 +6,21 @@ import os
 import pytest
 from support.checks import conformance, helpful
 from support.children import as_nobody, become, in_child
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind
+from support.kinds import (
+    KINDS,
+    LOCK,
+    OWNED,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_file_kind,
+    each_kind,
+    each_owned_kind,
+)
 from support.namespaces import mount, needs_namespaces
-from support.system import NOBODY
+from support.system import NOBODY, made_by
 
 from nob.ipc import Flags
 
@@ -86,12 +98,17 @@ def test_linking_ignores_what_describes_a_new_object(name: str) -> None:
     semaphore = SEMAPHORE.create(name, initial_value=3, mode=0o600)
     segment = SEGMENT.create(name, mode=0o600)
     queue = QUEUE.create(name, mode=0o600)
+    lock = LOCK.create(name, mode=0o600)
+    permits = PERMITS.create(name, value=3, mode=0o600)
     flag = Flags.LINK_OR_CREATE
     assert SEMAPHORE.open(name, flag, initial_value=42, mode=0o666).value == 3
     assert SEGMENT.open(name, flag, size=7, mode=0o666).size == 64
     linked = QUEUE.open(name, flag, max_messages=2**40, max_message_size=2**62, mode=0o666)
     assert (linked.max_messages, linked.max_message_size) == (2, 16)
-    assert SEMAPHORE.mode(semaphore) == SEGMENT.mode(segment) == QUEUE.mode(queue) == 0o600
+    assert LOCK.open(name, flag, mode=0o666).linked_existing_object
+    assert PERMITS.open(name, flag, value=42, mode=0o666).bound == 3
+    for kind, handle in zip(KINDS, (semaphore, segment, queue, lock, permits), strict=True):
+        assert kind.mode(handle) == 0o600
 
 
 @conformance("C30")
@@ -139,7 +156,7 @@ def test_another_user_without_permission(
 
 @conformance("C22")
 def test_what_other_users_need(name: str) -> None:
-    """C22: a semaphore needs both bits; a segment and a queue can be had for reading alone."""
+    """C22: a segment and a queue can be had for reading alone; the others need both bits."""
     old = os.umask(0)
     try:
         handles = [kind.create(name, mode=0o644) for kind in KINDS]
@@ -151,7 +168,7 @@ def test_what_other_users_need(name: str) -> None:
         helpful(caught.value, name, errno.EACCES)
     assert as_nobody(lambda: SEGMENT.open(name, read_only=True).size) == 64
     assert as_nobody(lambda: QUEUE.open(name, write=False).max_messages) == 2
-    assert len(handles) == 3
+    assert len(handles) == len(KINDS)
 
 
 @conformance("C23")
@@ -182,12 +199,18 @@ def test_another_user_may_not_unlink(kind: Kind, name: str) -> None:
         (0o600, 0, 0o600),
         (0o777, 0o077, 0o700),
         (0, 0, 0),
+        (0o666, 0o777, 0),
     ],
 )
 def test_the_umask_applies(kind: Kind, name: str, mode: int, umask: int, bits: int) -> None:
     """C19: permission bits are mode without umask, and the umask stays as it is."""
     old = os.umask(umask)
     try:
+        if kind in OWNED and bits & 0o600 != 0o600 and os.geteuid() != 0:
+            # Each of their handles opens the file afresh, that of the creator, too.
+            with pytest.raises(PermissionError):
+                kind.create(name, mode=mode)
+            return
         handle = kind.create(name, mode=mode)
     finally:
         assert os.umask(old) == umask
@@ -207,19 +230,49 @@ def test_the_default_mode_is_private(kind: Kind, name: str) -> None:
 @conformance("C20", "C21")
 @each_kind
 def test_the_creator_owns_what_it_makes(kind: Kind, name: str) -> None:
-    """C20, C21: effective ids, and a handle that works whatever the mode says."""
+    """C20, C21: effective ids, and a handle that works whatever the mode says.
+
+    A handle of a lock or bounded semaphore opens the file afresh, so its creator needs both bits.
+    """
+    mode = 0o600 if kind in OWNED else 0
 
     def create() -> tuple[int, int, int]:
-        handle = kind.create(name, mode=0)
+        handle = kind.create(name, mode=mode)
         kind.use(handle)
         status = kind.status(handle)
-        mode = kind.mode(handle)
+        bits = kind.mode(handle)
         # Deletion leaves a queue alone that it may not open to see whether it is still its own.
         handle.unlink()
-        return status.st_uid, status.st_gid, mode
+        return status.st_uid, status.st_gid, bits
 
-    assert as_nobody(create) == (NOBODY, NOBODY, 0)
+    assert as_nobody(create) == (NOBODY, NOBODY, mode)
     assert not kind.exists(name)
+
+
+@conformance("C21")
+@each_owned_kind
+@pytest.mark.parametrize(("mode", "umask"), [(0, 0), (0o400, 0), (0o200, 0), (0o600, 0o200)])
+@each_creating
+def test_a_creator_that_may_not_open_what_it_makes(
+    kind: Kind, name: str, flag: Flags, mode: int, umask: int
+) -> None:
+    """Its handle opens the file afresh, so it is a PermissionError, and nothing has changed."""
+    kept = kind.create(name, mode=0o600) if flag is Flags.UNLINK_AND_CREATE else None
+    if kept is not None and os.geteuid() == 0:
+        os.chown(kind.path(name), NOBODY, NOBODY)
+
+    def create() -> list[str]:
+        os.umask(umask)
+        with pytest.raises(PermissionError) as caught:
+            kind.create(name, flag, mode=mode)
+        helpful(caught.value, name, errno.EACCES)
+        return sorted(made_by(os.getpid()))
+
+    assert as_nobody(create) == []
+    assert kind.exists(name) is (kept is not None)
+    if kept is not None:
+        assert not kept.stale
+        kind.use(kept)
 
 
 @needs_namespaces
@@ -241,7 +294,11 @@ def test_a_directory_that_takes_no_files(kind: Kind, flag: Flags, name: str) -> 
 @each_kind
 def test_unlink_name_needs_no_opening(kind: Kind, name: str) -> None:
     """It removes also what the caller could not open, and says what is missing."""
-    handle = kind.create(name, mode=0)
+    handle = kind.create(name)
+    if kind is QUEUE:
+        os.fchmod(handle.fileno(), 0)
+    else:
+        os.chmod(kind.path(name), 0)
     kind.cls.unlink_name(name)
     assert not kind.exists(name)
     kind.use(handle)

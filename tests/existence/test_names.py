@@ -2,11 +2,26 @@
 
 import pytest
 from support.checks import conformance
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
+from support.kinds import (
+    KINDS,
+    LOCK,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+    removed,
+    unique,
+)
 
 from nob.ipc import Flags, InvalidArgument
 
-LONGEST = {"semaphore": 251, "segment": 255, "queue": 255}
+LONGEST = {"semaphore": 251, "segment": 255, "queue": 255, "lock": 246, "permits": 243}
+
+each_prefixed_kind = pytest.mark.parametrize(
+    "prefixed", [kind for kind in KINDS if kind.prefix], ids=lambda kind: kind.word
+)
 
 BAD = [
     "",
@@ -136,7 +151,7 @@ def test_the_longest_name(kind: Kind, name: str) -> None:
 @conformance("C8")
 @each_kind
 def test_length_counts_bytes(kind: Kind) -> None:
-    """C8: 125 times "é" fits a semaphore, 126 times does not; the others take 127."""
+    """C8: 125 times "é" fits a semaphore, 126 times does not; a segment or a queue takes 127."""
     most = LONGEST[kind.word] // 2
     fits, too_long = ("/" + "é" * count for count in (most, most + 1))
     with removed(fits):
@@ -149,34 +164,37 @@ def test_length_counts_bytes(kind: Kind) -> None:
 
 @conformance("C12")
 def test_the_kinds_do_not_share_names(name: str) -> None:
-    """C12: one name, three objects, each with its own life."""
+    """C12: one name, as many objects as kinds, each with its own life."""
     handles = [kind.create(name) for kind in KINDS]
     for kind, handle in zip(KINDS, handles, strict=True):
         kind.stamp(handle)
         assert all(other.exists(name) for other in KINDS)
         assert kind.is_stamped(handle)
-    handles[0].unlink()
-    assert [kind.exists(name) for kind in KINDS] == [False, True, True]
-    handles[1].unlink()
-    assert [kind.exists(name) for kind in KINDS] == [False, False, True]
+    for number, handle in enumerate(handles):
+        handle.unlink()
+        assert [kind.exists(name) for kind in KINDS] == [index > number for index in range(5)]
 
 
 @conformance("C12")
-def test_a_segment_is_not_where_semaphores_live(name: str) -> None:
-    """C12: the segment "/sem.X" would be the file of the semaphore "/X"."""
-    semaphore = SEMAPHORE.create(name)
+@each_prefixed_kind
+def test_a_segment_is_not_where_others_live(prefixed: Kind, name: str) -> None:
+    """C12: the segment "/sem.X" would be the file of the semaphore "/X"; and so on."""
+    other = prefixed.create(name)
     for flag in Flags:
         with pytest.raises(InvalidArgument):
-            SEGMENT.create("/sem." + name[1:], flag)
+            SEGMENT.create(f"/{prefixed.prefix}{name[1:]}", flag)
     with pytest.raises(InvalidArgument):
-        SEGMENT.cls.unlink_name("sem." + name[1:])
-    SEMAPHORE.use(semaphore)
-    assert SEMAPHORE.exists(name)
+        SEGMENT.cls.unlink_name(prefixed.prefix + name[1:])
+    prefixed.use(other)
+    assert prefixed.exists(name)
 
 
-@pytest.mark.parametrize("kind", [SEMAPHORE, QUEUE], ids=lambda kind: kind.word)
-def test_only_segments_may_not_be_called_sem(kind: Kind, name: str) -> None:
-    full = "/sem." + name[1:]
+@each_prefixed_kind
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind is not SEGMENT], ids=lambda kind: kind.word
+)
+def test_only_segments_may_not_be_called_so(kind: Kind, prefixed: Kind, name: str) -> None:
+    full = f"/{prefixed.prefix}{name[1:]}"
     with removed(full):
         assert kind.create(full).name == full
 
@@ -226,6 +244,10 @@ def test_a_bad_name_is_explained(name: str) -> None:
         SEMAPHORE.create("/a/b")
     with pytest.raises(InvalidArgument, match="251"):
         SEMAPHORE.create("x" * 252)
+    with pytest.raises(InvalidArgument, match="246"):
+        LOCK.create("x" * 247)
+    with pytest.raises(InvalidArgument, match="243"):
+        PERMITS.create("x" * 244)
     with pytest.raises(InvalidArgument, match="255"):
         QUEUE.create("x" * 256)
     with pytest.raises(InvalidArgument) as caught:

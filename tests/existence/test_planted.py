@@ -10,7 +10,17 @@ from collections.abc import Callable
 import pytest
 from support.checks import conformance, helpful
 from support.children import in_child
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_file_kind, each_kind
+from support.kinds import (
+    KINDS,
+    OWNED,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_file_kind,
+    each_kind,
+    each_owned_kind,
+)
 from support.system import NOBODY, descriptors
 from support.waits import Background
 
@@ -53,8 +63,8 @@ each_plant = pytest.mark.parametrize("plant", PLANTS)
 
 @pytest.fixture
 def target(name: str):  # type: ignore[no-untyped-def]
-    """A file that planted symlinks lead to, for both kinds."""
-    paths = [kind.path(name) + "-target" for kind in (SEGMENT, SEMAPHORE)]
+    """A file that planted symlinks lead to, for all kinds."""
+    paths = [kind.path(name) + "-target" for kind in KINDS if kind is not QUEUE]
     for path in paths:
         with open(path, "xb") as file:
             file.write(TARGET)
@@ -182,6 +192,36 @@ def test_a_semaphore_file_of_garbage(name: str, byte: int) -> None:
     assert in_child(use)
 
 
+@each_owned_kind
+@pytest.mark.parametrize("size", [0, 1, 4096, 12287, 12289, 1 << 20])
+def test_a_lock_file_of_another_size(kind: Kind, name: str, size: int) -> None:
+    """Contract 3.7: refused when it is opened, instead of a bus error later."""
+    with open(kind.path(name), "xb") as file:
+        file.write(b"\1" * size)
+    for flag in LINKING:
+        with pytest.raises(OSError, match=str(size)) as caught:
+            kind.create(name, flag)
+        helpful(caught.value, name, errno.EINVAL)
+    with pytest.raises(FileExistsError):
+        kind.create(name)
+    kind.use(kind.create(name, Flags.UNLINK_AND_CREATE))
+
+
+@each_owned_kind
+@pytest.mark.parametrize("byte", [0, 1, 0x7F, 0x80, 0xFF])
+def test_a_lock_file_of_garbage(kind: Kind, name: str, byte: int) -> None:
+    """Contract 3.7: whatever is in it, it is refused, and the file stays as it is."""
+    content = bytes([byte]) * 12288
+    with open(kind.path(name), "xb") as file:
+        file.write(content)
+    for flag in LINKING:
+        with pytest.raises(OSError, match="begin") as caught:
+            kind.create(name, flag)
+        helpful(caught.value, name, errno.EINVAL)
+    with open(kind.path(name), "rb") as file:
+        assert file.read() == content
+
+
 @pytest.mark.usefixtures("name")
 @each_file_kind
 def test_a_hard_link_is_the_same_object(kind: Kind, name: str) -> None:
@@ -215,8 +255,12 @@ def test_an_object_of_another_user(kind: Kind, name: str) -> None:
     for flag in LINKING:
         linked = kind.create(name, flag)
         assert linked.linked_existing_object is True
-        assert kind.is_stamped(linked)
+        assert kind.status(linked).st_uid == NOBODY
+        # What the child's handle had of a lock or bounded semaphore has gone with it.
+        assert kind.is_stamped(linked) is (kind not in OWNED)
         kind.use(linked)
+    if kind in OWNED:
+        kind.stamp(linked)
 
     def link() -> bool:
         return bool(kind.is_stamped(kind.create(name, Flags.LINK_OR_CREATE)))
@@ -233,7 +277,7 @@ def test_files_named_like_temporary_ones_are_left_alone(name: str, size: int) ->
     with open(path, "xb") as file:
         file.write(b"x" * size)
     try:
-        for kind in (SEMAPHORE, SEGMENT):
+        for kind in KINDS:
             for flag in (Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE):
                 kind.use(kind.create(name, flag))
         assert os.path.getsize(path) == size

@@ -22,6 +22,8 @@ CLASSES = {
     "semaphore": "kind, small = NamedSemaphore, dict(initial_value=7)",
     "segment": "kind, small = NamedSharedMemory, dict(size=10_000)",
     "queue": "kind, small = NamedMessageQueue, dict(max_messages=1, max_message_size=8)",
+    "lock": "kind, small = NamedLock, dict()",
+    "permits": "kind, small = NamedBoundedSemaphore, dict(value=7)",
 }
 
 
@@ -153,6 +155,8 @@ complete = {{
     NamedSemaphore: lambda handle: handle.value == 7,
     NamedSharedMemory: lambda handle: handle.size == 10_000,
     NamedMessageQueue: lambda handle: (handle.max_messages, handle.max_message_size) == (1, 8),
+    NamedLock: lambda handle: not handle.locked() and not handle.owner_died,
+    NamedBoundedSemaphore: lambda handle: (handle.value, handle.bound) == (7, 7),
 }}[kind]
 end = time.monotonic() + {seconds(1.0)}
 chance = random.Random(os.getpid())

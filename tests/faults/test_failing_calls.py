@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.checks import WATCHDOG, conformance
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import Script
 from support.system import forget_unfinished, made_by
 from support.tally import count
@@ -51,11 +51,6 @@ CALLS = [
 ]
 ERRORS = ["ENOMEM", "ENOSPC", "EMFILE", "EACCES"]
 
-NEW = {
-    "semaphore": "NamedSemaphore(name, 3, handle_existence={})",
-    "segment": "NamedSharedMemory(name, 64, handle_existence={})",
-    "queue": "NamedMessageQueue(name, 2, 16, handle_existence={})",
-}
 CREATOR = """
 import errno, gc
 def say(word):
@@ -148,10 +143,10 @@ def test_each_call_fails(  # type: ignore[no-untyped-def]
     kind: Kind, name: str, flag: Flags, persistent: bool, tmp_path
 ) -> None:
     """C18: the right exception or success; no descriptor, no name is left; the next call works."""
-    code = CREATOR.format(NEW[kind.word].format(flag))
+    code = CREATOR.format(kind.source(flag))
     with Script(code, name) as script:
         calls = calls_of(script, tmp_path)
-        assert {"semaphore": "linkat", "segment": "linkat", "queue": "mq_open"}[kind.word] in calls
+        assert ("mq_open" if kind is QUEUE else "linkat") in calls
         for call, number in calls.items():
             if call in ("close", "munmap"):
                 continue
@@ -178,7 +173,7 @@ def test_each_call_fails(  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("flag", [Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE])
 def test_death_at_each_call(kind: Kind, name: str, flag: Flags, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """S27, H25: what has the name is missing or whole, and the next one creates or links."""
-    code = CREATOR.format(NEW[kind.word].format(flag))
+    code = CREATOR.format(kind.source(flag))
     with Script(code, name) as script:
         calls = calls_of(script, tmp_path)
     killed = 0
@@ -211,6 +206,10 @@ def check(kind: Kind, handle) -> None:  # type: ignore[no-untyped-def]
         assert handle.size == 64
         with handle.mmap() as memory:
             assert bytes(memory) == bytes(64)
+    elif kind is LOCK:
+        assert (handle.locked(), handle.owner_died) == (False, False)
+    elif kind is PERMITS:
+        assert (handle.value, handle.bound) == (3, 3)
     else:
         assert (handle.max_messages, handle.max_message_size) == (2, 16)
         assert handle.current_messages == 0
@@ -220,7 +219,7 @@ def check(kind: Kind, handle) -> None:  # type: ignore[no-untyped-def]
 @conformance("C18")
 def test_reserving_memory_goes_on_after_signals(name: str) -> None:
     """Contract 3.5: EINTR from fallocate is no error."""
-    code = CREATOR.format(NEW["segment"].format(Flags.RAISE_IF_EXISTS))
+    code = CREATOR.format(SEGMENT.source(Flags.RAISE_IF_EXISTS))
     with Script(code, name) as script:
         script.expect("ready")
         with traced(script.pid, "-e", "inject=fallocate:error=EINTR:when=1..5"):
@@ -240,7 +239,7 @@ def test_no_file_is_opened_in_order_to_create_it(  # type: ignore[no-untyped-def
     """C24: with O_CREAT the kernel refuses another user's file, under `fs.protected_regular`."""
     code = f"""
 say("ready"); hear()
-create = lambda flag: {NEW[kind.word].format("flag")}
+create = lambda flag: {kind.source("flag")}
 create(CREATE).unlink_on_delete = False
 try: create(Flags[{flag.name!r}])
 except FileExistsError: pass
@@ -260,29 +259,35 @@ say("done"); hear()
     assert not [line for line in opened if "O_CREAT" in line]
 
 
-WAITS = {
-    "futex": ("semaphore", "handle.acquire(timeout=0.1)", "False"),
-    "ppoll": ("queue", "handle.receive(0.1)", "None"),
-    "poll": ("queue", "handle.receive(0.1)", "None"),
-    "mq_timedreceive": ("queue", "handle.receive()", "(b'x', 0)"),
-    "mq_timedsend": ("queue", "handle.send(b'y', 0.1)", "True"),
+WAITS: dict[str, tuple[str, Kind, dict[str, int], str, str]] = {
+    "semaphore": ("futex", SEMAPHORE, {"initial_value": 0}, "handle.acquire(timeout=0.1)", "False"),
+    "queue, ppoll": ("ppoll", QUEUE, {}, "handle.receive(0.1)", "None"),
+    "queue, poll": ("poll", QUEUE, {}, "handle.receive(0.1)", "None"),
+    "receive": ("mq_timedreceive", QUEUE, {}, "handle.receive()", "(b'x', 0)"),
+    "send": ("mq_timedsend", QUEUE, {}, "handle.send(b'y', 0.1)", "True"),
+    "lock": ("futex", LOCK, {}, "handle.acquire() and handle.acquire(timeout=0.1)", "False"),
+    "permits": (
+        "futex",
+        PERMITS,
+        {"value": 1},
+        "handle.acquire() and handle.acquire(timeout=0.1)",
+        "False",
+    ),
 }
 
 
 @conformance("S18", "M32")
-@pytest.mark.parametrize("call", WAITS)
-def test_interrupted_calls_are_made_again(call: str, name: str) -> None:
+@pytest.mark.parametrize("what", WAITS)
+def test_interrupted_calls_are_made_again(what: str, name: str) -> None:
     """S18, M32: EINTR three times over is no error, and no time is lost or won."""
-    word, wait, answer = WAITS[call]
-    create = NEW[word].format("CREATE").replace("3,", "0,")
+    call, kind, options, wait, answer = WAITS[what]
     code = f"""
-handle = {create}
+handle = {kind.source("CREATE", **options)}
 say("ready"); hear()
 start = time.monotonic()
 answer = {wait}
 say(answer, time.monotonic() - start)
 """
-    kind = SEMAPHORE if word == "semaphore" else QUEUE
     with Script(code, name) as script:
         script.expect("ready")
         if "'x'" in answer:

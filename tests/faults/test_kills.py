@@ -12,7 +12,19 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.checks import conformance, rounds
 from support.children import as_stranger, fork
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
+from support.kinds import (
+    KINDS,
+    LOCK,
+    OWNED,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+    removed,
+    unique,
+)
 from support.system import forget_unfinished, made_by
 from support.tally import count, counting
 from support.waits import Background, wait_until_asleep
@@ -221,6 +233,10 @@ def test_creators_killed(kind: Kind, name: str) -> None:
             assert handle.value == 3
         elif kind is SEGMENT:
             assert handle.size == 64
+        elif kind is LOCK:
+            assert (handle.locked(), handle.owner_died) == (False, False)
+        elif kind is PERMITS:
+            assert (handle.value, handle.bound) == (3, 3)
         else:
             assert (handle.max_messages, handle.max_message_size) == (2, 16)
         kind.use(handle)
@@ -248,7 +264,7 @@ def test_limits_come_back(name: str) -> None:
 
 @conformance("M51")
 def test_everybody_dies(name: str) -> None:
-    """M51: queue, segment and semaphore are there as they were left."""
+    """M51: queue, segment and semaphore are there as they were left; the others are free."""
     child = fork()
     if child == 0:
         try:
@@ -261,8 +277,10 @@ def test_everybody_dies(name: str) -> None:
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     for kind in KINDS:
         handle = kind.open(name)
-        assert kind.is_stamped(handle)
+        # What the dead one had of a lock or bounded semaphore has gone with it.
+        assert kind.is_stamped(handle) is (kind not in OWNED)
         kind.use(handle)
+    assert LOCK.open(name).owner_died
 
 
 @pytest.mark.stress

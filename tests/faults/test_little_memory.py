@@ -11,7 +11,7 @@ import signal
 import pytest
 from support.checks import conformance, helpful
 from support.children import fork, in_child
-from support.kinds import SEGMENT, SEMAPHORE, Kind, each_file_kind
+from support.kinds import LOCK, PERMITS, SEGMENT, SEMAPHORE, Kind, each_file_kind
 from support.namespaces import mount, needs_namespaces
 from support.system import descriptors
 
@@ -215,7 +215,8 @@ def _statm() -> str:
 
 
 @conformance("C18")
-def test_a_semaphore_that_cannot_be_mapped() -> None:
+@pytest.mark.parametrize("kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word)
+def test_a_file_that_cannot_be_mapped(kind: Kind) -> None:
     """C18: no address space at all: an error, and no file is left."""
 
     def create() -> None:
@@ -224,7 +225,7 @@ def test_a_semaphore_that_cannot_be_mapped() -> None:
         failed = 0
         for _ in range(200):
             try:
-                kept.append(SEMAPHORE.create(f"/x{len(kept)}"))
+                kept.append(kind.create(f"/x{len(kept)}"))
             except (OSError, MemoryError):
                 failed += 1
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)

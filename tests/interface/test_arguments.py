@@ -4,7 +4,16 @@ from fractions import Fraction
 
 import pytest
 from support.checks import Number, conformance, values
-from support.kinds import QUEUE, SEGMENT, SEM_VALUE_MAX, SEMAPHORE, Kind, each_kind
+from support.kinds import (
+    LOCK,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEM_VALUE_MAX,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+)
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -21,6 +30,15 @@ def test_initial_value(name: str, value: object, flag: Flags) -> None:
     with pytest.raises(InvalidArgument):
         SEMAPHORE.open(name, flag, initial_value=value)
     assert not SEMAPHORE.exists(name)
+
+
+@values(NO_INTEGERS, BEYOND_64_BITS, [0, -1, 513, 2**32, 2**32 + 1, Number(0)])
+@pytest.mark.parametrize("flag", list(Flags), ids=lambda flag: flag.name)
+def test_value(name: str, value: object, flag: Flags) -> None:
+    """Likewise the number of permits of a bounded semaphore: 1 to 512."""
+    with pytest.raises(InvalidArgument):
+        PERMITS.open(name, flag, value=value)
+    assert not PERMITS.exists(name)
 
 
 @conformance("H3")
@@ -83,8 +101,11 @@ def test_other_switches(name: str, value: object) -> None:
             QUEUE.create(name, **{switch: value})
     assert not SEGMENT.exists(name)
     assert not QUEUE.exists(name)
-    with pytest.raises(InvalidArgument):
-        SEMAPHORE.create(name).acquire(value)
+    for kind in (SEMAPHORE, LOCK, PERMITS):
+        handle = kind.create(name)
+        with pytest.raises(InvalidArgument):
+            handle.acquire(value)
+        assert not kind.is_stamped(handle)
     queue = QUEUE.create(name)
     with pytest.raises(InvalidArgument):
         queue.block = value
@@ -113,6 +134,10 @@ def test_integers_are_what_has_an_index(name: str) -> None:
     queue.send(b"x", Number(0), Number(7))
     assert queue.receive(Number(0)) == (b"x", 7)
     assert semaphore.acquire(timeout=Number(0)) is True
+    lock = LOCK.create(name, mode=Number(0o640))
+    assert LOCK.mode(lock) == 0o640
+    assert [lock.acquire(timeout=Number(0)) for _ in range(2)] == [True, False]
+    assert PERMITS.create(name, value=Number(512)).bound == 512
 
 
 def test_an_index_that_raises_is_heard(name: str) -> None:
@@ -120,8 +145,10 @@ def test_an_index_that_raises_is_heard(name: str) -> None:
         def __index__(self) -> int:
             raise ZeroDivisionError
 
-    semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    semaphore, queue, lock = SEMAPHORE.create(name), QUEUE.create(name), LOCK.create(name)
     for call in (
+        lambda: lock.acquire(timeout=Broken()),
+        lambda: PERMITS.create(name, value=Broken()),
         lambda: semaphore.release(Broken()),
         lambda: semaphore.acquire(timeout=Broken()),
         lambda: queue.send(b"x", priority=Broken()),
@@ -131,7 +158,9 @@ def test_an_index_that_raises_is_heard(name: str) -> None:
             call()
     assert semaphore.value == 3
     assert queue.current_messages == 0
+    assert not lock.locked()
     assert not SEGMENT.exists(name)
+    assert not PERMITS.exists(name)
 
 
 @values(NO_INTEGERS, BEYOND_64_BITS, [0, -1, Number(0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 from support.checks import WATCHDOG
-from support.kinds import SEMAPHORE
+from support.kinds import KINDS, LOCK, PERMITS, SEMAPHORE, Kind
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedBoundedSemaphore, NamedLock, NamedMessageQueue, NamedSemaphore
+
+each_permit_kind = pytest.mark.parametrize(
+    "kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word
+)
 
 
 @pytest.fixture
@@ -61,11 +66,12 @@ def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
 
 
 Calls = dict[str, Callable[[Any], object]]
-SEMAPHORE_CALLS: Calls = {
+PERMIT_CALLS: Calls = {
     "acquire": lambda it: it.acquire(),
     "acquire, by keyword": lambda it: it.acquire(blocking=True),
     "release": lambda it: it.release(),
-    "release, by position": lambda it: it.release(1),
+    "enter": lambda it: it.__enter__(),
+    "exit": lambda it: it.__exit__(None, None, None),
 }
 QUEUE_CALLS: Calls = {
     "send": lambda it: it.send(b"x"),
@@ -76,14 +82,24 @@ QUEUE_CALLS: Calls = {
 }
 
 
-@pytest.mark.parametrize("call", SEMAPHORE_CALLS.values(), ids=SEMAPHORE_CALLS)
-def test_a_semaphore_that_is_not_open(name: str, call: Callable[[Any], object]) -> None:
-    semaphore = SEMAPHORE.create(name)
+@each_permit_kind
+@pytest.mark.parametrize("call", PERMIT_CALLS.values(), ids=PERMIT_CALLS)
+def test_a_semaphore_that_is_not_open(kind: Kind, name: str, call: Callable[[Any], object]) -> None:
+    semaphore = kind.create(name)
     semaphore.close()
     with pytest.raises(ValueError, match="closed"):
         call(semaphore)
     with pytest.raises(ValueError, match="never opened"):
-        call(NamedSemaphore.__new__(NamedSemaphore))
+        call(kind.cls.__new__(kind.cls))
+
+
+def test_permits_by_number_of_a_semaphore_that_is_not_open(name: str) -> None:
+    semaphore = SEMAPHORE.create(name)
+    semaphore.close()
+    with pytest.raises(ValueError, match="closed"):
+        semaphore.release(1)
+    with pytest.raises(ValueError, match="never opened"):
+        NamedSemaphore.__new__(NamedSemaphore).release(1)
 
 
 @pytest.mark.parametrize("call", QUEUE_CALLS.values(), ids=QUEUE_CALLS)
@@ -98,8 +114,9 @@ def test_a_queue_that_is_not_open(queue: NamedMessageQueue, call: Callable[[Any]
 @pytest.mark.parametrize(
     ("cls", "name", "arguments"),
     [
-        (NamedSemaphore, "acquire", ()),
-        (NamedSemaphore, "release", ()),
+        *itertools.product(
+            (NamedSemaphore, NamedLock, NamedBoundedSemaphore), ("acquire", "release"), ((),)
+        ),
         (NamedMessageQueue, "send", (b"x",)),
         (NamedMessageQueue, "receive", ()),
     ],
@@ -108,14 +125,15 @@ def test_what_they_are_not_called_with(cls: type, name: str, arguments: tuple[by
     method = getattr(cls, name)
     with pytest.raises(TypeError):
         method()
-    other = NamedMessageQueue if cls is NamedSemaphore else NamedSemaphore
-    for wrong in (None, object(), cls, other, other.__new__(other)):
-        with pytest.raises(TypeError):
-            method(wrong, *arguments)
+    for other in {kind.cls for kind in KINDS} - {cls}:
+        for wrong in (None, object(), cls, other, other.__new__(other)):
+            with pytest.raises(TypeError):
+                method(wrong, *arguments)
     handle = cls.__new__(cls)
-    with pytest.raises(TypeError, match="unexpected keyword"):
+    # The release of what is owned has no arguments at all.
+    with pytest.raises(TypeError, match=r"unexpected keyword|takes no keyword arguments"):
         method(handle, *arguments, unknown=1)
-    with pytest.raises(TypeError, match="positional arguments"):
+    with pytest.raises(TypeError, match=r"positional arguments|takes no arguments"):
         method(handle, *arguments, None, None, None)
 
 
@@ -161,15 +179,16 @@ except ValueError:
     assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
 
 
-def test_a_subclass_has_them_too(name: str) -> None:
-    class Counting(NamedSemaphore):
+@each_permit_kind
+def test_a_subclass_has_them_too(kind: Kind, name: str) -> None:
+    class Counting(kind.cls):  # type: ignore[name-defined, misc]
         count = 0
 
         def acquire(self, *args: Any, **kwargs: Any) -> bool:
             self.count += 1
-            return super().acquire(*args, **kwargs)
+            return bool(super().acquire(*args, **kwargs))
 
-    SEMAPHORE.create(name, initial_value=1).unlink_on_delete = False
+    kind.create(name).unlink_on_delete = False
     semaphore = Counting(name, unlink_on_delete=True)
     assert semaphore.acquire()
     semaphore.release()

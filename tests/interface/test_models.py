@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.checks import WATCHDOG, rounds
 from support.kinds import SEM_VALUE_MAX, unique
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc import (
+    Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+)
 
 SETTINGS = settings(
     max_examples=rounds(15),
@@ -51,7 +59,7 @@ def _outcome(call: Callable[[], Any]) -> Any:
     """The result of a call, or the name of what it raised."""
     try:
         return call()
-    except (ValueError, OverflowError, BufferError) as error:
+    except (ValueError, OverflowError, BufferError, RuntimeError) as error:
         return type(error).__name__
 
 
@@ -102,9 +110,7 @@ class SemaphoreMachine(Machine):
         super().__init__()
         self.value = 2
 
-    @rule(
-        actor=ACTORS, way=st.sampled_from([{"blocking": False}, {"timeout": 0}, {"timeout": 1e-9}])
-    )
+    @rule(actor=ACTORS, way=NOT_WAITING)
     def acquire(self, actor: str, way: dict[str, Any]) -> None:
         assert self.do(actor, "acquire", **way) is (self.value > 0)
         self.value = max(0, self.value - 1)
@@ -211,9 +217,84 @@ class QueueMachine(Machine):
             assert self.do(actor, "current_messages") == len(self.messages)
 
 
-for machine in (SemaphoreMachine, SegmentMachine, QueueMachine):
+class LockMachine(Machine):
+    """The model is who holds it, and the number of the hold."""
+
+    cls = NamedLock
+    options = {}  # noqa: RUF012 (read only)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.owner: str | None = None
+        self.holds = 0
+
+    @rule(actor=ACTORS, way=NOT_WAITING)
+    def acquire(self, actor: str, way: dict[str, Any]) -> None:
+        assert self.do(actor, "acquire", **way) is (self.owner is None)
+        if self.owner is None:
+            self.owner = actor
+            self.holds += 1
+
+    @rule(actor=ACTORS)
+    def release(self, actor: str) -> None:
+        mine = self.owner == actor
+        assert self.do(actor, "release") == (None if mine else "RuntimeError")
+        self.owner = None if mine else self.owner
+
+    @rule(actor=ACTORS)
+    def mark_repaired(self, actor: str) -> None:
+        expected = None if self.owner == actor else "RuntimeError"
+        assert self.do(actor, "mark_repaired") == expected
+
+    @invariant()
+    def all_see_the_owner(self) -> None:
+        pid = self.process.pid if self.owner == "stranger" else os.getpid()
+        for actor in ("first", "second", "stranger"):
+            mine = self.owner == actor
+            assert self.do(actor, "locked") is (self.owner is not None)
+            assert self.do(actor, "held") is mine
+            assert self.do(actor, "owner") == (pid if self.owner else None)
+            assert self.do(actor, "fence") == (self.holds if mine else "RuntimeError")
+            assert self.do(actor, "owner_died") is False
+
+
+class PermitsMachine(Machine):
+    """The model is how many permits each has."""
+
+    cls = NamedBoundedSemaphore
+    options = {"value": 3}  # noqa: RUF012 (read only)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = dict.fromkeys(("first", "second", "stranger"), 0)
+
+    @rule(actor=ACTORS, way=NOT_WAITING)
+    def acquire(self, actor: str, way: dict[str, Any]) -> None:
+        free = sum(self.held.values()) < 3
+        assert self.do(actor, "acquire", **way) is free
+        self.held[actor] += free
+
+    @rule(actor=ACTORS)
+    def release(self, actor: str) -> None:
+        some = self.held[actor] > 0
+        assert self.do(actor, "release") == (None if some else "RuntimeError")
+        self.held[actor] -= some
+
+    @invariant()
+    def all_see_the_holders(self) -> None:
+        pids = [os.getpid()] * (self.held["first"] + self.held["second"])
+        pids += [self.process.pid] * self.held["stranger"]
+        for actor in ("first", "second", "stranger"):
+            assert self.do(actor, "bound") == 3
+            assert self.do(actor, "value") == 3 - len(pids)
+            assert sorted(self.do(actor, "holders")) == sorted(pids)
+
+
+for machine in (SemaphoreMachine, SegmentMachine, QueueMachine, LockMachine, PermitsMachine):
     machine.TestCase.settings = SETTINGS
 
 TestSemaphore = SemaphoreMachine.TestCase
 TestSegment = SegmentMachine.TestCase
 TestQueue = QueueMachine.TestCase
+TestLock = LockMachine.TestCase
+TestPermits = PermitsMachine.TestCase

@@ -49,6 +49,19 @@ CONSTRUCTORS = {
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
     ],
+    "NamedLock": [
+        ("name", REQUIRED, POSITIONAL),
+        ("handle_existence", ..., POSITIONAL),
+        ("unlink_on_delete", None, POSITIONAL),
+        ("mode", 0o600, KEYWORD),
+    ],
+    "NamedBoundedSemaphore": [
+        ("name", REQUIRED, POSITIONAL),
+        ("value", 1, POSITIONAL),
+        ("handle_existence", ..., POSITIONAL),
+        ("unlink_on_delete", None, POSITIONAL),
+        ("mode", 0o600, KEYWORD),
+    ],
 }
 METHODS = {
     ("NamedSemaphore", "acquire"): [("blocking", True), ("timeout", None)],
@@ -60,6 +73,14 @@ METHODS = {
     ("NamedMessageQueue", "receive"): [("timeout", None)],
     ("NamedMessageQueue", "fileno"): [],
     ("NamedMessageQueue", "request_notification"): [("notification", None)],
+    ("NamedLock", "acquire"): [("blocking", True), ("timeout", None)],
+    ("NamedLock", "release"): [],
+    ("NamedLock", "acquire_async"): [("timeout", None)],
+    ("NamedLock", "mark_repaired"): [],
+    ("NamedLock", "locked"): [],
+    ("NamedBoundedSemaphore", "acquire"): [("blocking", True), ("timeout", None)],
+    ("NamedBoundedSemaphore", "release"): [],
+    ("NamedBoundedSemaphore", "acquire_async"): [("timeout", None)],
 }
 COMMON = ["name", "linked_existing_object", "unlink_on_delete", "stale", "closed"]
 ATTRIBUTES = {
@@ -73,6 +94,8 @@ ATTRIBUTES = {
         "mqd",
         "mdq",
     ],
+    "NamedLock": ["owner_died", "held", "owner", "fence"],
+    "NamedBoundedSemaphore": ["value", "bound", "holders"],
 }
 
 
@@ -133,6 +156,8 @@ def test_all() -> None:
         "Flags",
         "InvalidArgument",
         "Mapping",
+        "NamedBoundedSemaphore",
+        "NamedLock",
         "NamedMessageQueue",
         "NamedSemaphore",
         "NamedSharedMemory",
@@ -215,7 +240,7 @@ def test_the_methods(cls: str, method: str) -> None:
 
 
 @each_kind
-def test_what_all_three_have(kind: Kind) -> None:
+def test_what_all_kinds_have(kind: Kind) -> None:
     """Contract 2."""
     for method in ("close", "unlink", "unlink_name", "__del__", "__enter__", "__exit__"):
         assert callable(getattr(kind.cls, method))

@@ -1,7 +1,7 @@
 """How arguments are given, and what is said of those that are wrong (contract 2, 7)."""
 
 import pytest
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -27,7 +27,7 @@ def test_unknown_and_missing_arguments(kind: Kind, name: str) -> None:
 
 
 def test_unknown_and_missing_arguments_of_methods(name: str) -> None:
-    semaphore, segment, queue = (kind.create(name) for kind in (SEMAPHORE, SEGMENT, QUEUE))
+    semaphore, segment, queue, lock, permits = (kind.create(name) for kind in KINDS)
     for call in (
         lambda: semaphore.acquire(True, 1, 2),
         lambda: semaphore.acquire(wait=1),
@@ -38,6 +38,14 @@ def test_unknown_and_missing_arguments_of_methods(name: str) -> None:
         lambda: queue.send(b"x", 0, 0, 0),
         lambda: queue.receive(0, 0),
         lambda: queue.request_notification(1, 2),
+        lambda: lock.acquire(True, 1, 2),
+        lambda: lock.acquire(wait=1),
+        lambda: lock.release(1),
+        lambda: lock.mark_repaired(1),
+        lambda: lock.locked(1),
+        lambda: permits.acquire(True, 1, 2),
+        lambda: permits.release(2),
+        lambda: permits.release(n=1),
     ):
         with pytest.raises(TypeError) as caught:
             call()
@@ -50,11 +58,13 @@ def test_what_is_keyword_only(name: str) -> None:
         lambda: SEMAPHORE.cls(name, 1, flag, no, 0o600),
         lambda: SEGMENT.cls(name, 1, False, flag, no, 0o600),
         lambda: QUEUE.cls(name, 1, 1, True, True, flag, no, 0o600),
+        lambda: LOCK.cls(name, flag, no, 0o600),
+        lambda: PERMITS.cls(name, 1, flag, no, 0o600),
     ):
         with pytest.raises(TypeError) as caught:
             call()
         assert not isinstance(caught.value, InvalidArgument)
-    for kind in (SEMAPHORE, SEGMENT, QUEUE):
+    for kind in KINDS:
         assert not kind.exists(name)
 
 
@@ -67,6 +77,10 @@ def test_the_order_of_positional_arguments(name: str) -> None:
     queue = QUEUE.cls(name, 2, 9, True, True, Flags.RAISE_IF_EXISTS, False)
     assert (queue.max_messages, queue.max_message_size) == (2, 9)
     assert queue.unlink_on_delete is False
+    lock = LOCK.cls(name, Flags.RAISE_IF_EXISTS, False)
+    assert (lock.linked_existing_object, lock.unlink_on_delete) == (False, False)
+    permits = PERMITS.cls(name, 5, Flags.RAISE_IF_EXISTS, False)
+    assert (permits.bound, permits.unlink_on_delete) == (5, False)
 
 
 @each_kind
@@ -82,7 +96,12 @@ def test_an_invalid_argument_is_named(kind: Kind, name: str) -> None:
 
 def test_other_invalid_arguments_are_named(name: str) -> None:
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name)
     for word, call in {
+        "value must be 1 to 512, not 0": lambda: PERMITS.open(name, value=0),
+        "value must be 1 to 512, not 513": lambda: PERMITS.open(name, value=513),
+        "timeout .*-1": lambda: lock.acquire(timeout=-1),
+        "blocking must be True or False, not 1": lambda: permits.acquire(blocking=1),
         "initial_value": lambda: SEMAPHORE.open(name, initial_value=-1),
         "size": lambda: SEGMENT.open(name, size=-1),
         "reserve": lambda: SEGMENT.open(name, reserve=1),

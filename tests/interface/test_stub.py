@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 
 import stub_docstrings
-from support.kinds import KINDS
+from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 
 import nob.ipc
-from nob.ipc import NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 
 TREE = ast.parse(stub_docstrings.STUB.read_text(encoding="utf-8"))
 DOCUMENTED = {name: words for name, _, words in stub_docstrings.documented(TREE.body)}
-KIND_WORDS = {NamedSemaphore: "sem", NamedSharedMemory: "shm", NamedMessageQueue: "mq"}
+# What is listed of each kind: its word there, and its type in the stub.
+LISTED = {
+    SEMAPHORE: ("sem", "_Semaphore"),
+    SEGMENT: ("shm", "_Segment"),
+    QUEUE: ("mq", "_Queue"),
+    LOCK: ("lock", "_Lock"),
+    PERMITS: ("permits", "_BoundedSemaphore"),
+}
 
 
 def test_the_docstrings_are_those_of_the_native_module() -> None:
@@ -31,15 +37,17 @@ def test_every_docstring_is_one() -> None:
 
 
 def test_all_that_is_public_is_in_the_stub() -> None:
-    for cls in (nob.ipc.NamedSemaphore, nob.ipc.NamedSharedMemory, nob.ipc.NamedMessageQueue):
-        for base in cls.__mro__[:-1]:
+    for kind in KINDS:
+        for base in kind.cls.__mro__[:-1]:
             public = {f"{base.__name__}.{name}" for name in vars(base) if not name.startswith("_")}
             assert public <= DOCUMENTED.keys()
 
 
 TYPES = """
 from typing import assert_type
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, list_objects, reap
+from nob.ipc import (
+    Flags, NamedBoundedSemaphore, NamedLock, NamedMessageQueue, NamedSemaphore, list_objects, reap
+)
 
 def use(queue: NamedMessageQueue, seconds: float | None) -> None:
     message, priority = queue.receive()
@@ -54,6 +62,12 @@ def use(queue: NamedMessageQueue, seconds: float | None) -> None:
             assert_type(listed["value"], int | None)
         elif listed["kind"] == "shm":
             assert_type(listed["size"], int)
+        elif listed["kind"] == "lock":
+            assert_type(listed["owner"], int | None)
+            assert_type(listed["owner_died"], bool | None)
+        elif listed["kind"] == "permits":
+            assert_type(listed["owners"], list[int] | None)
+            assert_type(listed["bound"], int | None)
         else:
             assert_type(listed["messages"], int | None)
     for found in reap():
@@ -65,6 +79,15 @@ async def wait(queue: NamedMessageQueue) -> None:
     assert_type(await queue.receive_async(), tuple[bytes, int])
     assert_type(await queue.receive_async(1), tuple[bytes, int] | None)
 
+async def hold(lock: NamedLock, permits: NamedBoundedSemaphore) -> None:
+    assert_type(await lock.acquire_async(), bool)
+    async with permits as same:
+        assert_type(same, NamedBoundedSemaphore)
+
+with NamedLock("/x") as lock:
+    assert_type(lock, NamedLock)
+    assert_type(lock.owner, int | None)
+    assert_type(lock.fence, int)
 with NamedSemaphore("/x", 3, Flags.LINK_OR_CREATE) as semaphore:
     assert_type(semaphore, NamedSemaphore)
 """
@@ -87,9 +110,10 @@ def test_what_type_checkers_say_to_users(tmp_path: Path) -> None:
 
 def test_what_is_listed_has_the_keys_of_the_stub(name: str) -> None:
     """The results are as they are typed."""
-    handles = [kind.create(name) for kind in KINDS]
+    handles = [kind.create(name) for kind in LISTED]
     typed = {node.name: node for node in TREE.body if isinstance(node, ast.ClassDef)}
-    for handle, entry in zip(handles, ("_Semaphore", "_Segment", "_Queue"), strict=True):
+    assert len(handles) == len(KINDS)
+    for word, entry in LISTED.values():
         keys = {
             field.target.id
             for part in (typed["_Object"], typed[entry])
@@ -97,8 +121,6 @@ def test_what_is_listed_has_the_keys_of_the_stub(name: str) -> None:
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         }
         (listed,) = [
-            one
-            for one in nob.ipc.list_objects()
-            if one["name"] == name and one["kind"] == KIND_WORDS[type(handle)]
+            one for one in nob.ipc.list_objects() if one["name"] == name and one["kind"] == word
         ]
         assert listed.keys() == keys

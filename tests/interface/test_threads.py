@@ -9,21 +9,25 @@ from typing import Any
 
 import pytest
 from support.checks import WATCHDOG
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedLock, NamedMessageQueue
 
 WORKERS, EACH = 4, 50
 
 
-def work(turn: NamedSemaphore, jobs: NamedMessageQueue, results: NamedMessageQueue) -> list[int]:
+def is_free(turn: Any) -> bool:
+    return not turn.locked() if isinstance(turn, NamedLock) else turn.value > 0
+
+
+def work(turn: Any, jobs: NamedMessageQueue, results: NamedMessageQueue) -> list[bool]:
     """Takes jobs one by one, in turn with the others, and returns what it has seen there."""
     seen = []
     for _ in range(EACH):
         with turn:
             received = jobs.receive(timeout=WATCHDOG)
             assert received is not None
-            seen.append(turn.value)
+            seen.append(is_free(turn))
         results.send(received[0])
     return seen
 
@@ -35,9 +39,14 @@ def executor(kind: str) -> Executor:
 
 
 @pytest.mark.parametrize("kind", ["threads", "fork", "spawn"])
-def test_concurrent_futures(name: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    "turns",
+    [(SEMAPHORE, {"initial_value": 1}), (LOCK, {}), (PERMITS, {"value": 1})],
+    ids=lambda turns: turns[0].word,
+)
+def test_concurrent_futures(name: str, kind: str, turns: tuple[Kind, dict[str, int]]) -> None:
     """Tasks that share handles: as they are in threads, pickled in other processes."""
-    turn = SEMAPHORE.create(name, initial_value=1)
+    turn = turns[0].create(name, **turns[1])
     with (
         QUEUE.create(name) as jobs,
         QUEUE.create(f"{name}-results") as results,
@@ -47,7 +56,8 @@ def test_concurrent_futures(name: str, kind: str) -> None:
         sending = ThreadPoolExecutor(1).submit(jobs.send_many, map(str, range(WORKERS * EACH)))
         messages: list[Any] = [results.receive(WATCHDOG) for _ in range(WORKERS * EACH)]
         assert sending.result(WATCHDOG) == WORKERS * EACH
-        assert [each.result(WATCHDOG) for each in seen] == [[0] * EACH] * WORKERS
+        assert [each.result(WATCHDOG) for each in seen] == [[False] * EACH] * WORKERS
+    assert is_free(turn)
     assert sorted(int(message) for message, _ in messages) == list(range(WORKERS * EACH))
 
 

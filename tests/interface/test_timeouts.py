@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.checks import Number, conformance, values
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -32,12 +32,15 @@ class Element:
 def waits(name: str) -> list[Callable[[Any], Any]]:
     """Every way to wait, on objects where none needs to."""
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name)
     queue.send(b"there")
     return [
         lambda timeout: semaphore.acquire(timeout=timeout),
         lambda timeout: semaphore.acquire(True, timeout),
         lambda timeout: queue.send(b"x", timeout),
         queue.receive,
+        lambda timeout: lock.acquire(timeout=timeout),
+        lambda timeout: permits.acquire(True, timeout),
     ]
 
 
@@ -55,6 +58,9 @@ def test_timeouts_that_are_none(name: str, value: object) -> None:
             wait(value)
     assert SEMAPHORE.open(name).value == 3
     assert QUEUE.open(name).current_messages == 1
+    assert not LOCK.open(name).locked()
+    assert PERMITS.open(name).value == 3
+    assert len(ways) == 6
 
 
 @conformance("S13", "S15", "M27", "M33")
@@ -71,8 +77,9 @@ def test_timeouts_of_every_size(name: str, value: object) -> None:
 
 
 @values([0, 0.0, 1, None])
-def test_blocking_false_takes_no_timeout(name: str, value: object) -> None:
-    semaphore = SEMAPHORE.create(name)
+@pytest.mark.parametrize("kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word)
+def test_blocking_false_takes_no_timeout(kind: Kind, name: str, value: object) -> None:
+    semaphore = kind.create(name)
     if value is None:
         assert semaphore.acquire(False, value) is True
         return
@@ -80,4 +87,7 @@ def test_blocking_false_takes_no_timeout(name: str, value: object) -> None:
         semaphore.acquire(blocking=False, timeout=value)
     with pytest.raises(InvalidArgument):
         semaphore.acquire(False, value)
-    assert semaphore.value == 3
+    if kind is LOCK:
+        assert not semaphore.locked()
+    else:
+        assert semaphore.value == 3

@@ -40,9 +40,13 @@ for call in (
     lambda: NamedSemaphore("/x", 1, handle_existence=Flags.LINK_OR_CREATE),
     lambda: NamedSharedMemory("/x", size=1),
     lambda: NamedMessageQueue("/x", mode=0o600),
+    lambda: NamedLock("/x", unlink_on_delete=False),
+    lambda: NamedBoundedSemaphore("/x", 3),
     lambda: NamedSemaphore.unlink_name("/x"),
     lambda: NamedSharedMemory.unlink_name("/x"),
     lambda: NamedMessageQueue.unlink_name("/x"),
+    lambda: NamedLock.unlink_name("/x"),
+    lambda: NamedBoundedSemaphore.unlink_name("/x"),
     list_objects,
     lambda: reap(dry_run=False),
 ):
@@ -54,8 +58,9 @@ for call in (
     done = without(code, 'ModuleNotFoundError("No module", name=name)')
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 8
-    for line, what in zip(lines, ["semaphore", "shared memory", "message queue"], strict=False):
+    assert len(lines) == 12
+    words = ["semaphore", "shared memory", "message queue", "lock", "bounded semaphore"]
+    for line, what in zip(lines, [*words, *words, "objects", "objects"], strict=True):
         assert what in line
         assert "Linux" in line
 

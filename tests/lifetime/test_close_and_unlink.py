@@ -10,7 +10,14 @@ from support.children import become, in_child
 from support.kinds import KINDS, SEGMENT, USES, Kind, each_kind
 from support.system import descriptors
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc import (
+    Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+)
 
 
 @conformance("C28")
@@ -67,11 +74,14 @@ def test_what_is_read_only(kind: Kind, name: str) -> None:
 
 
 def test_more_that_is_read_only(name: str) -> None:
-    semaphore, segment, queue = (kind.create(name) for kind in KINDS)
+    semaphore, segment, queue, lock, permits = (kind.create(name) for kind in KINDS)
+    lock.acquire()
     for handle, attributes in (
         (semaphore, ["value", "linked_existing_semaphore"]),
         (segment, ["size", "fd", "read_only"]),
         (queue, ["mqd", "mdq", "current_messages", "max_messages", "max_message_size"]),
+        (lock, ["held", "owner", "owner_died", "fence"]),
+        (permits, ["value", "bound", "holders"]),
     ):
         for attribute in attributes:
             with pytest.raises(AttributeError):
@@ -221,7 +231,12 @@ def test_with_closes_segments_and_queues_only(name: str) -> None:
         assert not queue.closed
     with NamedSemaphore(name, handle_existence=flag) as semaphore:
         pass
-    assert (segment.closed, queue.closed, semaphore.closed) == (True, True, False)
+    with NamedLock(name, handle_existence=flag) as lock:
+        pass
+    with NamedBoundedSemaphore(name, handle_existence=flag) as permits:
+        pass
+    assert (segment.closed, queue.closed) == (True, True)
+    assert (semaphore.closed, lock.closed, permits.closed) == (False, False, False)
     assert SEGMENT.exists(name)
     with pytest.raises(ValueError, match="closed"), segment:
         pytest.fail("it is closed")

@@ -15,6 +15,9 @@ from nob.ipc import list_objects
 semaphore = NamedSemaphore(name, 0, CREATE)
 segment = NamedSharedMemory(name, 4096, handle_existence=CREATE)
 queue = NamedMessageQueue(name, 2, 64, handle_existence=CREATE)
+lock = NamedLock(name, CREATE)
+permits = NamedBoundedSemaphore(name, 1, CREATE)
+held, held_permits = NamedLock(name), NamedBoundedSemaphore(name)
 posix_semaphore = posix_ipc.Semaphore(None, posix_ipc.O_CREX)
 posix_semaphore.unlink()
 posix_queue = posix_ipc.MessageQueue(None, posix_ipc.O_CREX, 0o600, 1, 64)
@@ -36,6 +39,16 @@ class Strange:
 
 class Deleting(NamedSemaphore):
     def __del__(self): pause()
+
+class DeletingLock(NamedLock):
+    def __del__(self): pause()
+
+def warned_of_a_lock():
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda *_, **__: pause()
+    holding = NamedLock(name)
+    holding.acquire(False)
+    holding.close()
 
 def slowly():
     while True:
@@ -61,7 +74,7 @@ def call_again():
     while True:
         try:
             call()
-        except (OSError, ValueError, posix_ipc.Error):
+        except (OSError, ValueError, RuntimeError, posix_ipc.Error):
             pass
 
 class Late:
@@ -81,6 +94,12 @@ PYTHON_CODE = {
     "a buffer": "queue.send(Slow())",
     "a timeout": "queue.receive(Slow())",
     "a timeout of acquire": "semaphore.acquire(timeout=Slow())",
+    "a timeout of a lock": "lock.acquire(timeout=Slow())",
+    "a timeout of permits": "permits.acquire(timeout=Slow())",
+    "a bound": "NamedBoundedSemaphore(None, Slow(1), CREATE)",
+    "a mode of a lock": "NamedLock(None, CREATE, mode=Slow(0o600))",
+    "__del__ of a lock": "DeletingLock(None, handle_existence=CREATE)",
+    "a warning of a lock": "warned_of_a_lock()",
     "an initial value": "NamedSemaphore(None, Slow(), CREATE)",
     "a mode": "NamedSharedMemory(None, 9, handle_existence=CREATE, mode=Slow(0o600))",
     "a number of permits": "semaphore.release(Slow(1))",
@@ -101,6 +120,12 @@ CALLS = {
     "acquire": "semaphore.acquire()",
     "acquire, briefly": "semaphore.acquire(timeout=0.001)",
     "with": "\n    with semaphore: pass",
+    "a lock, held": "(held.acquire(), lock.acquire())",
+    "a lock, held, briefly": "(held.acquire(False), lock.acquire(timeout=0.001))",
+    "permits, held": "(held_permits.acquire(), permits.acquire())",
+    "permits, held, briefly": "(held_permits.acquire(False), permits.acquire(timeout=0.001))",
+    "with a lock": "\n    with lock, permits: pass",
+    "a lock's acquire_async": "asyncio.run(lock.acquire_async(0.001))",
     "receive": "queue.receive()",
     "receive, briefly": "queue.receive(0.001)",
     "receive_many": "queue.receive_many(timeout=0.001)",
@@ -117,6 +142,9 @@ CALLS = {
     "list_objects": "list_objects()",
     "a semaphore": "NamedSemaphore(None, 1, CREATE)",
     "a segment": "NamedSharedMemory(None, 100_000, handle_existence=CREATE)",
+    "a lock": "NamedLock(None, CREATE)",
+    "permits": "NamedBoundedSemaphore(None, 1, CREATE)",
+    "a shared lock": "NamedLock(name + '-shared', Flags.LINK_OR_CREATE)",
     "a queue": "NamedMessageQueue(None, 1, 10, handle_existence=CREATE)",
     "a shared semaphore": "NamedSemaphore(name + '-shared', 1, Flags.LINK_OR_CREATE)",
 }
@@ -148,7 +176,7 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 kept = []
 def job():
-    from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    from nob.ipc import Flags, NamedLock, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
     name, create = sys.argv[1], Flags.RAISE_IF_EXISTS
     semaphore = NamedSemaphore(name, 0, create)
     assert not semaphore.acquire(timeout=0.01)
@@ -157,7 +185,9 @@ def job():
     segment.mmap().close()
     messages = NamedMessageQueue(name, 2, 16, handle_existence=create)
     assert not messages.receive(0.01)
-    kept.extend((semaphore, segment, messages))
+    lock = NamedLock(name, create)
+    assert lock.acquire() and not lock.acquire(timeout=0.01)
+    kept.extend((semaphore, segment, messages, lock))
 def flush():
     jobs.put(job)
     jobs.join()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from support.checks import conformance, eventually, rounds
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed
+from support.kinds import KINDS, LOCK, PERMITS, Kind, each_kind, removed
 from support.scripts import PRELUDE, Script, run
 from support.tally import counting
 from support.waits import wait_until_asleep
@@ -16,7 +16,12 @@ CREATE = """
 semaphore = NamedSemaphore(name, 0, CREATE)
 segment = NamedSharedMemory(name, 64, handle_existence=CREATE)
 queue = NamedMessageQueue(name, 2, 16, handle_existence=CREATE)
+lock = NamedLock(name, CREATE)
+permits = NamedBoundedSemaphore(name, 3, CREATE)
 """
+
+TAKE = "assert lock.acquire() and permits.acquire()\n"
+"""What the end of a process, of whatever sort, gives to others."""
 
 
 def left(name: str) -> list[str]:
@@ -39,13 +44,14 @@ ALL = [kind.word for kind in KINDS]
         ("raise KeyboardInterrupt", -signal.SIGINT),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -signal.SIGINT),
         ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); signal.raise_signal(15)", 5),
-        ("del semaphore, segment, queue; sys.exit(7)", 7),
-        ("semaphore.close(); segment.close(); queue.close()", 0),
+        ("del semaphore, segment, queue, lock, permits; sys.exit(7)", 7),
+        ("for it in semaphore, segment, queue, lock, permits: it.close()", 0),
     ],
 )
-def test_normal_ends_unlink(name: str, ending: str, status: int) -> None:
-    """Return, sys.exit, an exception, Ctrl-C."""
-    assert run(CREATE + ending, name)[0] == status
+@pytest.mark.parametrize("take", ["", TAKE], ids=["", "held"])
+def test_normal_ends_unlink(name: str, take: str, ending: str, status: int) -> None:
+    """Return, sys.exit, an exception, Ctrl-C; whether a lock is held or not."""
+    assert run(CREATE + take + ending, name)[0] == status
     assert left(name) == []
 
 
@@ -63,7 +69,7 @@ def test_normal_ends_unlink(name: str, ending: str, status: int) -> None:
 )
 def test_other_ends_leave_everything(name: str, ending: str) -> None:
     """C32: nobody was asked; the objects can be linked and used."""
-    run(CREATE + ending, name)
+    run(CREATE + TAKE + ending, name)
     assert left(name) == ALL
     for kind in KINDS:
         kind.use(kind.open(name))
@@ -74,7 +80,8 @@ def test_other_ends_leave_everything(name: str, ending: str) -> None:
 def test_what_nobody_is_due_to_unlink_stays(name: str, ending: str) -> None:
     """C32: `unlink_on_delete=False`, by argument and by attribute."""
     code = CREATE + "semaphore.unlink_on_delete = segment.unlink_on_delete = False\n"
-    run(code + "queue.unlink_on_delete = False\n" + ending, name)
+    code += "for it in queue, lock, permits: it.unlink_on_delete = False\n"
+    run(code + ending, name)
     assert left(name) == ALL
 
 
@@ -85,61 +92,75 @@ def test_a_process_that_only_linked_leaves_everything(name: str) -> None:
     code = """
 import multiprocessing.resource_tracker
 handles = [NamedSemaphore(name), NamedSharedMemory(name), NamedMessageQueue(name)]
+handles += [NamedLock(name), NamedBoundedSemaphore(name)]
+assert handles[3].acquire()
 memory = handles[1].mmap()
 """
     assert run(code, name) == (0, "")
     assert left(name) == ALL
-    assert len(handles) == 3
+    assert len(handles) == len(KINDS)
 
 
 def test_due_though_only_linked(name: str) -> None:
     handles = [kind.create(name, unlink_on_delete=False) for kind in KINDS]
     code = """
-kinds = NamedSemaphore, NamedSharedMemory, NamedMessageQueue
+kinds = NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
 handles = [kind(name, unlink_on_delete=True) for kind in kinds]
 """
     assert run(code, name) == (0, "")
     assert left(name) == []
-    assert len(handles) == 3
+    assert len(handles) == len(KINDS)
 
+
+# A handle that holds a lock waits for it as another does.
+WAITS = [
+    "semaphore.acquire()",
+    "queue.receive()",
+    "queue.receive(1000)",
+    "(lock.acquire(), lock.acquire())",
+    "(lock.acquire(), lock.acquire(timeout=1000))",
+    "[permits.acquire() for _ in range(4)]",
+    "[permits.acquire(timeout=1000) for _ in range(4)]",
+]
 
 # Where a handle can be when the interpreter ends.
 PLACES = {
-    "a cycle": "class C: pass\nc = C(); c.c = c; c.handles = (semaphore, segment, queue); del c",
-    "sys": "sys.kept = [semaphore, segment, queue]",
-    "a builtin": "import builtins; builtins.kept = [semaphore, segment, queue]",
-    "a thread's local": "local = threading.local(); local.kept = [semaphore, segment, queue]",
-    "an exit handler": "import atexit; atexit.register(id, [semaphore, segment, queue])",
+    "a cycle": "class C: pass\nc = C(); c.c = c; c.handles = list(handles); del c",
+    "sys": "sys.kept = list(handles)",
+    "a builtin": "import builtins; builtins.kept = list(handles)",
+    "a thread's local": "local = threading.local(); local.kept = list(handles)",
+    "an exit handler": "import atexit; atexit.register(id, list(handles))",
     "a daemon thread": """
-handles = [semaphore, segment, queue]
-threading.Thread(target=lambda h: time.sleep(1000), args=(handles,), daemon=True).start()
+threading.Thread(target=lambda h: time.sleep(1000), args=(list(handles),), daemon=True).start()
 """,
     "another thread": """
-handles = [semaphore, segment, queue]
-threading.Thread(target=lambda h: time.sleep(0.1), args=(handles,)).start()
+threading.Thread(target=lambda h: time.sleep(0.1), args=(list(handles),)).start()
 """,
     "a module": """
 import types
 sys.modules["kept"] = module = types.ModuleType("kept")
-module.kept = semaphore, segment, queue
+module.kept = list(handles)
 """,
     "a generator": """
 def generate():
-    with segment, queue:
+    with segment, queue, lock, permits:
         yield
 g = generate(); next(g)
 """,
     "a reference nobody returns": """
 import ctypes
-for handle in (semaphore, segment, queue):
+for handle in handles:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle))
 """,
     "a mapping": "memory = segment.mmap(); view = memoryview(memory)",
     "a later __del__": """
 class Late:
     def __init__(self, *kept): self.kept = kept
-    def __del__(self): self.kept[0].release()
-sys.late = Late(semaphore, segment, queue)
+    def __del__(self):
+        self.kept[0].release()
+        for kept in self.kept[3:]:
+            with kept: pass
+sys.late = Late(*handles)
 """,
 }
 
@@ -147,15 +168,17 @@ sys.late = Late(semaphore, segment, queue)
 @pytest.mark.parametrize("place", PLACES)
 def test_wherever_the_handle_is(name: str, place: str) -> None:
     """The end of the interpreter unlinks, also what it does not take apart."""
-    code = CREATE + PLACES[place] + "\ndel semaphore, segment, queue\n"
-    code = code.replace("def generate():", "def generate(segment=segment, queue=queue):")
+    code = f"{CREATE}handles = semaphore, segment, queue, lock, permits\n{PLACES[place]}\n"
+    code += "handle = None\ndel semaphore, segment, queue, lock, permits, handles\n"
+    every = "segment=segment, queue=queue, lock=lock, permits=permits"
+    code = code.replace("def generate():", f"def generate({every}):")
     status, errors = run(code, name)
     assert status == 0
     assert "Traceback" not in errors
     assert left(name) == []
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(1000)"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_a_daemon_thread_that_waits(name: str, wait: str) -> None:
     """The exit neither waits for it nor crashes."""
     code = f"""
@@ -167,7 +190,9 @@ time.sleep(0.05)
     assert left(name) == []
 
 
-@pytest.mark.parametrize("ending", ["", "sys.exit(3)", "semaphore.close(); queue.close()"])
+@pytest.mark.parametrize(
+    "ending", ["", "sys.exit(3)", "for it in semaphore, queue, lock, permits: it.close()"]
+)
 def test_threads_in_every_call(name: str, ending: str) -> None:
     """The interpreter ends at a random moment; it neither waits for them nor crashes."""
     code = f"""
@@ -176,16 +201,22 @@ def again(call):
     def run():
         while True:
             try: call()
-            except ValueError: pass
+            except (ValueError, RuntimeError): pass
     threading.Thread(target=run, daemon=True).start()
 again(lambda: semaphore.acquire())
 again(lambda: semaphore.acquire(timeout=0.001))
 again(lambda: queue.receive())
 again(lambda: queue.receive(0.001))
 again(lambda: (semaphore.release(), queue.send(b"x", 0.001)))
-for kind, size in (NamedSemaphore, 1), (NamedSharedMemory, 100_000), (NamedMessageQueue, 1):
+again(lambda: (lock.acquire(), lock.release()))
+again(lambda: (lock.acquire(timeout=0.001) and lock.release()))
+again(lambda: (permits.acquire(), permits.acquire(), permits.release(), permits.release()))
+for kind, *size in (
+    (NamedSemaphore, 1), (NamedSharedMemory, 100_000), (NamedMessageQueue, 1), (NamedLock,),
+    (NamedBoundedSemaphore, 1),
+):
     flag = Flags.LINK_OR_CREATE
-    again(lambda kind=kind, size=size: kind(name + "-", size, handle_existence=flag).close())
+    again(lambda kind=kind, size=size: kind(name + "-", *size, handle_existence=flag).close())
 queue.request_notification((lambda _: time.sleep(60), None))
 time.sleep(random.random() * 0.02)
 {ending}
@@ -196,7 +227,7 @@ time.sleep(random.random() * 0.02)
         assert left(name) == []
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(1000)"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_during_a_wait(name: str, wait: str) -> None:
     """Ctrl-C ends it, and what should be unlinked is."""
     with Script(CREATE + f"say(1)\n{wait}", name) as script:
@@ -212,12 +243,17 @@ def test_ctrl_c_during_a_wait(name: str, wait: str) -> None:
 @each_kind
 def test_killed_by_sigterm_during_a_wait(kind: Kind, name: str) -> None:
     """SIGTERM, as the system has it: the objects stay."""
-    with Script(CREATE + "say(1)\nsemaphore.acquire()", name) as script:
+    wait = {
+        LOCK: "lock.acquire(); lock.acquire()",
+        PERMITS: "for _ in range(4): permits.acquire()",
+    }.get(kind, "semaphore.acquire()")
+    with Script(f"{CREATE}say(1)\n{wait}", name) as script:
         script.expect("1")
         wait_until_asleep(script.pid)
         script.process.terminate()
         assert script.end()[0] == -signal.SIGTERM
     assert kind.exists(name)
+    kind.use(kind.open(name))
 
 
 def test_exit_in_the_middle_of_a_pipeline(name: str) -> None:
@@ -230,11 +266,11 @@ def test_exit_in_the_middle_of_a_pipeline(name: str) -> None:
 
 def test_a_crash_of_another_process_is_not_waited_for(name: str) -> None:
     """A stopped process that has everything open holds nobody up."""
-    with Script(CREATE + "say(1); hear()", name) as script:
+    with Script(CREATE + "permits.acquire(); say(1); hear()", name) as script:
         script.expect("1")
         script.process.send_signal(signal.SIGSTOP)
         start = time.monotonic()
-        for kind in (SEMAPHORE, SEGMENT, QUEUE):
+        for kind in KINDS:
             kind.use(kind.open(name))
             kind.open(name).unlink()
         assert time.monotonic() - start < 30

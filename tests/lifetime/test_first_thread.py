@@ -14,13 +14,22 @@ def work():
     semaphore = NamedSemaphore(name, 3, handle_existence=CREATE)
     segment = NamedSharedMemory(name, 64, handle_existence=CREATE)
     queue = NamedMessageQueue(name, 2, 16, handle_existence=CREATE)
+    lock = NamedLock(name, CREATE)
+    permits = NamedBoundedSemaphore(name, 3, CREATE)
+    with lock, permits:
+        # Opened while /proc/self is empty, as each handle must be.
+        other = NamedLock(name)
+        assert not other.acquire(timeout=0.01) and lock.owner == os.getpid()
+    with other:
+        assert other.held and not lock.held
+    other.close()
     NamedSharedMemory(name, 100_000).close()
     segment.resize(200_000)
     assert segment.size == 200_000
     NamedSharedMemory(name, 64, handle_existence=Flags.UNLINK_AND_CREATE, unlink_on_delete=False)
     say("ready")
     hear()
-    for handle in semaphore, segment, queue:
+    for handle in semaphore, segment, queue, lock, permits:
         handle.__del__()
     os._exit(0)
 
@@ -37,7 +46,7 @@ def test_what_other_threads_do(name: str) -> None:
         with Script(CODE, name) as script:
             script.expect("ready")
             found = {each["kind"]: each for each in list_objects() if each["name"] == name}
-            assert set(found) == {"sem", "shm", "mq"}
+            assert set(found) == {"sem", "shm", "mq", "lock", "permits"}
             for each in found.values():
                 if each["kind"] != "shm":
                     assert [holder["pid"] for holder in each["holders"]] == [script.pid]

@@ -1,6 +1,7 @@
 """Forked children, and other processes that reach an object or do not (contract 4.3, 4.5)."""
 
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -9,9 +10,20 @@ import threading
 import pytest
 from support.checks import conformance, rounds
 from support.children import fork, in_child
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed
+from support.kinds import (
+    KINDS,
+    LOCK,
+    OWNED,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+    removed,
+)
 from support.namespaces import CLONE_NEWPID, needs_namespaces, unshare
-from support.scripts import Script, run
+from support.scripts import STAMP, Script, run
 from support.system import descriptors
 from support.tally import counting
 from support.waits import Background, wait_until_asleep
@@ -36,7 +48,8 @@ def test_an_inherited_handle_works(kind: Kind, name: str) -> None:
 
     assert in_child(child)
     assert not handle.closed
-    assert kind.is_stamped(handle)
+    # What the child's handle had of a lock or bounded semaphore has gone with it.
+    assert kind.is_stamped(handle) is (kind not in OWNED)
     kind.use(handle)
     assert kind.exists(name)
 
@@ -82,7 +95,8 @@ def test_a_forked_child_that_ends_normally(name: str, ending: str) -> None:
     """Also by the whole way of the interpreter: the parent's objects stay, its own go."""
     code = f"""
 kinds = [(NamedSemaphore, {{}}), (NamedSharedMemory, dict(size=1)),
-         (NamedMessageQueue, dict(max_messages=1, max_message_size=1))]
+         (NamedMessageQueue, dict(max_messages=1, max_message_size=1)),
+         (NamedLock, {{}}), (NamedBoundedSemaphore, {{}})]
 handles = [kind(name, handle_existence=CREATE, **more) for kind, more in kinds]
 child = os.fork()
 if child == 0:
@@ -158,16 +172,14 @@ for line in open("/proc/self/maps"):
 def test_a_new_process_reaches_the_object_by_name(kind: Kind, name: str) -> None:
     """C37: started in whatever way."""
     handle = kind.create(name)
-    code = f"""
-handle = {kind.cls.__name__}(name)
-if hasattr(handle, "release"): handle.release()
-elif hasattr(handle, "mmap"):
-    with handle.mmap() as memory: memory[:5] = b"stamp"
-else: handle.send(b"stamp")
-"""
+    code = f"handle = {kind.cls.__name__}(name)\n{STAMP}\nsay(1); hear()"
     with Script(code, name) as other:
+        other.expect("1")
+        assert kind.is_stamped(handle)
+        other.say("end")
         other.finish()
-    assert kind.is_stamped(handle)
+    # What the process had of a lock or bounded semaphore has gone with it.
+    assert kind.is_stamped(handle) is (kind not in OWNED)
 
 
 @conformance("C43")
@@ -176,22 +188,33 @@ def test_fork_while_threads_are_inside(name: str) -> None:
     stop = threading.Event()
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
     segment = SEGMENT.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name, value=4)
     names = [f"{name}-{index}" for index in range(4)]
 
     def churn(mine: str) -> None:
         while not stop.is_set():
             with SEGMENT.create(mine, Flags.UNLINK_AND_CREATE).mmap():
-                SEMAPHORE.create(mine, Flags.UNLINK_AND_CREATE).close()
-                QUEUE.create(mine, Flags.UNLINK_AND_CREATE).close()
+                for kind in KINDS:
+                    if kind is not SEGMENT:
+                        kind.create(mine, Flags.UNLINK_AND_CREATE).close()
             semaphore.acquire(timeout=0.0001)
             semaphore.release()
             queue.receive(0.0001)
+            with permits, LOCK.create(mine, Flags.UNLINK_AND_CREATE):
+                if lock.acquire(timeout=0.0001):
+                    lock.release()
 
     def child() -> None:
         assert semaphore.value >= 0
         semaphore.release()
         assert semaphore.acquire(timeout=20)
         queue.send(b"child", 0)
+        assert not lock.held
+        # A thread of the parent's may have the lock, and no handle of the child's prolongs that.
+        assert lock.acquire(timeout=20)
+        assert permits.acquire(timeout=20)
+        permits.release()
+        lock.release()
         segment.resize(segment.size)
         for kind in KINDS:
             kind.use(kind.create(names[3], Flags.UNLINK_AND_CREATE))
@@ -207,43 +230,67 @@ def test_fork_while_threads_are_inside(name: str) -> None:
             thread.result()
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
+WAITS = [
+    "semaphore.acquire()",
+    "queue.receive()",
+    "queue.receive(60)",
+    "lock.acquire()",
+    "lock.acquire(timeout=60)",
+    "permits.acquire()",
+    "permits.acquire(timeout=60)",
+]
+
+
+@pytest.mark.parametrize("wait", WAITS)
 def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
     """The child's handle has no call in flight: it closes at once, and gives back what it has."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
     queue = QUEUE.create(name)
-    waiting = Background(lambda: eval(wait, {"semaphore": semaphore, "queue": queue}))
+    holders = [LOCK.create(name), PERMITS.create(name, value=1)]
+    for holder in holders:
+        holder.acquire()
+    lock, permits = LOCK.open(name), PERMITS.open(name)
+    handles = {"semaphore": semaphore, "queue": queue, "lock": lock, "permits": permits}
+    waiting = Background(lambda: eval(wait, dict(handles)))
     waiting.wait_until_asleep()
 
-    def child() -> bool:
-        before = len(descriptors())
-        queue.close()
-        semaphore.close()
-        return len(descriptors()) < before
+    def child() -> list[bool]:
+        numbers = [len(descriptors())]
+        for handle in handles.values():
+            handle.close()
+            numbers.append(len(descriptors()))
+        return [after < before for before, after in itertools.pairwise(numbers)]
 
-    assert in_child(child)
+    # A semaphore has no descriptor.
+    assert in_child(child) == [False, True, True, True]
     assert waiting.is_running()
     semaphore.release()
     queue.send(b"x")
+    for holder in holders:
+        holder.release()
     assert waiting.result()
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
+@pytest.mark.parametrize("wait", WAITS)
 def test_a_handler_forks_in_the_middle_of_a_wait(name: str, wait: str) -> None:
     """Both go on to wait with the same handle, and both are served."""
     code = f"""
 semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+lock, permits = NamedLock(name), NamedBoundedSemaphore(name)
 children = []
 signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
 say("ready")
 {wait}
-semaphore.close()
-queue.close()
+for handle in semaphore, queue, lock, permits:
+    handle.close()
 if children == [0]:
     os._exit(0)
 assert os.waitpid(children[0], 0)[1] == 0
 """
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    holders = [LOCK.create(name), PERMITS.create(name, value=1)]
+    for holder in holders:
+        holder.acquire()
     with Script(code, name) as script:
         script.expect("ready")
         wait_until_asleep(script.pid)
@@ -251,6 +298,9 @@ assert os.waitpid(children[0], 0)[1] == 0
         for _ in range(2):
             semaphore.release()
             queue.send(b"x")
+        for holder in holders:
+            # The first who has it gives it to the other by closing its handle.
+            holder.release()
         script.finish()
 
 
@@ -292,4 +342,4 @@ def test_a_forked_child_that_is_killed_changes_nothing(name: str) -> None:
         kind.use(handle)
     del handle
     handles.clear()
-    assert [kind.exists(name) for kind in KINDS] == [False] * 3
+    assert not any(kind.exists(name) for kind in KINDS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.checks import conformance, eventually, rounds
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 from support.system import descriptors
 from support.tally import counting
 from support.waits import Background
@@ -114,7 +114,10 @@ def test_blocks_and_mappings(name: str) -> None:
 def test_constructors_that_fail(name: str) -> None:
     """C42: each way to fail gives back what it had."""
     kept = [kind.create(name) for kind in KINDS]
-    os.symlink("/nowhere", SEGMENT.path(name + "-link"))
+    for kind in (SEGMENT, LOCK):
+        os.symlink("/nowhere", kind.path(name + "-link"))
+    with open(PERMITS.path(name + "-short"), "xb") as file:
+        file.write(b"short")
 
     def fail() -> None:
         for kind in KINDS:
@@ -129,6 +132,10 @@ def test_constructors_that_fail(name: str) -> None:
                     call()
                     pytest.fail("it worked")
         for call in (
+            lambda: LOCK.open(name + "-link"),
+            lambda: LOCK.open(name).release(),
+            lambda: PERMITS.open(name + "-short"),
+            lambda: PERMITS.open(name).release(),
             lambda: SEGMENT.open(name + "-link"),
             lambda: SEGMENT.open(name, size=2**62),
             lambda: SEGMENT.open(name, size=65, read_only=True),
@@ -136,22 +143,29 @@ def test_constructors_that_fail(name: str) -> None:
             lambda: QUEUE.open(name, write=False).send(b"x"),
             lambda: SEMAPHORE.open(name).release(2**31),
         ):
-            with contextlib.suppress(OSError, ValueError, OverflowError):
+            with contextlib.suppress(OSError, ValueError, OverflowError, RuntimeError):
                 call()
                 pytest.fail("it worked")
 
     try:
         repeat(fail, ROUNDS // 4)
     finally:
-        SEGMENT.remove(name + "-link")
+        for kind in (SEGMENT, LOCK, PERMITS):
+            kind.remove(name + "-link")
+            kind.remove(name + "-short")
     for kind, handle in zip(KINDS, kept, strict=True):
         kind.use(handle)
 
 
 def test_waits_that_run_out(name: str) -> None:
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name, value=1)
+    lock.acquire()
+    permits.acquire()
 
     def wait() -> None:
+        assert not lock.acquire(timeout=1e-6)
+        assert not permits.acquire(timeout=1e-6)
         assert not semaphore.acquire(timeout=1e-6)
         assert not queue.receive(1e-6)
         assert not queue.receive(0)
@@ -217,11 +231,12 @@ def test_subclasses_and_cycles(name: str) -> None:
 
 def test_closing_under_waiters(name: str) -> None:
     """C42: the last call in flight gives the resource back, each time."""
-    kept = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    kept = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name), LOCK.create(name)
+    kept[2].acquire()
 
     def close() -> None:
         # Several at a time: a wait needs up to 0.5 s to see that its handle is closed.
-        handles = [kind.open(name) for kind in (SEMAPHORE, QUEUE) for _ in range(5)]
+        handles = [kind.open(name) for kind in (SEMAPHORE, QUEUE, LOCK) for _ in range(5)]
         calls = [getattr(handle, "acquire", None) or handle.receive for handle in handles]
         waiters = [Background(call) for call in calls]
         for handle in handles:
@@ -237,9 +252,12 @@ def test_closing_under_waiters(name: str) -> None:
 def test_python_objects_are_given_back(name: str) -> None:
     """C42: what the interpreter itself counts."""
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name)
 
     def use() -> None:
         for _ in range(100):
+            with lock, permits:
+                _ = lock.owner, lock.fence, lock.owner_died, permits.holders, permits.value
             semaphore.acquire(timeout=1.5)
             semaphore.release()
             queue.send("text", priority=3)

@@ -11,10 +11,10 @@ from typing import Any, Self
 import pytest
 from support.checks import conformance
 from support.children import as_nobody
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
-from support.scripts import Script
+from support.kinds import KINDS, OWNED, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.scripts import STAMP, Script
 
-from nob.ipc import Flags, NamedSemaphore
+from nob.ipc import Flags, NamedLock, NamedSemaphore
 
 # Newer Pythons warn of forking beside threads, which is done here on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -49,15 +49,15 @@ def test_another_process_unpickles(kind: Kind, name: str) -> None:
     code = """
 import pickle
 handle = pickle.loads(bytes.fromhex(hear()))
-if hasattr(handle, "release"): handle.release()
-elif hasattr(handle, "mmap"):
-    with handle.mmap() as memory: memory[:5] = b"stamp"
-else: handle.send(b"stamp")
 """
-    with Script(code) as other:
+    with Script(f"{code}{STAMP}\nsay(1); hear()") as other:
         other.say(pickle.dumps(handle).hex())
+        other.expect("1")
+        assert kind.is_stamped(handle)
+        other.say("end")
         other.finish()
-    assert kind.is_stamped(handle)
+    # What the process had of a lock or bounded semaphore has gone with it.
+    assert kind.is_stamped(handle) is (kind not in OWNED)
     assert kind.exists(name)
 
 
@@ -266,9 +266,16 @@ def test_the_state_of_subclasses_goes_along(name: str, again: Callable[[Any], An
         new.__del__()
 
 
-def release_all(semaphore: NamedSemaphore, queue: object, segment: object) -> str:
+def use_all(
+    semaphore: NamedSemaphore, segment: object, queue: object, lock: NamedLock, permits: object
+) -> str:
     """What a worker does with handles that it was given."""
     semaphore.release()
+    # The parent has the lock and one of the permits.
+    assert (lock.held, lock.locked(), permits.value) == (False, True, 2)  # type: ignore[attr-defined]
+    assert not lock.acquire(False)
+    with permits:  # type: ignore[attr-defined]
+        assert len(permits.holders) == 2  # type: ignore[attr-defined]
     queue.send(b"worker")  # type: ignore[attr-defined]
     with segment.mmap() as memory:  # type: ignore[attr-defined]
         memory[:6] = b"worker"
@@ -280,8 +287,10 @@ def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
     """Of a process, with each way to start it; the objects outlive it."""
     handles = [kind.create(name) for kind in KINDS]
     context = multiprocessing.get_context(method)
-    semaphore, segment, queue = handles
-    worker = context.Process(target=release_all, args=(semaphore, queue, segment))
+    semaphore, segment, queue, lock, permits = handles
+    assert lock.acquire()
+    assert permits.acquire()
+    worker = context.Process(target=use_all, args=handles)
     worker.start()
     worker.join(60)
     assert worker.exitcode == 0
@@ -289,14 +298,21 @@ def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
     assert queue.receive(0) == (b"worker", 0)
     with segment.mmap() as memory:
         assert memory[:6] == b"worker"
+    assert lock.held
+    assert permits.value == 2
     assert all(kind.exists(name) for kind in KINDS)
 
 
 def test_handles_as_arguments_of_a_pool(name: str) -> None:
-    semaphore, segment, queue = (kind.create(name) for kind in KINDS)
+    handles = [kind.create(name) for kind in KINDS]
+    semaphore, _, queue, lock, permits = handles
+    assert lock.acquire()
+    assert permits.acquire()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         for _ in range(2):
-            assert pool.submit(release_all, semaphore, queue, segment).result(60) == name
+            assert pool.submit(use_all, *handles).result(60) == name
     assert semaphore.value == 5
     assert queue.current_messages == 2
+    assert lock.held
+    assert permits.value == 2
     assert all(kind.exists(name) for kind in KINDS)

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 from support.checks import eventually
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, USES, Kind, each_kind, removed
+from support.kinds import KINDS, QUEUE, USES, Kind, each_kind, removed
 
 from nob.ipc import Flags
 
@@ -117,7 +117,7 @@ def test_a_failed_init_leaves_nothing(kind: Kind, name: str) -> None:
 
 def test_handles_are_told_apart(name: str) -> None:
     """Equality is identity, as of files; handles can be keys."""
-    for kind in (SEMAPHORE, SEGMENT, QUEUE):
+    for kind in KINDS:
         one, two = kind.create(name), kind.open(name)
         assert one != two
         assert len({one, two, one}) == 2

@@ -31,7 +31,7 @@ int main(int count, char **words) {
 PROGRAM = """
 import sys, threading
 sys.path[:0] = PATHS
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc import Flags, NamedLock, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 create = Flags.RAISE_IF_EXISTS
 semaphore = NamedSemaphore(sys.argv[1], 1, create)
 assert semaphore.acquire() and not semaphore.acquire(timeout=0.01)
@@ -41,6 +41,9 @@ queue = NamedMessageQueue(sys.argv[1], 2, 16, handle_existence=create)
 assert queue.send("x", priority=3) and queue.receive() == (b"x", 3)
 assert queue.receive(0.01) is None
 threading.Thread(target=queue.receive, daemon=True).start()
+lock = NamedLock(sys.argv[1], create)
+assert lock.acquire() and not lock.acquire(timeout=0.01)
+threading.Thread(target=lock.acquire, daemon=True).start()
 """
 
 

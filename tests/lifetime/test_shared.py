@@ -14,13 +14,11 @@ from nob.ipc import Flags, NamedSemaphore
 
 SHARED = Flags.LINK_OR_CREATE
 
-HOLD = """
-cls, size = {
-    "semaphore": (NamedSemaphore, {}),
-    "segment": (NamedSharedMemory, {"size": 64}),
-    "queue": (NamedMessageQueue, {"max_messages": 2}),
-}[sys.argv[2]]
-handle = cls(name, handle_existence=Flags.LINK_OR_CREATE, **size)
+
+def hold(kind: Kind) -> str:
+    """A script that shares the object called `name` until it is told how to leave."""
+    return f"""
+handle = {kind.source(SHARED)}
 say(handle.linked_existing_object)
 if hear() == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -42,7 +40,7 @@ def test_the_last_to_leave_removes_the_name(kind: Kind, name: str, order: tuple[
 @each_kind
 def test_processes_come_and_go(kind: Kind, name: str) -> None:
     """The one that created the object leaves first, and the next finds it."""
-    with Script(HOLD, name, kind.word) as first, Script(HOLD, name, kind.word) as second:
+    with Script(hold(kind), name) as first, Script(hold(kind), name) as second:
         assert {first.hear(), second.hear()} == {"False", "True"}
         first.say("leave")
         first.finish()
@@ -58,7 +56,7 @@ def test_processes_come_and_go(kind: Kind, name: str) -> None:
 @each_kind
 def test_all_users_are_killed(kind: Kind, name: str) -> None:
     """What a kill may have broken is replaced; a queue keeps its messages."""
-    with Script(HOLD, name, kind.word) as script:
+    with Script(hold(kind), name) as script:
         assert script.hear() == "False"
         visitor = kind.open(name)
         kind.stamp(visitor)
@@ -251,7 +249,9 @@ class Wrapper:
         {unlink}
 wrappers = [
     Wrapper(cls(name + flag.name, handle_existence=flag))
-    for cls in (NamedSemaphore, NamedSharedMemory, NamedMessageQueue)
+    for cls in (
+        NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
+    )
     for flag in (Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE)
 ]
 """

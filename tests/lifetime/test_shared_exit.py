@@ -9,7 +9,9 @@ SHARED = Flags.LINK_OR_CREATE
 semaphore = NamedSemaphore(name, 0, SHARED)
 segment = NamedSharedMemory(name, 64, handle_existence=SHARED)
 queue = NamedMessageQueue(name, 2, 16, handle_existence=SHARED)
-handles = [semaphore, segment, queue]
+lock = NamedLock(name, SHARED)
+permits = NamedBoundedSemaphore(name, 3, SHARED)
+handles = [semaphore, segment, queue, lock, permits]
 """
 
 # Where handles can be when the interpreter ends; the last two it does not deallocate.
@@ -30,6 +32,9 @@ for handle in handles:
 }
 
 
+DEL = "\ndel semaphore, segment, queue, lock, permits"
+
+
 def left(name: str) -> list[str]:
     return [kind.word for kind in KINDS if kind.exists(name)]
 
@@ -37,7 +42,7 @@ def left(name: str) -> list[str]:
 @pytest.mark.parametrize("place", PLACES)
 def test_the_last_user_removes_the_name(name: str, place: str) -> None:
     """Wherever the interpreter finds the handle, or does not find it."""
-    assert run(CREATE + PLACES[place] + "\ndel semaphore, segment, queue", name) == (0, "")
+    assert run(CREATE + PLACES[place] + DEL, name) == (0, "")
     assert left(name) == []
 
 
@@ -45,7 +50,7 @@ def test_the_last_user_removes_the_name(name: str, place: str) -> None:
 def test_another_user_keeps_it(name: str, place: str) -> None:
     with Script(CREATE + "say(1); hear()", name) as other:
         other.expect("1")
-        assert run(CREATE + PLACES[place] + "\ndel semaphore, segment, queue", name) == (0, "")
+        assert run(CREATE + PLACES[place] + DEL, name) == (0, "")
         assert left(name) == [kind.word for kind in KINDS]
         other.say("end")
         other.finish()

@@ -12,11 +12,14 @@ PROGRAM = """
 import multiprocessing, os, sys, time
 
 def opened(name, flag):
-    from nob.ipc import NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    from nob.ipc import NamedBoundedSemaphore, NamedLock, NamedMessageQueue
+    from nob.ipc import NamedSemaphore, NamedSharedMemory
     return [
         NamedSemaphore(name, 0, flag),
         NamedSharedMemory(name, 64, handle_existence=flag),
         NamedMessageQueue(name, 2, 16, handle_existence=flag),
+        NamedLock(name, flag),
+        NamedBoundedSemaphore(name, 3, flag),
     ]
 
 def make(name):

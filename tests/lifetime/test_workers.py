@@ -43,15 +43,15 @@ def raise_and_leave(name: str, started: object) -> None:
 def test_workers_unlink_what_they_created(name: str, method: str, target: object) -> None:
     """Contract 4.3: workers of multiprocessing included, which do not end as other processes."""
     work(name, method, target)
-    assert [kind.exists(name) for kind in KINDS] == [False] * 3
+    assert not any(kind.exists(name) for kind in KINDS)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_workers_leave_what_they_linked(name: str, method: str) -> None:
     handles = [kind.create(name) for kind in KINDS]
     work(name, method, link_and_leave)
-    assert [kind.exists(name) for kind in KINDS] == [True] * 3
-    assert len(handles) == 3
+    assert all(kind.exists(name) for kind in KINDS)
+    assert len(handles) == len(KINDS)
 
 
 def work(name: str, method: str, target: object) -> None:
@@ -77,10 +77,12 @@ import multiprocessing
 
 def work():
     global kept
-    from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    from nob.ipc import Flags, NamedBoundedSemaphore, NamedLock, NamedMessageQueue
+    from nob.ipc import NamedSemaphore, NamedSharedMemory
     new = {{"handle_existence": Flags.RAISE_IF_EXISTS}}
     kept = [NamedSemaphore({name!r}, **new), NamedSharedMemory({name!r}, 1, **new),
-            NamedMessageQueue({name!r}, 1, 1, **new)]
+            NamedMessageQueue({name!r}, 1, 1, **new), NamedLock({name!r}, **new),
+            NamedBoundedSemaphore({name!r}, **new)]
 
 if __name__ == "__main__":
     worker = multiprocessing.get_context({method!r}).Process(target=work)
@@ -89,4 +91,4 @@ if __name__ == "__main__":
     raise SystemExit(worker.exitcode)
 """)
     subprocess.run([sys.executable, program], check=True, timeout=60)
-    assert [kind.exists(name) for kind in KINDS] == [False] * 3
+    assert not any(kind.exists(name) for kind in KINDS)

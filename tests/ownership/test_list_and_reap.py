@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 from support.namespaces import alone, needs_namespaces
 from support.scripts import Script, run
 
@@ -21,8 +21,12 @@ handles = [
     NamedSemaphore(name, 3, **flag),
     NamedSharedMemory(name, 4096, **flag),
     NamedMessageQueue(name, 2, 16, **flag),
+    NamedLock(name, **flag),
+    NamedBoundedSemaphore(name, 3, **flag),
     NamedSemaphore(name + "-meant", unlink_on_delete=False, **flag),
+    NamedLock(name + "-meant", unlink_on_delete=False, **flag),
 ]
+assert handles[3].acquire() and handles[4].acquire() and handles[6].acquire()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -38,8 +42,11 @@ def test_each_object_is_listed(name: str) -> None:
         segment = SEGMENT.create(name, size=5000)
         queue = QUEUE.create(name, max_messages=2, max_message_size=16)
         queue.send(b"one")
+        lock, permits = LOCK.create(name), PERMITS.create(name, value=3)
+        for handle in (lock, permits, permits):
+            assert handle.acquire()
         found = listed(name)
-        for handle in (semaphore, segment, queue):
+        for handle in (semaphore, segment, queue, lock, permits):
             handle.unlink()
         return found, listed(name), os.getpid()
 
@@ -51,6 +58,11 @@ def test_each_object_is_listed(name: str) -> None:
     assert found["shm"] == {"kind": "shm", "mode": "0600", "size": 5000, **common}
     depth = {"messages": 1, "max_messages": 2, "max_message_size": 16}
     assert found["mq"] == {"kind": "mq", "mode": "0600", **depth, **common}
+    told = {"waiters": 0, "deaths": 0}
+    owner = {"owner": pid, "owner_died": False}
+    assert found["lock"] == {"kind": "lock", "mode": "0600", **owner, **told, **common}
+    owners = {"value": 1, "bound": 3, "owners": [pid, pid]}
+    assert found["permits"] == {"kind": "permits", "mode": "0600", **owners, **told, **common}
     assert left == {}
 
 
@@ -64,7 +76,7 @@ def test_nothing_else_is_listed(name: str) -> None:
         looks.append(nob.ipc.list_objects())
         return [sorted(entry["kind"] for entry in look) for look in looks]
 
-    assert alone(look) == [[], ["mq", "sem", "shm"], []]
+    assert alone(look) == [[], ["lock", "mq", "permits", "sem", "shm"], []]
 
 
 def test_other_processes_hold_it_too(name: str) -> None:
@@ -104,19 +116,20 @@ def test_reap_says_what_it_would_do(name: str) -> None:
         return said, [kind.exists(name) for kind in KINDS]
 
     said, there = alone(reap)
-    assert said == [(name, "would be removed")] * 3
-    assert there == [True] * 3, "it was a dry run"
+    assert said == [(name, "would be removed")] * len(KINDS)
+    assert there == [True] * len(KINDS), "it was a dry run"
 
 
 @needs_namespaces
 def test_reap_removes_it(name: str) -> None:
-    def reap() -> tuple[list[str], list[bool], bool]:
+    def reap() -> tuple[list[str], list[bool], list[bool]]:
         assert run(LEFT_BEHIND, name)[0] == -9
         outcomes = [entry["outcome"] for entry in nob.ipc.reap(dry_run=False)]
         left = [kind.exists(name) for kind in KINDS]
-        return outcomes, left, SEMAPHORE.exists(name + "-meant")
+        return outcomes, left, [kind.exists(name + "-meant") for kind in (SEMAPHORE, LOCK)]
 
-    assert alone(reap) == (["removed"] * 3, [False] * 3, True)
+    number = len(KINDS)
+    assert alone(reap) == (["removed"] * number, [False] * number, [True, True])
 
 
 @pytest.mark.parametrize("value", [0, 1, None, "no"])

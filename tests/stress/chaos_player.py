@@ -25,6 +25,8 @@ from typing import Any
 
 from nob.ipc import (
     Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
     NamedSharedMemory,
@@ -37,7 +39,14 @@ ME = f"{os.getpid()}-{SEED}"
 END = time.monotonic() + SECONDS
 PREFIX = f"/nob-chaos-{FOLDER.name}"
 NAMES = [f"{PREFIX}-{number}" for number in range(4)]
-KINDS = (NamedSemaphore, (1,)), (NamedSharedMemory, (5000,)), (NamedMessageQueue, (3, 32))
+KINDS: tuple[tuple[type, tuple[int, ...]], ...] = (
+    (NamedSemaphore, (1,)),
+    (NamedSharedMemory, (5000,)),
+    (NamedMessageQueue, (3, 32)),
+    (NamedLock, ()),
+    (NamedBoundedSemaphore, (2,)),
+)
+PERMITS = NamedSemaphore, NamedLock, NamedBoundedSemaphore
 
 chance = random.Random(SEED)
 handles: list[Any] = []
@@ -92,6 +101,20 @@ def semaphore() -> None:
     )()
 
 
+def lock() -> None:
+    handle = a_handle(NamedLock, NamedBoundedSemaphore)
+    # Whoever holds nothing may not release.
+    with contextlib.suppress(RuntimeError):
+        chance.choice(
+            [
+                lambda: handle.acquire(timeout=chance.random() * 0.02),
+                handle.release,
+                lambda: handle.owner if isinstance(handle, NamedLock) else handle.holders,
+                lambda: handle.mark_repaired() if isinstance(handle, NamedLock) else handle.value,
+            ]
+        )()
+
+
 def memory() -> None:
     # Nobody makes a segment smaller: that would be a bus error in the others, as documented.
     handle = a_handle(NamedSharedMemory)
@@ -126,20 +149,17 @@ def tell(handle: NamedMessageQueue) -> None:
 def wait_in_a_thread() -> None:
     def wait(handle: Any) -> None:
         with expected():
-            handle.acquire(timeout=0.2) if isinstance(handle, NamedSemaphore) else handle.receive(
-                0.2
-            )
+            handle.acquire(timeout=0.2) if isinstance(handle, PERMITS) else handle.receive(0.2)
 
-    threading.Thread(
-        target=wait, args=(a_handle(NamedSemaphore, NamedMessageQueue),), daemon=True
-    ).start()
+    handle = a_handle(*PERMITS, NamedMessageQueue)
+    threading.Thread(target=wait, args=(handle,), daemon=True).start()
 
 
 def wait_in_asyncio() -> None:
     async def waits() -> None:
         begun = []
         for handle in handles:
-            if isinstance(handle, NamedSemaphore):
+            if isinstance(handle, PERMITS):
                 begun.append(handle.acquire_async(chance.random() * 0.02))
             if isinstance(handle, NamedMessageQueue):
                 begun.append(handle.receive_async(chance.random() * 0.02))
@@ -181,7 +201,7 @@ def close() -> None:
     )()
 
 
-PLAYS: list[Callable[[], Any]] = [open_one, open_one, semaphore, memory, queue, close]
+PLAYS: list[Callable[[], Any]] = [open_one, open_one, semaphore, lock, memory, queue, close]
 PLAYS += [wait_in_a_thread, wait_in_asyncio]
 
 

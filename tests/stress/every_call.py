@@ -13,6 +13,8 @@ from typing import Any
 
 from nob.ipc import (
     Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
     NamedSharedMemory,
@@ -21,7 +23,13 @@ from nob.ipc import (
 )
 
 CREATE = Flags.RAISE_IF_EXISTS
-KINDS = (NamedSemaphore, (1,)), (NamedSharedMemory, (4096,)), (NamedMessageQueue, (4, 64))
+KINDS: tuple[tuple[Any, tuple[int, ...]], ...] = (
+    (NamedSemaphore, (1,)),
+    (NamedSharedMemory, (4096,)),
+    (NamedMessageQueue, (4, 64)),
+    (NamedLock, ()),
+    (NamedBoundedSemaphore, (2,)),
+)
 
 
 def common(kind: Any, small: tuple[int, ...]) -> None:
@@ -29,7 +37,7 @@ def common(kind: Any, small: tuple[int, ...]) -> None:
     for flag in Flags:
         with contextlib.suppress(FileExistsError):
             kind(handle.name, *small, handle_existence=flag, unlink_on_delete=False).close()
-    for bad in ("", "a/b", 7), ("x", "many"), ("x", -1), ("nob-none",):
+    for bad in ("",), ("a/b",), (7,), ("x", "many"), ("x", -1), ("nob-none",):
         with contextlib.suppress(ValueError, OSError):
             kind(*bad)
     repr(handle)
@@ -60,6 +68,38 @@ def semaphores() -> None:
     with contextlib.suppress(ValueError):
         permits.acquire()
     closer.join()
+
+
+def owned() -> None:
+    lock, permits = NamedLock(None, CREATE), NamedBoundedSemaphore(None, 2, CREATE)
+    for mine in lock, permits:
+        with contextlib.suppress(RuntimeError):
+            mine.release()
+        with type(mine)(mine.name) as other, mine:
+            mine.acquire(False)
+            other.acquire(timeout=0.01)
+    with contextlib.suppress(RuntimeError):
+        lock.mark_repaired()
+    with lock:
+        lock.mark_repaired()
+        _ = lock.fence, permits.holders
+    _ = lock.owner, lock.held, lock.locked(), lock.owner_died, permits.value, permits.bound
+    if (pid := os.fork()) == 0:
+        # It is killed by nobody, and ends while it holds both.
+        lock.acquire()
+        permits.acquire()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    lock.acquire()
+    while permits.acquire(False):
+        pass
+    NamedLock(lock.name).close()
+    for waits in lock, permits:
+        closer = threading.Timer(0.2, waits.close)
+        closer.start()
+        with contextlib.suppress(ValueError):
+            waits.acquire()
+        closer.join()
 
 
 def segments() -> None:
@@ -104,7 +144,8 @@ def queues() -> None:
 async def loops() -> None:
     permits = NamedSemaphore(None, 1, CREATE)
     queue = NamedMessageQueue(None, 1, 64, handle_existence=CREATE)
-    async with permits:
+    async with permits, NamedLock(None, CREATE) as lock, NamedBoundedSemaphore(None, 1, CREATE):
+        await lock.acquire_async(0.01)
         await permits.acquire_async(0.01)
         waiting = asyncio.ensure_future(permits.acquire_async())
         await asyncio.sleep(0.01)
@@ -120,6 +161,7 @@ def main() -> None:
     for kind, small in KINDS:
         common(kind, small)
     semaphores()
+    owned()
     segments()
     queues()
     asyncio.run(loops())
@@ -127,6 +169,7 @@ def main() -> None:
     reap()
     if (pid := os.fork()) == 0:
         semaphores()
+        owned()
         os._exit(0)
     os.waitpid(pid, 0)
 

@@ -1,4 +1,4 @@
-"""A semaphore that LINK_OR_CREATE shares, as a lock; checked by a file that O_EXCL makes.
+"""What LINK_OR_CREATE shares as a lock, a semaphore too; checked by a file that O_EXCL makes.
 
 Two objects of one name would let two holders in, and the file shows it.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nob.ipc import Flags, NamedSemaphore
+from nob.ipc import Flags, NamedBoundedSemaphore, NamedLock, NamedSemaphore
 
 
 def keep_exclusive(
@@ -25,9 +25,11 @@ def keep_exclusive(
     """
     rounds = 0
     while time.monotonic() < end:
-        name = f"{prefix}-lock-{random.randrange(3)}"
+        kind = random.choice([NamedSemaphore, NamedLock, NamedBoundedSemaphore])
+        name = f"{prefix}-{kind.__name__}-{random.randrange(3)}"
         with expected():
-            lock = NamedSemaphore(name, 1, Flags.LINK_OR_CREATE)
+            # The number of permits is 1 unless it is said.
+            lock: Any = kind(name, handle_existence=Flags.LINK_OR_CREATE)
             if lock.acquire(timeout=0.02):
                 _hold(folder, name, me)
                 lock.release()

@@ -22,6 +22,8 @@ from typing import Any
 
 from nob.ipc import (
     Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
     NamedSharedMemory,
@@ -55,6 +57,9 @@ NAME = sys.argv[1]
 CREATE = Flags.RAISE_IF_EXISTS
 
 permits = NamedSemaphore(NAME, 0, CREATE)
+lock, bounded = NamedLock(NAME, CREATE), NamedBoundedSemaphore(NAME, 2, CREATE)
+held = NamedLock(NAME + "-full", CREATE)
+held.acquire()
 segment = NamedSharedMemory(NAME, 4096, handle_existence=CREATE)
 grown = NamedSharedMemory(NAME + "-grown", 4096, handle_existence=CREATE)
 queue = NamedMessageQueue(NAME, 4, 64, handle_existence=CREATE)
@@ -71,7 +76,7 @@ def slowly(pause: float) -> Iterator[bytes]:
 
 def suspended() -> Iterator[None]:
     while True:
-        with permits:
+        with permits, lock, bounded:
             yield
 
 
@@ -100,7 +105,8 @@ async def cancelled(wait: Any) -> None:
 
 async def many_waits() -> None:
     while True:
-        waits = permits.acquire_async(), queue.receive_async(), full.send_async(b"x")
+        waits = [permits.acquire_async(), queue.receive_async(), full.send_async(b"x")]
+        waits += [held.acquire_async(), bounded.acquire_async()]
         await asyncio.gather(*map(cancelled, waits), permits.acquire_async(0.001))
 
 
@@ -113,6 +119,14 @@ CALLS: dict[str, Callable[[], Any]] = {
     "release": permits.release,
     "release-slow": lambda: permits.release(Slow(1)),
     "suspended": suspend,
+    "lock": lock.acquire,
+    "lock-timed": lambda: lock.acquire(timeout=0.001),
+    "lock-slow": lambda: held.acquire(timeout=Slow(0.001)),
+    "lock-held": held.acquire,
+    "unlock": lock.release,
+    "lock-linked": lambda: NamedLock(NAME).acquire(timeout=0.001),
+    "bounded": lambda: (bounded.acquire(), bounded.release()),
+    "bounded-timed": lambda: bounded.acquire(timeout=Slow(0.001)),
     "receive": empty.receive,
     "receive-timed": lambda: queue.receive(0.001),
     "receive-slow": lambda: queue.receive(Slow(0.001)),
@@ -129,12 +143,16 @@ CALLS: dict[str, Callable[[], Any]] = {
     "resize-slow": lambda: grown.resize(Slow(8192)),
     "notify": notify,
     "asyncio": lambda: asyncio.run(many_waits()),
+    "lock-async": lambda: asyncio.run(held.acquire_async()),
     "acquire-async": lambda: asyncio.run(permits.acquire_async()),
     "receive-async": lambda: asyncio.run(empty.receive_async()),
     "share-semaphore": lambda: other(NamedSemaphore, LINK_OR_CREATE, Slow(1)),
+    "share-lock": lambda: other(NamedLock, LINK_OR_CREATE),
+    "share-bounded": lambda: other(NamedBoundedSemaphore, LINK_OR_CREATE, Slow(1)),
     "share-segment": lambda: other(NamedSharedMemory, LINK_OR_CREATE, 100_000),
     "share-queue": lambda: other(NamedMessageQueue, LINK_OR_CREATE, Slow(1), Slow(16)),
     "replace-semaphore": lambda: other(NamedSemaphore, REPLACE),
+    "replace-lock": lambda: other(NamedLock, REPLACE),
     "replace-queue": lambda: other(NamedMessageQueue, REPLACE, 1, 16),
     "pickle": lambda: pickle.loads(pickle.dumps(queue)),
     "list": list_objects,
@@ -166,7 +184,7 @@ def end(ending: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         full.send(b"x", timeout=60)
     if ending == "closed":
-        for handle in (permits, segment, grown, queue, empty, full):
+        for handle in (permits, segment, grown, queue, empty, full, lock, bounded, held):
             handle.close()
     if ending == "late":
         sys.late = Late()  # type: ignore[attr-defined]

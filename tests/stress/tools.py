@@ -1,4 +1,4 @@
-"""What cargo runs: the sweep of failing calls, the fuzz targets, and the heavy tools."""
+"""What cargo runs: sweeps of failing calls, kill loops, fuzz targets, and the heavy tools."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _UNFIT = [
 
 def check(progress: Progress) -> None:
     _inject_faults(progress)
+    _kill_owners(progress)
     _fuzz(progress)
     _address_sanitizer(progress)
     _valgrind(progress)
@@ -41,6 +42,18 @@ def _inject_faults(progress: Progress) -> None:
         [*command, "fault_tests::", "--", "--nocapture"],
         r"(\d+) calls made to fail",
         "faults",
+    )
+
+
+def _kill_owners(progress: Progress) -> None:
+    """Owners die at random moments: nothing is lost, doubled, or kept silent."""
+    progress.step = "owners of locks and permits are killed"
+    command = ["cargo", "test", "--locked", "--package", "nob-ipc", "--test", "it"]
+    run(
+        progress,
+        [*command, "kill_loop::", "--", "--nocapture"],
+        r"(\d+) (?:owners|holders) killed",
+        "kills",
     )
 
 

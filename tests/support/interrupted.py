@@ -2,6 +2,7 @@
 
 HANDLES = """
 semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+lock, permits = NamedLock(name), NamedBoundedSemaphore(name)
 full = NamedMessageQueue(name + "-full", 1, 8, handle_existence=CREATE)
 full.send(b"x")
 count = 0

@@ -1,4 +1,4 @@
-"""The three kinds of objects: how to make, use, mark and remove one, also past the library."""
+"""The kinds of objects: how to make, use, mark and remove one, also past the library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc import (
+    Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+)
 from support.system import libc
 
 SEM_VALUE_MAX = 2_147_483_647
@@ -30,17 +37,25 @@ def unique() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """One of the three kinds: its class, and what a small new object of it is made with."""
+    """One of the kinds: its class, what a small new object of it is made with, and what stands
+    before the name in that of its file."""
 
     word: str
     cls: Any
     small: dict[str, int]
+    prefix: str = ""
 
     def open(self, name: str | None, flag: Flags = Flags.RAISE_IF_NOT_EXISTS, **more: Any) -> Any:
         return self.cls(name, handle_existence=flag, **more)
 
     def create(self, name: str | None, flag: Flags = Flags.RAISE_IF_EXISTS, **more: Any) -> Any:
         return self.cls(name, handle_existence=flag, **{**self.small, **more})
+
+    def source(self, flag: object, **more: object) -> str:
+        """Python that makes or opens the small object called `name`, for scripts."""
+        options = {**self.small, **more}
+        words = [f"{word}={value!r}" for word, value in options.items()]
+        return f"{self.cls.__name__}({', '.join(['name', f'handle_existence={flag}', *words])})"
 
     def stamp(self, handle: Any) -> None:
         """Leaves in the object what tells it from a new one."""
@@ -49,8 +64,11 @@ class Kind:
         elif self is SEGMENT:
             with handle.mmap() as memory:
                 memory[:5] = b"stamp"
-        else:
+        elif self is QUEUE:
             assert handle.send(b"stamp")
+        else:
+            # It stays for as long as the handle is open.
+            assert handle.acquire(timeout=0)
 
     def is_stamped(self, handle: Any) -> bool:
         if self is SEMAPHORE:
@@ -58,7 +76,9 @@ class Kind:
         if self is SEGMENT:
             with handle.mmap() as memory:
                 return bytes(memory[:5]) == b"stamp"
-        return bool(handle.current_messages == 1)
+        if self is QUEUE:
+            return bool(handle.current_messages == 1)
+        return bool(handle.locked() if self is LOCK else handle.value < handle.bound)
 
     def use(self, handle: Any) -> None:
         """Shows that the handle works, and leaves the object's state as it is."""
@@ -69,14 +89,20 @@ class Kind:
             with handle.mmap() as memory:
                 memory[-1:] = b"u"
                 assert memory[-1:] == b"u"
+        elif self in OWNED:
+            # Another handle may have all there is, as after a stamp of the lock.
+            free = not handle.locked() if self is LOCK else handle.value > 0
+            assert handle.acquire(timeout=0) is free
+            if free:
+                handle.release()
         else:
             assert handle.send(b"used", timeout=0, priority=9)
             assert handle.receive(timeout=0) == (b"used", 9)
 
     def path(self, name: str) -> str:
-        """The file that the object is, of the two kinds that are files."""
+        """The file that the object is, of the kinds that are files."""
         assert self is not QUEUE
-        return "/dev/shm/" + ("sem." if self is SEMAPHORE else "") + name.lstrip("/")
+        return "/dev/shm/" + self.prefix + name.lstrip("/")
 
     def exists(self, name: str) -> bool:
         """Whether anything has the name; asked of the system, past the library."""
@@ -90,7 +116,7 @@ class Kind:
             libc.mq_unlink(name.encode())
             return
         path = self.path(name)
-        # The longest name of another kind is too long for a semaphore.
+        # The longest name of another kind is too long for this one.
         if not os.path.lexists(path):
             return
         if stat.S_ISDIR(os.lstat(path).st_mode):
@@ -103,18 +129,25 @@ class Kind:
         return stat.S_IMODE(self.status(handle).st_mode)
 
     def status(self, handle: Any) -> os.stat_result:
-        if self is SEMAPHORE:
-            return os.stat(self.path(handle.name))
-        return os.fstat(handle.fileno())
+        if self in (SEGMENT, QUEUE):
+            return os.fstat(handle.fileno())
+        return os.stat(self.path(handle.name))
 
 
-SEMAPHORE = Kind("semaphore", NamedSemaphore, {"initial_value": 3})
+SEMAPHORE = Kind("semaphore", NamedSemaphore, {"initial_value": 3}, "sem.")
 SEGMENT = Kind("segment", NamedSharedMemory, {"size": 64})
 QUEUE = Kind("queue", NamedMessageQueue, {"max_messages": 2, "max_message_size": 16})
-KINDS = (SEMAPHORE, SEGMENT, QUEUE)
+LOCK = Kind("lock", NamedLock, {}, "nob.lock.")
+PERMITS = Kind("permits", NamedBoundedSemaphore, {"value": 3}, "nob.permits.")
+KINDS = (SEMAPHORE, SEGMENT, QUEUE, LOCK, PERMITS)
+OWNED = (LOCK, PERMITS)
+"""What a handle has of these goes with it, and a stamp is something that a handle has."""
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.word)
-each_file_kind = pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.word)
+each_file_kind = pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind is not QUEUE], ids=lambda kind: kind.word
+)
+each_owned_kind = pytest.mark.parametrize("kind", OWNED, ids=lambda kind: kind.word)
 
 
 def queue_exists(name: str) -> bool:
@@ -164,6 +197,27 @@ USES = {
         lambda h: setattr(h, "block", False),
         lambda h: h.request_notification(None),
         lambda h: h.request_notification(10),
+        lambda h: h.__enter__(),
+    ],
+    "lock": [
+        lambda h: h.acquire(),
+        lambda h: h.acquire(timeout=0),
+        lambda h: h.release(),
+        lambda h: h.owner_died,
+        lambda h: h.mark_repaired(),
+        lambda h: h.locked(),
+        lambda h: h.held,
+        lambda h: h.owner,
+        lambda h: h.fence,
+        lambda h: h.__enter__(),
+    ],
+    "permits": [
+        lambda h: h.acquire(),
+        lambda h: h.acquire(timeout=0),
+        lambda h: h.release(),
+        lambda h: h.value,
+        lambda h: h.bound,
+        lambda h: h.holders,
         lambda h: h.__enter__(),
     ],
 }

@@ -18,12 +18,25 @@ PRELUDE = """
 import ctypes, gc, os, signal, sys, threading, time
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: not to outlive the test
 from nob.ipc import Flags, InvalidArgument, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+from nob.ipc import NamedBoundedSemaphore, NamedLock
 LINK, CREATE = Flags.RAISE_IF_NOT_EXISTS, Flags.RAISE_IF_EXISTS
 name = sys.argv[1] if len(sys.argv) > 1 else None
 def say(*words):
     print(*words, flush=True)
 def hear():
     return sys.stdin.readline().strip()
+"""
+
+# Leaves in an object what tells it from a new one, as Kind.stamp does.
+STAMP = """
+if isinstance(handle, NamedSemaphore):
+    handle.release()
+elif isinstance(handle, NamedSharedMemory):
+    with handle.mmap() as memory: memory[:5] = b"stamp"
+elif isinstance(handle, NamedMessageQueue):
+    assert handle.send(b"stamp")
+else:
+    assert handle.acquire(timeout=0)
 """
 
 

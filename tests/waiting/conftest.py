@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import LOCK, OWNED, PERMITS, QUEUE, SEMAPHORE, Kind
 
 
 @pytest.fixture
-def objects(name: str) -> Iterator[None]:
-    """An empty semaphore and an empty queue of this name; a process may add a full queue."""
-    handles = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
-    yield
+def objects(name: str) -> Iterator[dict[Kind, Any]]:
+    """Handles to what has this name: an empty semaphore, an empty queue, and a lock and a bounded
+    semaphore that they hold all of. A process may add a full queue."""
+    handles = {
+        SEMAPHORE: SEMAPHORE.create(name, initial_value=0),
+        QUEUE: QUEUE.create(name),
+        LOCK: LOCK.create(name),
+        PERMITS: PERMITS.create(name, value=1),
+    }
+    for kind in OWNED:
+        assert handles[kind].acquire(timeout=0)
+    yield handles
     QUEUE.remove(name + "-full")
-    for handle in handles:
+    for handle in handles.values():
         handle.__del__()

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 from support.checks import WATCHDOG, conformance, rounds, seconds
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, removed
+from support.kinds import (
+    LOCK,
+    OWNED,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+    each_owned_kind,
+    removed,
+)
 from support.scripts import Script, run
 from support.system import descriptors
 from support.tally import count, counting
@@ -34,6 +45,25 @@ def full_queue(name: str) -> Any:
     return queue
 
 
+HOLDERS: dict[str, Any] = {}
+"""By name, what holds all that there is of a lock or bounded semaphore."""
+
+
+def held_lock(name: str) -> Any:
+    return held(LOCK, name)
+
+
+def held_permits(name: str) -> Any:
+    return held(PERMITS, name, value=1)
+
+
+def held(kind: Kind, name: str, **more: int) -> Any:
+    handle = kind.create(name, **more)
+    HOLDERS[name] = kind.open(name)
+    assert HOLDERS[name].acquire(timeout=0)
+    return handle
+
+
 def enter(handle: Any) -> None:
     with handle:
         pytest.fail("it was entered")
@@ -47,7 +77,14 @@ WAITS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
     "receive with timeout": (empty_queue, lambda handle: handle.receive(60)),
     "send": (full_queue, lambda handle: handle.send(b"second")),
     "send with timeout": (full_queue, lambda handle: handle.send(b"second", 60)),
+    "lock": (held_lock, lambda handle: handle.acquire()),
+    "lock with timeout": (held_lock, lambda handle: handle.acquire(timeout=60)),
+    "enter lock": (held_lock, enter),
+    "permits": (held_permits, lambda handle: handle.acquire()),
+    "permits with timeout": (held_permits, lambda handle: handle.acquire(timeout=60)),
+    "enter permits": (held_permits, enter),
 }
+KIND_OF = {empty_semaphore: SEMAPHORE, held_lock: LOCK, held_permits: PERMITS}
 ENDINGS = {
     "close": lambda handle: handle.close(),
     "del": lambda handle: handle.__del__(),
@@ -55,7 +92,7 @@ ENDINGS = {
 
 
 def kind_of(wait: str) -> Kind:
-    return SEMAPHORE if WAITS[wait][0] is empty_semaphore else QUEUE
+    return KIND_OF.get(WAITS[wait][0], QUEUE)
 
 
 def asleep(wait: str, handle: Any) -> Background:
@@ -71,6 +108,7 @@ def names(name: str) -> Iterator[dict[str, str]]:
     names = {wait: f"{name}-{number}" for number, wait in enumerate(WAITS)}
     with removed(*names.values()):
         yield names
+        HOLDERS.clear()
 
 
 def made(names: dict[str, str]) -> dict[str, Any]:
@@ -98,7 +136,7 @@ def test_the_resource_is_released_by_the_last_call(names: dict[str, str]) -> Non
     before = descriptors()
     handles = made(names)
     waiters = [asleep(wait, handle) for wait, handle in handles.items()]
-    for handle in handles.values():
+    for handle in [*handles.values(), *HOLDERS.values()]:
         handle.close()
     pipes = [os.pipe() for _ in range(4 * len(WAITS))]
     for waiter in waiters:
@@ -126,13 +164,15 @@ def test_other_handles_wait_on(names: dict[str, str]) -> None:
         assert waiters_on[wait].is_running(), wait
     for wait, waiter in waiters_on.items():
         third = kind_of(wait).open(names[wait])
-        if kind_of(wait) is SEMAPHORE:
+        if kind_of(wait) in OWNED:
+            HOLDERS[names[wait]].release()
+        elif kind_of(wait) is SEMAPHORE:
             third.release()
         elif wait.startswith("receive"):
             third.send(b"x")
         else:
             third.receive()
-        if wait == "enter":
+        if wait.startswith("enter"):
             with pytest.raises(BaseException, match="it was entered"):
                 waiter.result()
         else:
@@ -165,6 +205,33 @@ def test_nothing_is_taken_and_dropped(name: str) -> None:
         assert [semaphore.value, queue.current_messages] == [1 - taken[0], 1 - taken[1]]
 
 
+@each_owned_kind
+def test_a_closed_handle_has_nothing(kind: Kind, name: str) -> None:
+    """C40: likewise; and what a closed handle has taken is free, with or without its wait's end."""
+    for index in counting(rounds(60)):
+        holder = kind.create(name, Flags.UNLINK_AND_CREATE, **dict.fromkeys(kind.small, 1))
+        assert holder.acquire()
+        mine = kind.open(name)
+        timeout = None if index % 2 else 60
+        waiter = Background(lambda mine=mine, timeout=timeout: mine.acquire(timeout=timeout))
+        if index % 3:
+            waiter.wait_until_asleep()
+        barrier = threading.Barrier(2)
+        closing = Background(lambda b=barrier, m=mine: (b.wait(), m.close()))
+        barrier.wait()
+        holder.release()
+        closing.result()
+        taken = took(waiter)
+        if kind is LOCK:
+            # It is also told of a handle that had it for a moment, though its wait was refused.
+            assert holder.owner_died or not taken
+            assert not holder.locked()
+        else:
+            assert holder.value == holder.bound
+        assert holder.acquire(timeout=0)
+        holder.release()
+
+
 def took(waiter: Background) -> bool:
     try:
         return bool(waiter.result())
@@ -175,6 +242,9 @@ def took(waiter: Background) -> bool:
 def test_closing_the_moment_a_wait_begins(name: str) -> None:
     """C40: however the two meet, the wait ends."""
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    lock, permits = LOCK.create(name), PERMITS.create(name, value=1)
+    assert lock.acquire()
+    assert permits.acquire()
     end = time.monotonic() + seconds(0.8, 3)
     while time.monotonic() < end:
         count("rounds")
@@ -182,6 +252,8 @@ def test_closing_the_moment_a_wait_begins(name: str) -> None:
             (SEMAPHORE, lambda h: h.acquire()),
             (QUEUE, lambda h: h.receive()),
             (QUEUE, lambda h: h.receive(60)),
+            (LOCK, lambda h: h.acquire()),
+            (PERMITS, lambda h: h.acquire(timeout=60)),
         ):
             handle = make.open(name)
             started = threading.Event()
@@ -192,6 +264,8 @@ def test_closing_the_moment_a_wait_begins(name: str) -> None:
             with pytest.raises(ValueError, match="closed"):
                 waiter.result()
     assert semaphore.value == queue.current_messages == 0
+    assert lock.held
+    assert len(permits.holders) == 1
 
 
 def use_once(kind: Kind, handle: Any) -> None:
@@ -200,12 +274,17 @@ def use_once(kind: Kind, handle: Any) -> None:
         handle.acquire(timeout=1)
     elif kind is SEGMENT:
         handle.mmap().close()
+    elif kind in OWNED:
+        if handle.acquire(timeout=1):
+            # Other threads share the handle, and may have released it.
+            with contextlib.suppress(RuntimeError):
+                handle.release()
     else:
         handle.send(b"x", 0)
         handle.receive(0)
 
 
-@pytest.mark.parametrize("kind", [SEMAPHORE, SEGMENT, QUEUE], ids=lambda kind: kind.word)
+@each_kind
 def test_closing_in_every_thread_at_once(kind: Kind, name: str) -> None:
     """C40: eight threads use and close; nothing crashes, each is told, no stranger is touched."""
     for _ in counting(rounds(20)):
@@ -240,37 +319,52 @@ def test_a_closed_handle_still_unlinks_though_a_thread_waits(name: str) -> None:
 
 
 @pytest.mark.parametrize("wait", ["acquire()", "acquire(timeout=60)"])
-def test_the_exit_closes_under_a_waiter(name: str, wait: str) -> None:
+@pytest.mark.parametrize("kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word)
+def test_the_exit_closes_under_a_waiter(kind: Kind, name: str, wait: str) -> None:
     """C40: a daemon thread waits while the main thread closes and ends."""
     code = f"""
-semaphore = NamedSemaphore(name, 0, CREATE)
+semaphore = {kind.source("CREATE")}
+# Closing the handle that holds it would serve the wait.
+holder = {kind.cls.__name__}(name)
+while holder.acquire(False):
+    pass
 threading.Thread(target=lambda: semaphore.{wait}, daemon=True).start()
 time.sleep(0.05)
 semaphore.close()
 """
     assert run(code, name) == (0, "")
-    assert not SEMAPHORE.exists(name)
+    assert not kind.exists(name)
 
 
 def test_a_handler_closes_what_its_thread_waits_in(name: str) -> None:
     """C40: the same thread, by a signal handler: the wait ends with a ValueError."""
     code = """
-semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
-signal.signal(signal.SIGUSR1, lambda *_: (semaphore.close(), queue.close()))
-for wait in (lambda: semaphore.acquire(), lambda: queue.receive(), lambda: queue.receive(60)):
+def link():
+    global handles, semaphore, queue, lock, permits
+    handles = NamedSemaphore, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
+    handles = semaphore, queue, lock, permits = [kind(name) for kind in handles]
+link()
+signal.signal(signal.SIGUSR1, lambda *_: [handle.close() for handle in handles])
+for wait in (
+    lambda: semaphore.acquire(), lambda: queue.receive(), lambda: queue.receive(60),
+    lambda: lock.acquire(), lambda: permits.acquire(timeout=60),
+):
     say("ready")
     try:
         wait()
     except ValueError as error:
         say("closed" in str(error))
-    queue, semaphore = NamedMessageQueue(name), NamedSemaphore(name)
+    link()
 """
     handles = [SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)]
+    handles += [LOCK.create(name), PERMITS.create(name, value=1)]
+    for handle in handles[2:]:
+        assert handle.acquire()
     with Script(code, name) as script:
-        for _ in range(3):
+        for _ in range(5):
             script.expect("ready")
             wait_until_asleep(script.pid)
             script.process.send_signal(10)
             script.expect("True")
         script.finish()
-    assert len(handles) == 2
+    assert handles[2].held

@@ -11,13 +11,16 @@ writing.setblocking(False)
 """
 
 
-@pytest.mark.parametrize("wait", ["queue.receive()", "semaphore.acquire()"])
+@pytest.mark.parametrize(
+    "wait", ["queue.receive()", "semaphore.acquire()", "lock.acquire()", "permits.acquire()"]
+)
 def test_every_signal_reaches_the_wakeup_descriptor(name: str, wait: str) -> None:
     """Also in pairs, the second just as the wait notices the first."""
     code = f"""{WAKEUP}
 SENT = 4000
 queue = NamedMessageQueue(name, 1, 16, handle_existence=CREATE)
 semaphore = NamedSemaphore(name, 0, CREATE)
+lock, permits = NamedLock(name, CREATE), NamedBoundedSemaphore(name, 1, CREATE)
 # A list, because the handler can interrupt itself.
 received = []
 def take(*_):
@@ -29,8 +32,11 @@ def take(*_):
 signal.signal(signal.SIGRTMIN, take)
 signal.set_wakeup_fd(writing.fileno())
 process = os.getpid()
+is_held, held = os.pipe()
 if os.fork() == 0:
     signal.set_wakeup_fd(-1)
+    assert lock.acquire() and permits.acquire()
+    os.write(held, b"x")
     time.sleep(0.1)
     for number in range(SENT // 2):
         # Real-time signals are queued: each one writes its byte.
@@ -43,7 +49,9 @@ if os.fork() == 0:
     time.sleep(0.1)
     semaphore.release()
     queue.send(b"done")
+    # What it holds it gives up.
     os._exit(0)
+os.read(is_held, 1)
 assert {wait}
 os.wait()
 take()

@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.kinds import KINDS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind, removed, unique
+from support.kinds import (
+    KINDS,
+    LOCK,
+    OWNED,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+    each_kind,
+    removed,
+    unique,
+)
 from support.scripts import Script, run
 
 from nob.ipc import Flags
@@ -24,6 +36,12 @@ WAITS = {
     "send": "full.send(b'x')",
     "send, with a timeout": "full.send(b'x', 1000)",
     "send_many": "full.send_many([b'x'])",
+    "lock": "lock.acquire()",
+    "lock, with a timeout": "lock.acquire(timeout=1000)",
+    "with a lock": "lock.__enter__()",
+    "permits": "permits.acquire()",
+    "permits, with a timeout": "permits.acquire(timeout=1000)",
+    "with permits": "permits.__enter__()",
 }
 
 IN_THREAD = "thread = threading.Thread(target={}); thread.start(); thread.join()"
@@ -36,8 +54,11 @@ semaphore = NamedSemaphore(name, 0, CREATE)
 queue = NamedMessageQueue(name, 1, 16, handle_existence=CREATE)
 full = NamedMessageQueue(None, 1, 16, handle_existence=CREATE)
 full.send(b"first")
+holders = NamedLock(name, CREATE), NamedBoundedSemaphore(name, 1, CREATE)
+assert all(holder.acquire() for holder in holders)
+lock, permits = NamedLock(name), NamedBoundedSemaphore(name)
 def close():
-    for handle in semaphore, queue, full:
+    for handle in semaphore, queue, full, lock, permits:
         handle.close()
 """
 
@@ -86,6 +107,8 @@ def serve():
     semaphore.release()
     queue.send(b"x")
     full.receive()
+    for holder in holders:
+        holder.release()
 threading.Thread(target=serve, daemon=True).start()
 try:
     result = wait()
@@ -151,6 +174,8 @@ class Doing:
 CALLS: dict[str, tuple[Kind, Callable[[Any, Any], object]]] = {
     "release": (SEMAPHORE, lambda semaphore, number: semaphore.release(number)),
     "acquire": (SEMAPHORE, lambda semaphore, number: semaphore.acquire(timeout=number)),
+    "acquire a lock": (LOCK, lambda lock, number: lock.acquire(timeout=number)),
+    "acquire a permit": (PERMITS, lambda permits, number: permits.acquire(timeout=number)),
     "resize": (SEGMENT, lambda segment, number: segment.resize(number)),
     "send, priority": (QUEUE, lambda queue, number: queue.send(b"x", 0, number)),
     "send, timeout": (QUEUE, lambda queue, number: queue.send(b"x", number)),
@@ -167,8 +192,9 @@ def test_an_argument_closes_the_handle(name: str, call: str) -> None:
     """ValueError, and nothing has happened."""
     kind, function = CALLS[call]
     handle = kind.create(name)
-    kind.stamp(handle)
     other = kind.open(name)
+    # What the handle has of a lock or bounded semaphore would go when it is closed.
+    kind.stamp(other if kind in OWNED else handle)
     with pytest.raises(ValueError, match="closed"):
         function(handle, Doing(1, handle.close))
     assert kind.is_stamped(other)

@@ -14,10 +14,22 @@ from support.waits import Background, wait_until_asleep
 
 pytestmark = pytest.mark.usefixtures("objects")
 
+each_wait = pytest.mark.parametrize(
+    "wait",
+    [
+        "semaphore.acquire()",
+        "queue.receive()",
+        "queue.receive(99)",
+        "lock.acquire()",
+        "lock.acquire(timeout=99)",
+        "permits.acquire()",
+        "permits.acquire(timeout=99)",
+    ],
+)
 each_restart = pytest.mark.parametrize("interrupt", [True, False], ids=["eintr", "restart"])
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(99)"])
+@each_wait
 @each_restart
 def test_a_signal_just_before_the_system_call(name: str, wait: str, interrupt: bool) -> None:
     """It is handled within 0.5 s, wherever it lands; a wait that missed it would hang."""
@@ -38,12 +50,13 @@ while time.monotonic() < end:
     else:
         raise SystemExit("it returned")
 assert (semaphore.value, queue.current_messages) == (0, 0)
+assert (lock.held, lock.locked(), len(permits.holders)) == (False, True, 1)
 assert late < 20, late
 """
     assert run(HANDLES + code, name) == (0, "")
 
 
-@pytest.mark.parametrize("wait", ["semaphore.acquire()", "queue.receive()", "queue.receive(99)"])
+@each_wait
 def test_a_signal_that_no_system_call_sees(name: str, wait: str) -> None:
     """The same with certainty: the handler's note is made while the wait is already prepared.
 
@@ -87,7 +100,9 @@ while time.monotonic() < end:
     assert semaphore.acquire(timeout=0.01) is False
     assert queue.receive(0.01) is None
     assert full.send(b"y", 0.01) is False
-    assert time.monotonic() - start >= 0.03
+    assert lock.acquire(timeout=0.01) is False
+    assert permits.acquire(timeout=0.01) is False
+    assert time.monotonic() - start >= 0.05
     with NamedSharedMemory(other, 3_000_000, handle_existence=flag) as segment:
         segment.resize(5_000_000)
         with segment.mmap() as memory:
@@ -98,6 +113,11 @@ while time.monotonic() < end:
     assert all(mine.acquire(timeout=1) for _ in range(3))
     box = NamedMessageQueue(other, 2, 8, handle_existence=flag)
     assert box.send(b"a") and box.send(b"b", 1) and box.receive() and box.receive(1)
+    locks = NamedLock(other, flag), NamedBoundedSemaphore(other, 1, flag)
+    for each in locks:
+        with each:
+            assert not each.acquire(timeout=0.001)
+        each.unlink()
     box.unlink()
     mine.unlink()
 signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,11 +1,12 @@
 """Signals during waits, as PEP 475 has it (contract 5.4)."""
 
 import signal
+from typing import Any
 
 import pytest
 from support.checks import conformance
 from support.interrupted import HANDLES
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 from support.scripts import Script, run
 from support.waits import wait_until_asleep
 
@@ -16,6 +17,8 @@ WAITS = {
     "acquire": ("semaphore.acquire(timeout={})", "semaphore.release()", "True"),
     "receive": ("queue.receive({})", "queue.send(b'x')", "(b'x', 0)"),
     "send": ("full.send(b'y', {})", "full.receive()", "True"),
+    "lock": ("lock.acquire(timeout={})", "lock.release()", "True"),
+    "permits": ("permits.acquire(timeout={})", "permits.release()", "True"),
 }
 each_wait = pytest.mark.parametrize("wait", WAITS)
 each_timeout = pytest.mark.parametrize("timeout", ["None", "1000", "float('inf')"])
@@ -43,7 +46,9 @@ assert count >= 2, count
 @conformance("S18", "M32")
 @each_wait
 @each_timeout
-def test_handlers_run_and_the_wait_still_ends(name: str, wait: str, timeout: str) -> None:
+def test_handlers_run_and_the_wait_still_ends(
+    objects: dict[Kind, Any], name: str, wait: str, timeout: str
+) -> None:
     """S18, M32: each signal is handled while the wait lasts; then it is served."""
     call, _, answer = WAITS[wait]
     code = f"""
@@ -58,14 +63,18 @@ say({call.format(timeout)})
             script.process.send_signal(signal.SIGUSR1)
             script.expect("handled")
         wait_until_asleep(script.pid)
-        serve(name, wait)
+        serve(objects, name, wait)
         script.expect(answer)
         script.finish()
 
 
-def serve(name: str, wait: str) -> None:
+def serve(objects: dict[Kind, Any], name: str, wait: str) -> None:
     if wait == "acquire":
         SEMAPHORE.open(name).release()
+    elif wait == "lock":
+        objects[LOCK].release()
+    elif wait == "permits":
+        objects[PERMITS].release()
     elif wait == "receive":
         QUEUE.open(name).send(b"x")
     else:
@@ -90,6 +99,7 @@ for _ in range(2):
     except KeyError:
         say("raised")
 say(semaphore.value, queue.current_messages, full.receive(0), full.receive(0))
+say(lock.held, lock.locked(), len(permits.holders), os.getpid() in permits.holders)
 """
     with Script(HANDLES + code, name) as script:
         for _ in range(2):
@@ -98,6 +108,7 @@ say(semaphore.value, queue.current_messages, full.receive(0), full.receive(0))
             script.process.send_signal(signal.SIGUSR1)
             script.expect("raised")
         script.expect("0 0 (b'x', 0) None")
+        script.expect("False True 1 False")
         script.finish()
 
 
@@ -126,7 +137,10 @@ except KeyboardInterrupt:
 def test_a_handler_ends_the_wait_it_interrupts(name: str, wait: str, timeout: str) -> None:
     """S20: by releasing, sending, receiving through the very handle."""
     call, served, answer = WAITS[wait]
+    # These are held by the very handle that waits.
     code = f"""
+lock, permits = NamedLock(None, CREATE), NamedBoundedSemaphore(None, 1, CREATE)
+assert lock.acquire() and permits.acquire()
 signal.signal(signal.SIGUSR1, lambda *_: {served})
 say("ready")
 say({call.format(timeout)})
@@ -163,15 +177,29 @@ assert count > 10, count
     assert run(HANDLES + code, name) == (0, "")
 
 
-@pytest.mark.parametrize("call", ["semaphore.acquire()", "queue.receive()", "queue.receive(60)"])
-def test_handles_in_signal_handlers(name: str, call: str) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        "semaphore.acquire()",
+        "queue.receive()",
+        "queue.receive(60)",
+        "lock.acquire()",
+        "permits.acquire(timeout=60)",
+    ],
+)
+def test_handles_in_signal_handlers(objects: dict[Kind, Any], name: str, call: str) -> None:
     """A handler opens, uses and drops objects of its own in the middle of a wait."""
     code = f"""
 def handler(*_):
     for kind, more in ((NamedSemaphore, dict()), (NamedSharedMemory, dict(size=9)),
-                       (NamedMessageQueue, dict(max_messages=1, max_message_size=1))):
+                       (NamedMessageQueue, dict(max_messages=1, max_message_size=1)),
+                       (NamedLock, dict()), (NamedBoundedSemaphore, dict())):
         mine = kind(name + "-handler", handle_existence=CREATE, **more)
+        if kind in (NamedLock, NamedBoundedSemaphore):
+            with mine: pass
         del mine
+        assert not lock.acquire(timeout=0.001)
+        assert not permits.acquire(timeout=0.001)
         assert not semaphore.acquire(timeout=0.001)
         assert not queue.receive(0.001)
     say("handled")
@@ -186,6 +214,7 @@ say("served")
             wait_until_asleep(script.pid)
             script.process.send_signal(signal.SIGUSR1)
             script.expect("handled")
-        serve(name, "acquire" if "acquire" in call else "receive")
+        what, method = call.partition("(")[0].split(".")
+        serve(objects, name, what if what in ("lock", "permits") else method)
         script.expect("served")
         script.finish()

@@ -22,6 +22,10 @@ mod _native {
     #[pymodule_export]
     use crate::named::base::Named;
     #[pymodule_export]
+    use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+    #[pymodule_export]
+    use crate::named::lock::NamedLock;
+    #[pymodule_export]
     use crate::named::message_queue::NamedMessageQueue;
     #[pymodule_export]
     use crate::named::notification::Watch;

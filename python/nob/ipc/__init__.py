@@ -1,11 +1,14 @@
-"""Named semaphores, shared memory and message queues of POSIX.
+"""Named semaphores, shared memory and message queues of POSIX, and locks that survive their owner.
 
-The objects are the operating system's own, shared by name with every process of the machine.
+The objects are shared by name with every process of the machine. Those of POSIX are the operating
+system's own.
 
 Flags: what to do about an object that exists, or does not.
 NamedSemaphore: a number of permits.
 NamedSharedMemory: a segment of memory; its bytes are a Mapping.
 NamedMessageQueue: a queue of messages with priorities.
+NamedLock: a lock that a dead owner lets go.
+NamedBoundedSemaphore: permits that a dead holder gives back.
 list_objects, reap: what exists on the machine; what dead processes left behind.
 InvalidArgument: an argument of the wrong type, out of its range, or a bad name.
 """
@@ -18,6 +21,8 @@ TYPE_CHECKING = False
 if not TYPE_CHECKING:
     try:
         from nob.ipc._native import (
+            NamedBoundedSemaphore,
+            NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
             NamedSharedMemory,
@@ -29,6 +34,8 @@ if not TYPE_CHECKING:
         if error.name != "nob.ipc._native":
             raise
         from nob.ipc._unsupported import (
+            NamedBoundedSemaphore,
+            NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
             NamedSharedMemory,
@@ -38,6 +45,8 @@ if not TYPE_CHECKING:
 else:
     from nob.ipc._mapping import Mapping
     from nob.ipc._native import (
+        NamedBoundedSemaphore,
+        NamedLock,
         NamedMessageQueue,
         NamedSemaphore,
         NamedSharedMemory,
@@ -49,6 +58,8 @@ __all__ = [
     "Flags",
     "InvalidArgument",
     "Mapping",
+    "NamedBoundedSemaphore",
+    "NamedLock",
     "NamedMessageQueue",
     "NamedSemaphore",
     "NamedSharedMemory",

@@ -5,8 +5,8 @@ and returning nothing is awaited, so cancellation loses nothing, and nothing is 
 that was cancelled. Those who wait for one thing of one handle in one loop are in a FIFO queue, and
 only the first of them tries.
 
-Queues wait through the loop's readiness. Semaphores have no descriptor to wait on: a native
-thread, one for each loop, looks at the values of all that somebody waits for.
+Queues wait through the loop's readiness. Semaphores and locks have no descriptor to wait on: a
+native thread, one for each loop, looks at the values of all that somebody waits for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from nob.ipc._native import (
+    NamedBoundedSemaphore,
+    NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
     _message,
@@ -32,7 +34,10 @@ from nob.ipc._native import (
 CHECK_INTERVAL = 0.25
 """Seconds between two checks whether a handle was closed, or is to block no more."""
 
-Handle = TypeVar("Handle", bound=NamedSemaphore | NamedMessageQueue)
+Permits = NamedSemaphore | NamedBoundedSemaphore | NamedLock
+
+Handle = TypeVar("Handle", bound=Permits | NamedMessageQueue)
+PermitHandle = TypeVar("PermitHandle", NamedSemaphore, NamedBoundedSemaphore, NamedLock)
 Result = TypeVar("Result")
 
 
@@ -70,7 +75,7 @@ class _Waits:
         self.queues: dict[tuple[int, type], _WaitQueue[Any]] = {}
         self._checks = False
         self._poller: _Poller | None = None
-        self._polled: dict[int, _WaitQueue[NamedSemaphore]] = {}
+        self._polled: dict[int, _WaitQueue[Any]] = {}
 
     def add(self, queue: _WaitQueue[Any]) -> None:
         self.queues[queue.key] = queue
@@ -81,8 +86,8 @@ class _Waits:
     def remove(self, queue: _WaitQueue[Any]) -> None:
         del self.queues[queue.key]
 
-    def poll(self, queue: _WaitQueue[NamedSemaphore]) -> None:
-        """Wake the first of the queue when its semaphore has a permit."""
+    def poll(self, queue: _WaitQueue[Any]) -> None:
+        """Wake the first of the queue when what it waits for has a permit."""
         if self._poller is None:
             poller = _Poller()
             self.loop.add_reader(poller.fileno(), self._wake)
@@ -90,7 +95,7 @@ class _Waits:
         self._poller.add(id(queue), queue.handle)
         self._polled[id(queue)] = queue
 
-    def poll_no_more(self, queue: _WaitQueue[NamedSemaphore]) -> None:
+    def poll_no_more(self, queue: _WaitQueue[Any]) -> None:
         if self._polled.pop(id(queue), None) is not None and self._poller is not None:
             self._poller.remove(id(queue))
 
@@ -176,7 +181,7 @@ class _WaitQueue(Generic[Handle]):
                 self.end()
 
 
-def _nothing(handle: NamedSemaphore | NamedMessageQueue, nothing: Result) -> Result:
+def _nothing(handle: Permits | NamedMessageQueue, nothing: Result) -> Result:
     if handle.closed:
         raise ValueError("the handle was closed while this call waited")
     return nothing
@@ -244,8 +249,8 @@ class _Senders(_QueueWaits):
     events = select.EPOLLOUT
 
 
-class _Acquirers(_WaitQueue[NamedSemaphore]):
-    """Waits for permits of a semaphore."""
+class _Acquirers(_WaitQueue[Any]):
+    """Waits for permits of a semaphore, or for a lock."""
 
     def begin(self) -> None:
         self.waits.poll(self)
@@ -254,7 +259,7 @@ class _Acquirers(_WaitQueue[NamedSemaphore]):
         self.waits.poll_no_more(self)
 
     @staticmethod
-    def may_wait(handle: NamedSemaphore) -> bool:
+    def may_wait(handle: Permits) -> bool:
         return not handle.closed
 
 
@@ -284,19 +289,17 @@ async def receive_next(handle: NamedMessageQueue) -> tuple[bytes, int]:
     return message
 
 
-async def acquire(handle: NamedSemaphore, timeout: Any) -> bool:
-    """What NamedSemaphore.acquire_async awaits."""
-    return await _wait(
-        _Acquirers, handle, timeout, lambda: NamedSemaphore.acquire(handle, False), False
-    )
+async def acquire(cls: type[PermitHandle], handle: PermitHandle, timeout: Any) -> bool:
+    """What acquire_async of a class awaits."""
+    return await _wait(_Acquirers, handle, timeout, lambda: cls.acquire(handle, False), False)
 
 
-async def enter(handle: NamedSemaphore) -> NamedSemaphore:
-    """What `async with` of a semaphore awaits on entry."""
-    await acquire(handle, None)
+async def enter(cls: type[PermitHandle], handle: PermitHandle) -> PermitHandle:
+    """What `async with` awaits on entry."""
+    await acquire(cls, handle, None)
     return handle
 
 
-async def leave(handle: NamedSemaphore) -> None:
-    """What `async with` of a semaphore awaits on exit."""
-    NamedSemaphore.release(handle)
+async def leave(cls: type[PermitHandle], handle: PermitHandle) -> None:
+    """What `async with` awaits on exit."""
+    cls.release(handle)

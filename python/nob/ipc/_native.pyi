@@ -26,6 +26,8 @@ from nob.ipc.flags import Flags
 __all__ = [
     "Lease",
     "MessageQueue",
+    "NamedBoundedSemaphore",
+    "NamedLock",
     "NamedMessageQueue",
     "NamedSemaphore",
     "NamedSharedMemory",
@@ -561,16 +563,321 @@ class NamedMessageQueue(_Named):
 class Lease:
     """What a Mapping holds of its segment handle until it is closed."""
 
+@disjoint_base
+class NamedLock(_Named):
+    """A lock that processes share by name, and that survives its owner.
+
+    At most one living handle holds it. The owner is the handle: any thread of its process may
+    release. An owner that dies (by any signal), execs, exits, or closes or deletes its handle lets
+    go, and `owner_died` tells each holder until one calls `mark_repaired()`. A living owner never
+    loses the lock. A forked child holds nothing. It is not recursive: a second acquire through the
+    same handle waits. `with lock:` acquires on entry and releases on exit; it does not close.
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        handle_existence: What to do about a lock that exists, or does not.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
+        mode: Permission bits of a new lock, subject to the umask. Each handle must be able to read
+            and to write.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: What has the name is no lock, or one of another version; 1023 handles are open
+            (`EMFILE`); or the system has no room for one.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | None,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> None: ...
+    def acquire(
+        self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> bool:
+        """Take the lock; False when it was not free in time.
+
+        A dead owner's is free: at once for this call, within 16 ms for one that sleeps. `owner_died`
+        tells. Signal handlers run while it waits; what one raises comes out, and then nothing was
+        taken.
+
+        Args:
+            blocking: `False` does not wait; it takes no timeout.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed by another thread while this waits.
+            OSError: It cannot be told whether the owner lives.
+            InvalidArgument: A negative timeout, for example.
+        """
+
+    def release(self) -> None:
+        """Give the lock up, and wake one who waits; any thread may.
+
+        Raises:
+            RuntimeError: This handle does not hold it, in a forked child for example.
+            ValueError: The handle is closed.
+        """
+
+    def acquire_async(
+        self, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> Coroutine[Any, Any, bool]:
+        """Take the lock in asyncio; awaits False when it was not free in time.
+
+        Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
+        which they came, within 10 ms of a release or a death. `async with lock:` acquires and
+        releases.
+
+        Args:
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 takes only what no
+                other wait is queued for.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed while this waits.
+            InvalidArgument: A negative timeout, for example.
+        """
+
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Coroutine[Any, Any, None]: ...
+    @property
+    def owner_died(self) -> bool:
+        """Whether an owner died, or gave up its handle, while it held the lock, and nobody has called
+        mark_repaired() since (bool).
+
+        What the lock protects may be half changed then. Nothing is raised, and the lock works as
+        always.
+        """
+
+    def mark_repaired(self) -> None:
+        """Say that all is well again: owner_died becomes False, for everybody.
+
+        Raises:
+            RuntimeError: This handle does not hold the lock.
+        """
+
+    def locked(self) -> bool:
+        """Whether a living handle holds the lock, at this moment."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this handle holds the lock (bool)."""
+
+    @property
+    def owner(self) -> int | None:
+        """The process that holds the lock, as it calls itself, or None (int | None).
+
+        To show to people, never to decide by: in another pid namespace the number means another
+        process, or none.
+        """
+
+    @property
+    def fence(self) -> int:
+        """The number of this hold, larger than that of each earlier one (int).
+
+        A database or a device that remembers the largest can refuse what a dead owner had sent to it
+        and what arrives late. `RuntimeError` unless this handle holds the lock.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def close(self) -> None:
+        """Give up this handle; never unlinks, and twice is fine.
+
+        If it holds the lock, that is given up as by a death, with a `ResourceWarning`. A wait of
+        another thread on this handle ends with `ValueError` within half a second.
+        """
+
+    def __del__(self) -> None:
+        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
+
+    @classmethod
+    def unlink_name(cls, name: str) -> None:
+        """Remove a name without opening what has it.
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No lock can have this name.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other. The new handle holds nothing.
+        """
+
+@disjoint_base
+class NamedBoundedSemaphore(_Named):
+    """A semaphore that processes share by name, whose permits survive their holders.
+
+    At most `value` permits are held, by living handles. The holder is the handle: any thread of its
+    process may release. The permits of a holder that dies (by any signal), execs, exits, or closes or
+    deletes its handle are free again. A forked child holds none. `with permits:` acquires on entry
+    and releases on exit; it does not close.
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        value: How many permits a new one has, 1 to 512; ignored when linking.
+        handle_existence: What to do about one that exists, or does not.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
+        mode: Permission bits of a new one, subject to the umask. Each handle must be able to read
+            and to write.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: What has the name is no bounded semaphore, or one of another version; 1023 handles
+            are open (`EMFILE`); or the system has no room for one.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | None,
+        value: SupportsIndex = 1,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> None: ...
+    def acquire(
+        self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> bool:
+        """Take a permit; False when there was none in time.
+
+        A dead holder's is free: at once for this call, within 16 ms for one that sleeps. Signal
+        handlers run while it waits; what one raises comes out, and then nothing was taken.
+
+        Args:
+            blocking: `False` does not wait; it takes no timeout.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed by another thread while this waits.
+            OSError: It cannot be told whether the holders live.
+            InvalidArgument: A negative timeout, for example.
+        """
+
+    def release(self) -> None:
+        """Give one of this handle's permits back, and wake one who waits; any thread may.
+
+        Raises:
+            RuntimeError: This handle has none, in a forked child for example.
+            ValueError: The handle is closed.
+        """
+
+    def acquire_async(
+        self, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> Coroutine[Any, Any, bool]:
+        """Take a permit in asyncio; awaits False when there was none in time.
+
+        Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
+        which they came, within 10 ms of a release or a death. `async with permits:` acquires
+        and releases.
+
+        Args:
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 takes only what no
+                other wait is queued for.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed while this waits.
+            InvalidArgument: A negative timeout, for example.
+        """
+
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Coroutine[Any, Any, None]: ...
+    @property
+    def value(self) -> int:
+        """How many permits are free at this moment, those of dead holders included (int)."""
+
+    @property
+    def bound(self) -> int:
+        """How many permits there are, free or held (int)."""
+
+    @property
+    def holders(self) -> list[int]:
+        """The processes that have permits, as they call themselves, one for each permit (list of int).
+
+        To show to people, never to decide by: in another pid namespace the number means another
+        process, or none.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def close(self) -> None:
+        """Give up this handle; never unlinks, and twice is fine.
+
+        If it has permits, they are given up as by a death, with a `ResourceWarning`. A wait of
+        another thread on this handle ends with `ValueError` within half a second.
+        """
+
+    def __del__(self) -> None:
+        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
+
+    @classmethod
+    def unlink_name(cls, name: str) -> None:
+        """Remove a name without opening what has it.
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No bounded semaphore can have this name.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other. The new handle has no permit.
+        """
+
 @final
 class _Poller:
-    """Watches semaphores for those who wait in one loop."""
+    """Watches what gives out permits for those who wait in one loop."""
 
     def __new__(cls) -> Self: ...
     def fileno(self) -> int:
         """The descriptor that is readable after a permit was seen (int)."""
 
-    def add(self, key: int, semaphore: NamedSemaphore) -> None:
-        """Watch one more semaphore, until its key is removed."""
+    def add(
+        self, key: int, handle: NamedSemaphore | NamedBoundedSemaphore | NamedLock
+    ) -> None:
+        """Watch one more semaphore, bounded semaphore or lock, until its key is removed."""
 
     def remove(self, key: int) -> None:
         """Watch it no more."""
@@ -643,6 +950,23 @@ class _Queue(_Object):
     max_message_size: int | None
 
 @type_check_only
+class _Lock(_Object):
+    kind: Literal["lock"]
+    owner: int | None
+    owner_died: bool | None
+    waiters: int | None
+    deaths: int | None
+
+@type_check_only
+class _BoundedSemaphore(_Object):
+    kind: Literal["permits"]
+    value: int | None
+    bound: int | None
+    owners: list[int] | None
+    waiters: int | None
+    deaths: int | None
+
+@type_check_only
 class _Found(TypedDict):
     outcome: str
 
@@ -655,7 +979,13 @@ class _FoundSegment(_Segment, _Found): ...
 @type_check_only
 class _FoundQueue(_Queue, _Found): ...
 
-def list_objects() -> list[_Semaphore | _Segment | _Queue]:
+@type_check_only
+class _FoundLock(_Lock, _Found): ...
+
+@type_check_only
+class _FoundBoundedSemaphore(_BoundedSemaphore, _Found): ...
+
+def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSemaphore]:
     """List all named objects of the machine that this user can see.
 
     Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
@@ -663,17 +993,22 @@ def list_objects() -> list[_Semaphore | _Segment | _Queue]:
     surrogates, as in the module `os`.
 
     Returns:
-        A `dict` for each object, with `kind` (`"sem"`, `"shm"` or `"mq"`), `name`, `mode` (octal,
-            as `str`), `uid`, `gid`, `holders` (a list of `dict` with `pid` and `command`), `orphan`
-            (`True` if its creator was due to unlink it and is dead, `None` if that is unknown), and
-            `value`, or `size`, or `messages`, `max_messages` and `max_message_size`. `None` is what
-            this user may not see.
+        A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"` or `"permits"`),
+            `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
+            `dict` with `pid` and `command`), `orphan` (`True` if its creator was due to unlink it
+            and is dead, `None` if that is unknown), and what it holds. A semaphore has `value`; a
+            segment `size`; a queue `messages`, `max_messages` and `max_message_size`; a lock
+            `owner`, `owner_died`, `waiters` and `deaths`; a bounded semaphore `value`, `bound`,
+            `owners` (a list of pids), `waiters` and `deaths`. `None` is what this user may not see,
+            or a lock without an owner.
 
     Raises:
         OSError: The system does not let it look.
     """
 
-def reap(dry_run: bool = True) -> list[_FoundSemaphore | _FoundSegment | _FoundQueue]:
+def reap(dry_run: bool = True) -> list[
+    _FoundSemaphore | _FoundSegment | _FoundQueue | _FoundLock | _FoundBoundedSemaphore
+]:
     """Remove what dead processes left behind; with dry_run, only say what would be removed.
 
     Only what is proven to be an orphan, and held by nobody, is ever removed.

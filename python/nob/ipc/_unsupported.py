@@ -34,6 +34,14 @@ class NamedMessageQueue(_Named):
     _kind = "a named message queue"
 
 
+class NamedLock(_Named):
+    _kind = "a named lock"
+
+
+class NamedBoundedSemaphore(_Named):
+    _kind = "a named bounded semaphore"
+
+
 def list_objects(*_args: Any, **_kwargs: Any) -> NoReturn:
     _refuse("named objects")
 

@@ -9,17 +9,20 @@
 
 use std::ffi::{CStr, CString};
 
-use nob_ipc::{Deadline, Semaphore};
+use nob_ipc::{Deadline, Permits};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyBool;
 use pyo3::{Borrowed, IntoPyObjectExt, PyClass};
 
 use crate::convert::message::{exact_bytes, message_tuple};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::wait::{AfterSignal, Ended};
-use crate::named::acquire;
+use crate::named::acquire::{self, GivesPermits};
+use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+use crate::named::lock::NamedLock;
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
 use crate::named::send_receive::{self, with_buffer};
@@ -68,7 +71,12 @@ enum Method {
 const KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
 
 /// The slow paths, once the fast ones are installed.
-static SLOW_PATHS: [Guarded<Option<Method>>; 6] = [const { Guarded::new(None) }; 6];
+static SLOW_PATHS: [Guarded<Option<Method>>; 14] = [const { Guarded::new(None) }; 14];
+
+/// A class that gives out permits.
+trait PermitClass: GivesPermits + PyClass<Frozen = True> {}
+
+impl<C: GivesPermits + PyClass<Frozen = True>> PermitClass for C {}
 
 macro_rules! fast_call {
     ($method:ident, $class:ty, $index:literal, $name:literal, $try_call:ident) => {
@@ -90,81 +98,96 @@ macro_rules! fast_call {
     };
 }
 
-fast_call!(Acquire, NamedSemaphore, 0, c"acquire", acquire);
-fast_call!(Release, NamedSemaphore, 1, c"release", release);
-fast_call!(Enter, NamedSemaphore, 2, c"__enter__", enter);
-fast_call!(Exit, NamedSemaphore, 3, c"__exit__", exit);
-fast_call!(Send, NamedMessageQueue, 4, c"send", send);
-fast_call!(Receive, NamedMessageQueue, 5, c"receive", receive);
+fast_call!(Send, NamedMessageQueue, 0, c"send", send);
+fast_call!(Receive, NamedMessageQueue, 1, c"receive", receive);
+fast_call!(Acquire, NamedSemaphore, 2, c"acquire", acquire);
+fast_call!(Release, NamedSemaphore, 3, c"release", release);
+fast_call!(Enter, NamedSemaphore, 4, c"__enter__", enter);
+fast_call!(Exit, NamedSemaphore, 5, c"__exit__", exit);
+fast_call!(AcquireLock, NamedLock, 6, c"acquire", acquire);
+fast_call!(ReleaseLock, NamedLock, 7, c"release", release);
+fast_call!(EnterLock, NamedLock, 8, c"__enter__", enter);
+fast_call!(ExitLock, NamedLock, 9, c"__exit__", exit);
+fast_call!(AcquireBounded, NamedBoundedSemaphore, 10, c"acquire", acquire);
+fast_call!(ReleaseBounded, NamedBoundedSemaphore, 11, c"release", release);
+fast_call!(EnterBounded, NamedBoundedSemaphore, 12, c"__enter__", enter);
+fast_call!(ExitBounded, NamedBoundedSemaphore, 13, c"__exit__", exit);
 
 /// Puts the fast paths in front of the methods that have one.
 pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
+    install::<Send>(py)?;
+    install::<Receive>(py)?;
     install::<Acquire>(py)?;
     install::<Release>(py)?;
     install::<Enter>(py)?;
     install::<Exit>(py)?;
-    install::<Send>(py)?;
-    install::<Receive>(py)
+    install::<AcquireLock>(py)?;
+    install::<ReleaseLock>(py)?;
+    install::<EnterLock>(py)?;
+    install::<ExitLock>(py)?;
+    install::<AcquireBounded>(py)?;
+    install::<ReleaseBounded>(py)?;
+    install::<EnterBounded>(py)?;
+    install::<ExitBounded>(py)
 }
 
 #[inline(always)]
-fn acquire<'py>(
-    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+fn acquire<'py, C: PermitClass>(
+    handle: Borrowed<'_, 'py, C>,
     arguments: &Arguments<'_, 'py>,
-) -> Tried<'py, NamedSemaphore> {
+) -> Tried<'py, C> {
     if arguments.count > 0 {
         return Tried::SlowPath;
     }
-    match acquire::try_acquire(semaphore.py(), semaphore.get().slot()) {
-        Ok(true) => Tried::Done(Ok(yes(semaphore.py()))),
-        Ok(false) => Tried::WouldWait(|semaphore, _| {
-            wait_acquire(semaphore)?;
-            Ok(yes(semaphore.py()))
+    match acquire::try_acquire(handle.py(), handle.get()) {
+        Ok(true) => Tried::Done(Ok(yes(handle.py()))),
+        Ok(false) => Tried::WouldWait(|handle, _| {
+            wait_acquire(handle)?;
+            Ok(yes(handle.py()))
         }),
         Err(_) => Tried::SlowPath,
     }
 }
 
 #[inline(always)]
-fn enter<'py>(
-    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+fn enter<'py, C: PermitClass>(
+    handle: Borrowed<'_, 'py, C>,
     _: &Arguments<'_, 'py>,
-) -> Tried<'py, NamedSemaphore> {
-    match acquire::try_acquire(semaphore.py(), semaphore.get().slot()) {
-        Ok(true) => Tried::Done(Ok(semaphore.to_owned().into_any())),
-        Ok(false) => Tried::WouldWait(|semaphore, _| {
-            wait_acquire(semaphore)?;
-            Ok(semaphore.to_owned().into_any())
+) -> Tried<'py, C> {
+    match acquire::try_acquire(handle.py(), handle.get()) {
+        Ok(true) => Tried::Done(Ok(handle.to_owned().into_any())),
+        Ok(false) => Tried::WouldWait(|handle, _| {
+            wait_acquire(handle)?;
+            Ok(handle.to_owned().into_any())
         }),
         Err(_) => Tried::SlowPath,
     }
 }
 
-fn wait_acquire(semaphore: Borrowed<'_, '_, NamedSemaphore>) -> Result<bool, Ended> {
-    let slot = semaphore.get().slot();
-    acquire::wait_acquire(semaphore.py(), slot, Deadline::NEVER, AfterSignal::GoOn)
+fn wait_acquire<C: PermitClass>(handle: Borrowed<'_, '_, C>) -> Result<bool, Ended> {
+    acquire::wait_acquire(handle.py(), handle.get(), Deadline::NEVER)
 }
 
 #[inline(always)]
-fn release<'py>(
-    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+fn release<'py, C: PermitClass>(
+    handle: Borrowed<'_, 'py, C>,
     arguments: &Arguments<'_, 'py>,
-) -> Tried<'py, NamedSemaphore> {
-    if arguments.count > 0 { Tried::SlowPath } else { release_one(semaphore) }
+) -> Tried<'py, C> {
+    if arguments.count > 0 { Tried::SlowPath } else { release_one(handle) }
 }
 
 #[inline(always)]
-fn exit<'py>(
-    semaphore: Borrowed<'_, 'py, NamedSemaphore>,
+fn exit<'py, C: PermitClass>(
+    handle: Borrowed<'_, 'py, C>,
     arguments: &Arguments<'_, 'py>,
-) -> Tried<'py, NamedSemaphore> {
-    if arguments.count == 3 { release_one(semaphore) } else { Tried::SlowPath }
+) -> Tried<'py, C> {
+    if arguments.count == 3 { release_one(handle) } else { Tried::SlowPath }
 }
 
 #[inline(always)]
-fn release_one<'py>(semaphore: Borrowed<'_, 'py, NamedSemaphore>) -> Tried<'py, NamedSemaphore> {
-    let py = semaphore.py();
-    match semaphore.get().slot().with(py, Semaphore::release) {
+fn release_one<'py, C: PermitClass>(handle: Borrowed<'_, 'py, C>) -> Tried<'py, C> {
+    let py = handle.py();
+    match handle.get().slot().with(py, C::Object::release) {
         Ok(Ok(())) => Tried::Done(Ok(py.None().into_bound(py))),
         _ => Tried::SlowPath,
     }

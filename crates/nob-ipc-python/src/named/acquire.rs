@@ -1,16 +1,58 @@
-//! Acquiring, for every class that gives out permits.
+//! Acquiring and releasing, for every class that gives out permits.
 
 #![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Permits};
 use pyo3::prelude::*;
 
+use crate::convert::error::{invalid_argument, raise};
+use crate::convert::{self, Arg};
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal, Ended};
+use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+use crate::named::lock::NamedLock;
+use crate::named::semaphore::NamedSemaphore;
 
-/// Takes a permit; `false` when there was none in time.
+/// A class that gives out permits.
+pub(crate) trait GivesPermits: Sync {
+    type Object: Permits + 'static;
+
+    /// Whether a permit goes with the handle that has it.
+    const OWNED: bool;
+
+    fn slot(&self) -> &Closable<Self::Object>;
+}
+
+/// `acquire(blocking, timeout)`.
+pub(crate) fn acquire_with<C: GivesPermits>(
+    py: Python<'_>,
+    handle: &C,
+    blocking: Arg<'_, '_>,
+    timeout: Arg<'_, '_>,
+) -> PyResult<bool> {
+    let mut end = None;
+    let mut waits = true;
+    if blocking.0.is_some() || timeout.0.is_some() {
+        waits = convert::switch("blocking", blocking, true)?;
+        end = convert::timeout(timeout)?;
+        if !waits && !timeout.is_none() {
+            let message = "blocking=False does not wait, so there is no place for a timeout";
+            return Err(invalid_argument(message.into()));
+        }
+    }
+    if try_acquire(py, handle)? {
+        return Ok(true);
+    }
+    if !waits {
+        return Ok(false);
+    }
+    Ok(wait_acquire(py, handle, wait::deadline(end))?)
+}
+
+/// Waits for a permit of a semaphore for so long; `false` when there was none in time.
 #[inline]
 pub(crate) fn acquire<P: Permits>(
     py: Python<'_>,
@@ -18,24 +60,51 @@ pub(crate) fn acquire<P: Permits>(
     timeout: Option<Duration>,
     after_signal: AfterSignal,
 ) -> Result<bool, Ended> {
-    if try_acquire(py, slot)? {
+    if slot.with(py, P::try_acquire).map_err(Ended::Closed)?.map_err(Ended::Failed)? {
         return Ok(true);
     }
-    wait_acquire(py, slot, wait::deadline(timeout), after_signal)
+    wait::wait(py, slot, wait::deadline(timeout), after_signal, P::wait_acquire)
 }
 
 /// Takes a permit if there is one.
 #[inline(always)]
-pub(crate) fn try_acquire<P: Permits>(py: Python<'_>, slot: &Closable<P>) -> Result<bool, Ended> {
-    slot.with(py, P::try_acquire).map_err(Ended::Closed)?.map_err(Ended::Failed)
+pub(crate) fn try_acquire<C: GivesPermits>(py: Python<'_>, handle: &C) -> Result<bool, Ended> {
+    let taken = handle.slot().with(py, C::Object::try_acquire);
+    taken.map_err(Ended::Closed)?.map_err(Ended::Failed)
 }
 
 /// Waits for a permit, after a try that found none.
-pub(crate) fn wait_acquire<P: Permits>(
+pub(crate) fn wait_acquire<C: GivesPermits>(
     py: Python<'_>,
-    slot: &Closable<P>,
+    handle: &C,
     deadline: Deadline,
-    after_signal: AfterSignal,
 ) -> Result<bool, Ended> {
-    wait::wait(py, slot, deadline, after_signal, P::wait_acquire)
+    let slot = handle.slot();
+    let taken = wait::wait(py, slot, deadline, AfterSignal::GoOn, C::Object::wait_acquire)?;
+    if taken && C::OWNED {
+        // What a handle has goes when it is closed.
+        slot.check_open(py).map_err(Ended::Closed)?;
+    }
+    Ok(taken)
+}
+
+/// Gives one permit back.
+pub(crate) fn release<C: GivesPermits>(py: Python<'_>, handle: &C) -> PyResult<()> {
+    let released = handle.slot().with(py, C::Object::release)?;
+    released.map_err(|error| raise(py, &error))
+}
+
+/// The object of a handle of any such class, for a thread of ours that outlives the handle.
+pub(crate) fn share(handle: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Permits>> {
+    fn of<C: GivesPermits>(py: Python<'_>, handle: &C) -> PyResult<Arc<dyn Permits>> {
+        Ok(handle.slot().share(py)?)
+    }
+    let py = handle.py();
+    if let Ok(lock) = handle.cast::<NamedLock>() {
+        of(py, lock.get())
+    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
+        of(py, permits.get())
+    } else {
+        of(py, handle.cast::<NamedSemaphore>()?.get())
+    }
 }

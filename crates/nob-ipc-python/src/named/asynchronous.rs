@@ -9,10 +9,10 @@ use pyo3::types::PyBytes;
 use crate::convert::error::raise;
 use crate::convert::message::Message;
 use crate::convert::{self, Arg};
+use crate::named::acquire::share;
 use crate::named::message_queue::NamedMessageQueue;
-use crate::named::semaphore::NamedSemaphore;
 
-/// Watches semaphores for those who wait in one loop.
+/// Watches what gives out permits for those who wait in one loop.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Poller")]
 pub(crate) struct Poller(SemaphorePoller);
 
@@ -28,9 +28,9 @@ impl Poller {
         self.0.as_fd().as_raw_fd()
     }
 
-    /// Watch one more semaphore, until its key is removed.
-    fn add(&self, py: Python<'_>, key: u64, semaphore: &NamedSemaphore) -> PyResult<()> {
-        self.0.add(key, semaphore.slot().share(py)?);
+    /// Watch one more semaphore, bounded semaphore or lock, until its key is removed.
+    fn add(&self, key: u64, handle: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.add(key, share(handle)?);
         Ok(())
     }
 

@@ -19,11 +19,14 @@ use crate::interpreter::detach::without_gil;
 /// surrogates, as in the module `os`.
 ///
 /// Returns:
-///     A `dict` for each object, with `kind` (`"sem"`, `"shm"` or `"mq"`), `name`, `mode` (octal,
-///         as `str`), `uid`, `gid`, `holders` (a list of `dict` with `pid` and `command`), `orphan`
-///         (`True` if its creator was due to unlink it and is dead, `None` if that is unknown), and
-///         `value`, or `size`, or `messages`, `max_messages` and `max_message_size`. `None` is what
-///         this user may not see.
+///     A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"` or `"permits"`),
+///         `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
+///         `dict` with `pid` and `command`), `orphan` (`True` if its creator was due to unlink it
+///         and is dead, `None` if that is unknown), and what it holds. A semaphore has `value`; a
+///         segment `size`; a queue `messages`, `max_messages` and `max_message_size`; a lock
+///         `owner`, `owner_died`, `waiters` and `deaths`; a bounded semaphore `value`, `bound`,
+///         `owners` (a list of pids), `waiters` and `deaths`. `None` is what this user may not see,
+///         or a lock without an owner.
 ///
 /// Raises:
 ///     OSError: The system does not let it look.
@@ -107,6 +110,19 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
             entry.set_item("messages", depth.map(|depth| depth.messages))?;
             entry.set_item("max_messages", depth.map(|depth| depth.max_messages))?;
             entry.set_item("max_message_size", depth.map(|depth| depth.max_message_size))?;
+        }
+        Measure::Lock(lock) => {
+            entry.set_item("owner", lock.and_then(|lock| lock.holder))?;
+            entry.set_item("owner_died", lock.map(|lock| lock.owner_died))?;
+            entry.set_item("waiters", lock.map(|lock| lock.waiters))?;
+            entry.set_item("deaths", lock.map(|lock| lock.deaths))?;
+        }
+        Measure::Permits(permits) => {
+            entry.set_item("value", permits.map(|permits| permits.free))?;
+            entry.set_item("bound", permits.map(|permits| permits.bound))?;
+            entry.set_item("owners", permits.map(|_| object.owners().to_vec()))?;
+            entry.set_item("waiters", permits.map(|permits| permits.waiters))?;
+            entry.set_item("deaths", permits.map(|permits| permits.deaths))?;
         }
         _ => {}
     }

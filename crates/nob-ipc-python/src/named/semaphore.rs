@@ -6,13 +6,12 @@ use nob_ipc::{Kind, Semaphore};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::convert::error::{invalid_argument, raise};
+use crate::convert::error::raise;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::interpreter::wait::AfterSignal;
-use crate::named::acquire::acquire;
+use crate::named::acquire::{GivesPermits, acquire_with, release};
 use crate::named::base::{self, Named};
 use crate::named::coroutine::coroutine;
 
@@ -113,21 +112,7 @@ impl NamedSemaphore {
         blocking: Arg<'_, '_>,
         timeout: Arg<'_, '_>,
     ) -> PyResult<bool> {
-        let mut end = None;
-        let mut waits = true;
-        if blocking.0.is_some() || timeout.0.is_some() {
-            waits = convert::switch("blocking", blocking, true)?;
-            end = convert::timeout(timeout)?;
-            if !waits && !timeout.is_none() {
-                let message = "blocking=False does not wait, so there is no place for a timeout";
-                return Err(invalid_argument(message.into()));
-            }
-        }
-        if waits {
-            Ok(acquire(py, &self.slot, end, AfterSignal::GoOn)?)
-        } else {
-            self.slot.with(py, Semaphore::try_acquire)
-        }
+        acquire_with(py, self, blocking, timeout)
     }
 
     /// Give permits back, and wake as many waiters.
@@ -143,8 +128,7 @@ impl NamedSemaphore {
     #[pyo3(signature = (n = Arg::NOTHING), text_signature = "($self, n=1)")]
     fn release(&self, py: Python<'_>, n: Arg<'_, '_>) -> PyResult<()> {
         if n.0.is_none() {
-            let released = self.slot.with(py, Semaphore::release)?;
-            return released.map_err(|error| raise(py, &error));
+            return release(py, self);
         }
         let count = convert::bounded("n", n, 1, (1, i64::MAX))?;
         // More than 32 bits would overflow as surely as the most that they hold.
@@ -170,11 +154,11 @@ impl NamedSemaphore {
         slf: &Bound<'py, Self>,
         timeout: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "acquire", (slf, timeout))
+        coroutine(slf.py(), "acquire", (slf.py().get_type::<Self>(), slf, timeout))
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "enter", (slf,))
+        coroutine(slf.py(), "enter", (slf.py().get_type::<Self>(), slf))
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
@@ -185,7 +169,7 @@ impl NamedSemaphore {
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "leave", (slf,))
+        coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
     }
 
     /// The number of permits at this moment, never negative (int; sem_getvalue(3)).
@@ -195,7 +179,7 @@ impl NamedSemaphore {
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        acquire(slf.py(), &slf.get().slot, None, AfterSignal::GoOn)?;
+        acquire_with(slf.py(), slf.get(), Arg::NOTHING, Arg::NOTHING)?;
         Ok(slf.clone())
     }
 
@@ -208,8 +192,7 @@ impl NamedSemaphore {
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
-        let released = self.slot.with(py, Semaphore::release)?;
-        released.map_err(|error| raise(py, &error))
+        release(py, self)
     }
 
     /// Another name of linked_existing_object (bool).
@@ -241,8 +224,12 @@ impl NamedSemaphore {
     }
 }
 
-impl NamedSemaphore {
-    pub(crate) fn slot(&self) -> &Closable<Semaphore> {
+impl GivesPermits for NamedSemaphore {
+    type Object = Semaphore;
+
+    const OWNED: bool = false;
+
+    fn slot(&self) -> &Closable<Semaphore> {
         &self.slot
     }
 }

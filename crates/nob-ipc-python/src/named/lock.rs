@@ -1,0 +1,303 @@
+//! `NamedLock`.
+
+use std::sync::Arc;
+
+use nob_ipc::{Kind, Lock, Name};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::convert::error::raise;
+use crate::convert::pickle;
+use crate::convert::{self, Arg};
+use crate::interpreter::detach::without_gil;
+use crate::interpreter::slot::Closable;
+use crate::named::acquire::{GivesPermits, acquire_with, release};
+use crate::named::base::{self, Named};
+use crate::named::coroutine::coroutine;
+
+/// A lock that processes share by name, and that survives its owner.
+///
+/// At most one living handle holds it. The owner is the handle: any thread of its process may
+/// release. An owner that dies (by any signal), execs, exits, or closes or deletes its handle lets
+/// go, and `owner_died` tells each holder until one calls `mark_repaired()`. A living owner never
+/// loses the lock. A forked child holds nothing. It is not recursive: a second acquire through the
+/// same handle waits. `with lock:` acquires on entry and releases on exit; it does not close.
+///
+/// Args:
+///     name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+///         random free name.
+///     handle_existence: What to do about a lock that exists, or does not.
+///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+///         owned or kept. `True`: deletion of this handle does. `False`: none does.
+///     mode: Permission bits of a new lock, subject to the umask. Each handle must be able to read
+///         and to write.
+///
+/// Raises:
+///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+///     FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+///     PermissionError: The system does not permit it to this user.
+///     OSError: What has the name is no lock, or one of another version; 1023 handles are open
+///         (`EMFILE`); or the system has no room for one.
+///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+#[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
+pub(crate) struct NamedLock {
+    slot: Arc<Closable<Lock>>,
+}
+
+#[pymethods]
+impl NamedLock {
+    #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(name, handle_existence=..., unlink_on_delete=None, *, mode=0o600)"
+    )]
+    fn new(
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
+        Named::initializer(|slot| NamedLock { slot })
+    }
+
+    #[pyo3(signature = (
+        name,
+        handle_existence = Arg::NOTHING,
+        unlink_on_delete = Arg::NOTHING,
+        *,
+        mode = Arg::NOTHING,
+    ))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        name: Arg<'_, '_>,
+        handle_existence: Arg<'_, '_>,
+        unlink_on_delete: Arg<'_, '_>,
+        mode: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        slf.as_super().get().check_unset()?;
+        let existence = convert::existence(handle_existence, py)?;
+        let mut options = Lock::options();
+        options.existence(existence).mode(convert::mode(mode)?);
+        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+            options.unlink_on_drop(unlink);
+        }
+        let name = convert::name(Kind::Lock, name, existence)?;
+        let lock = without_gil(py, || options.open_named(&name));
+        let lock = lock.map_err(|error| raise(py, &error))?;
+        let ownership = Arc::clone(lock.ownership());
+        slf.as_super().get().open(py, &slf.get().slot, lock, ownership)
+    }
+
+    /// Take the lock; False when it was not free in time.
+    ///
+    /// A dead owner's is free: at once for this call, within 16 ms for one that sleeps. `owner_died`
+    /// tells. Signal handlers run while it waits; what one raises comes out, and then nothing was
+    /// taken.
+    ///
+    /// Args:
+    ///     blocking: `False` does not wait; it takes no timeout.
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed, or gets closed by another thread while this waits.
+    ///     OSError: It cannot be told whether the owner lives.
+    ///     InvalidArgument: A negative timeout, for example.
+    #[pyo3(
+        signature = (blocking = Arg::NOTHING, timeout = Arg::NOTHING),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
+    fn acquire(
+        &self,
+        py: Python<'_>,
+        blocking: Arg<'_, '_>,
+        timeout: Arg<'_, '_>,
+    ) -> PyResult<bool> {
+        acquire_with(py, self, blocking, timeout)
+    }
+
+    /// Give the lock up, and wake one who waits; any thread may.
+    ///
+    /// Raises:
+    ///     RuntimeError: This handle does not hold it, in a forked child for example.
+    ///     ValueError: The handle is closed.
+    #[pyo3(signature = (), text_signature = "($self)")]
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        release(py, self)
+    }
+
+    /// Take the lock in asyncio; awaits False when it was not free in time.
+    ///
+    /// Cancelled, it has taken nothing. Waits of one loop on one handle are served in the order in
+    /// which they came, within 10 ms of a release or a death. `async with lock:` acquires and
+    /// releases.
+    ///
+    /// Args:
+    ///     timeout: Seconds on the monotonic clock; `None` waits for ever, 0 takes only what no
+    ///         other wait is queued for.
+    ///
+    /// Raises:
+    ///     ValueError: The handle is closed, or gets closed while this waits.
+    ///     InvalidArgument: A negative timeout, for example.
+    #[pyo3(signature = (timeout = None))]
+    fn acquire_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "acquire", (slf.py().get_type::<Self>(), slf, timeout))
+    }
+
+    fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "enter", (slf.py().get_type::<Self>(), slf))
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
+    }
+
+    /// Whether an owner died, or gave up its handle, while it held the lock, and nobody has called
+    /// mark_repaired() since (bool).
+    ///
+    /// What the lock protects may be half changed then. Nothing is raised, and the lock works as
+    /// always.
+    #[getter]
+    fn owner_died(&self, py: Python<'_>) -> PyResult<bool> {
+        let died = self.slot.with(py, Lock::owner_died)?;
+        died.map_err(|error| raise(py, &error))
+    }
+
+    /// Say that all is well again: owner_died becomes False, for everybody.
+    ///
+    /// Raises:
+    ///     RuntimeError: This handle does not hold the lock.
+    fn mark_repaired(&self, py: Python<'_>) -> PyResult<()> {
+        let marked = self.slot.with(py, Lock::mark_repaired)?;
+        marked.map_err(|error| raise(py, &error))
+    }
+
+    /// Whether a living handle holds the lock, at this moment.
+    fn locked(&self, py: Python<'_>) -> PyResult<bool> {
+        let locked = self.slot.with(py, Lock::is_locked)?;
+        locked.map_err(|error| raise(py, &error))
+    }
+
+    /// Whether this handle holds the lock (bool).
+    #[getter]
+    fn held(&self, py: Python<'_>) -> PyResult<bool> {
+        self.slot.with(py, Lock::is_held)
+    }
+
+    /// The process that holds the lock, as it calls itself, or None (int | None).
+    ///
+    /// To show to people, never to decide by: in another pid namespace the number means another
+    /// process, or none.
+    #[getter]
+    fn owner(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        let owner = self.slot.with(py, Lock::owner)?;
+        owner.map_err(|error| raise(py, &error))
+    }
+
+    /// The number of this hold, larger than that of each earlier one (int).
+    ///
+    /// A database or a device that remembers the largest can refuse what a dead owner had sent to it
+    /// and what arrives late. `RuntimeError` unless this handle holds the lock.
+    #[getter]
+    fn fence(&self, py: Python<'_>) -> PyResult<u64> {
+        let fence = self.slot.with(py, Lock::fence)?;
+        fence.map_err(|error| raise(py, &error))
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        acquire_with(slf.py(), slf.get(), Arg::NOTHING, Arg::NOTHING)?;
+        Ok(slf.clone())
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        release(py, self)
+    }
+
+    /// Give up this handle; never unlinks, and twice is fine.
+    ///
+    /// If it holds the lock, that is given up as by a death, with a `ResourceWarning`. A wait of
+    /// another thread on this handle ends with `ValueError` within half a second.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (slf.py(), slf.get());
+        let warned = this.held_name(py).map_or(Ok(()), |name| base::warn_of_held(py, &name));
+        // A call of another thread may keep the object for a while.
+        let _ = this.slot.with(py, Lock::abandon);
+        slf.as_super().get().close(py);
+        warned
+    }
+
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        slf.get().warn_if_held(py);
+        slf.as_super().get().__del__(py);
+    }
+
+    /// Remove a name without opening what has it.
+    ///
+    /// Raises:
+    ///     FileNotFoundError: Nothing has the name.
+    ///     PermissionError: The system does not permit it to this user.
+    ///     InvalidArgument: No lock can have this name.
+    #[classmethod]
+    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::Lock, name)
+    }
+
+    /// Pickle as a handle that links by name; ValueError when closed.
+    ///
+    /// It shares a shared object, and unlinks no other. The new handle holds nothing.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        slf.get().slot.with(py, |_| ())?;
+        pickle::reduce::<Self>(slf, &PyDict::new(py))
+    }
+}
+
+impl NamedLock {
+    /// The name, if the handle has something.
+    fn held_name(&self, py: Python<'_>) -> Option<Name> {
+        let name = |lock: &Lock| lock.is_held().then(|| lock.ownership().name().clone());
+        // One that is closed has nothing.
+        self.slot.with(py, name).ok().flatten()
+    }
+
+    fn warn_if_held(&self, py: Python<'_>) {
+        if let Some(name) = self.held_name(py) {
+            base::warn_of_deleted(py, &name);
+        }
+    }
+}
+
+impl Drop for NamedLock {
+    fn drop(&mut self) {
+        // Python objects are deallocated with the GIL held; this takes it once more.
+        Python::attach(|py| self.warn_if_held(py));
+    }
+}
+
+impl GivesPermits for NamedLock {
+    type Object = Lock;
+
+    const OWNED: bool = true;
+
+    fn slot(&self) -> &Closable<Lock> {
+        &self.slot
+    }
+}
