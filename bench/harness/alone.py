@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.cases import ORIGINAL, OURS, POSIX_IPC, C
+from harness.cases import FILELOCK, FLOCK, ORIGINAL, OURS, POSIX_IPC, ROBUST, C
 from harness.environments import clean_environment, run
 from harness.names import Names
 from harness.results import Comparison, Result, Spread, Timing, percentile
@@ -14,8 +14,12 @@ from harness.workers import Workers
 MOST_IMPORT_MS = 1.5
 MOST_OF_ORIGINAL_IMPORT = 0.25
 MOST_OF_C = 1.05
+MOST_OF_ROBUST = 0.4
+MOST_AFTER_DEATH_MS = 1.0
+MOST_AFTER_DEATH_ASLEEP_MS = 50.0
 MOST_GROWTH_KIB = 64.0  # 0.07 bytes per operation: an interpreter's own heap moves by a few pages
 MOST_IDLE_MS = 5.0  # of processor time while waiting
+MOST_IDLE_PERCENT = 0.3  # of a processor, where who waits looks whether the owner lives
 IDLE_MS = 5000
 COROUTINES = 1000
 WAKE_UPS = 300
@@ -42,45 +46,82 @@ def _import_ns(python: Path) -> float:
 
 def imports(pythons: dict[str, Path], times: int, advance: Callable[[], None]) -> Result:
     """`import nob.ipc` in a new interpreter that has `enum` and `time`."""
-    ours: list[float] = []
-    original: list[float] = []
-    for python in (pythons["ours"], pythons["original"]):
-        _import_ns(python)  # compiles and reads in
+    measured = [name for name in ("ours", "original") if name in pythons]
+    values: dict[str, list[float]] = {name: [] for name in measured}
+    for name in measured:
+        _import_ns(pythons[name])  # compiles and reads in
     for number in range(times):
-        order = [(ours, "ours"), (original, "original")]
-        for values, name in order if number % 2 else reversed(order):
-            values.append(_import_ns(pythons[name]))
+        for name in measured if number % 2 else reversed(measured):
+            values[name].append(_import_ns(pythons[name]))
         advance()
-    pairs = [own / other for own, other in zip(ours, original, strict=True)]
-    return Result(
-        "import",
-        "import",
-        "import nob.ipc",
-        [Timing(OURS, Spread.of(ours)), Timing(ORIGINAL, Spread.of(original))],
-        [
-            Comparison(
-                "beyond `import enum`", Spread.of(ns / 1e6 for ns in ours), MOST_IMPORT_MS, "ms"
-            ),
-            Comparison(ORIGINAL, Spread.of(pairs), MOST_OF_ORIGINAL_IMPORT),
-        ],
-    )
+    ours = values["ours"]
+    timings = [Timing(OURS, Spread.of(ours))]
+    own_time = Spread.of(ns / 1e6 for ns in ours)
+    comparisons = [Comparison("beyond `import enum`", own_time, MOST_IMPORT_MS, "ms")]
+    if original := values.get("original"):
+        pairs = [own / other for own, other in zip(ours, original, strict=True)]
+        timings.append(Timing(ORIGINAL, Spread.of(original)))
+        comparisons.append(Comparison(ORIGINAL, Spread.of(pairs), MOST_OF_ORIGINAL_IMPORT))
+    return Result("import", "import", "import nob.ipc", timings, comparisons)
 
 
-def rust(rounds: int) -> Result:
-    """The crate against the same calls from C: its own benchmark prints a pair of times a round."""
+# what its benchmark calls them, title, against, target
+_RUST = (
+    ("semaphore", "Rust: uncontended acquire and release", C, MOST_OF_C),
+    ("lock", "Rust: a lock, uncontended", ROBUST, MOST_OF_ROBUST),
+)
+
+
+def rust(rounds: int) -> list[Result]:
+    """The crate against C: its own benchmark prints what it is about and a pair of times, for each
+    round."""
     printed = run(
         *("cargo", "bench", "--quiet", "--package", "nob-ipc", "--bench", "uncontended"),
         *("--", "--rounds", str(rounds)),
     )
-    pairs = [(float(a), float(b)) for a, b in (line.split() for line in printed.splitlines())]
-    crate, in_c = zip(*pairs, strict=True)
-    return Result(
-        "rust",
-        "rust",
-        "Rust: uncontended acquire and release",
-        [Timing("Rust crate", Spread.of(crate)), Timing(C, Spread.of(in_c))],
-        [Comparison(C, Spread.of(own / other for own, other in pairs), MOST_OF_C)],
-    )
+    lines = [line.split() for line in printed.splitlines()]
+    results = []
+    for subject, title, against, target in _RUST:
+        pairs = [(float(a), float(b)) for word, a, b in lines if word == subject]
+        crate, in_c = zip(*pairs, strict=True)
+        timings = [Timing("Rust crate", Spread.of(crate)), Timing(against, Spread.of(in_c))]
+        ratio = Spread.of(own / other for own, other in pairs)
+        results.append(
+            Result(f"rust_{subject}", "rust", title, timings, [Comparison(against, ratio, target)])
+        )
+    return results
+
+
+_DEATHS = (
+    ("lock_death", "an acquire after it"),
+    ("lock_death_asleep", "an acquire that slept, from the kill on"),
+)
+_HEIRS = {OURS: "ours", FILELOCK: "filelock", FLOCK: "flock", ROBUST: "raw"}
+DEATHS = len(_DEATHS) * len(_HEIRS)
+
+
+def deaths(workers: Workers, names: Names, kills: int, advance: Callable[[], None]) -> list[Result]:
+    """How soon the lock of a killed owner is had. Semaphores never are."""
+    results = []
+    for operation, title in _DEATHS:
+        timings = []
+        for label, peer in _HEIRS.items():
+            if peer in workers.peers:
+                worker = workers.get((peer, "free"))
+                worker.ask("open", "deaths", operation, names.new(), 0, 0)
+                times = worker.ask("trace", "deaths", kills)
+                worker.ask("close", "deaths", 0)
+                timings.append(Timing(label, Spread.of(times), worst=max(times)))
+            advance()
+        middle, worst = timings[0].ns, timings[0].worst
+        if operation == "lock_death":
+            median = Spread.of([middle.median / 1e6])
+            comparison = Comparison("median", median, MOST_AFTER_DEATH_MS, "ms")
+        else:
+            slowest = Spread.of([worst / 1e6])
+            comparison = Comparison("the worst", slowest, MOST_AFTER_DEATH_ASLEEP_MS, "ms")
+        results.append(Result(operation, "deaths", title, timings, [comparison]))
+    return results
 
 
 # operation, title, size, limit, operations in a quick run (a full one does a million of each)
@@ -89,6 +130,15 @@ _GROWTH = (
     ("send_receive", "mq.send(64 B); mq.receive()", 64, 64, 1_000_000),
     ("semaphore_create", "a semaphore created, closed, unlinked", 0, 0, 50_000),
     ("queue_create", "a queue created, closed, unlinked", 0, 64, 50_000),
+    ("lock_acquire_release", "lock.acquire(); lock.release()", 0, 0, 1_000_000),
+    (
+        "bounded_acquire_release",
+        "permits.acquire(); permits.release()",
+        4,
+        0,
+        1_000_000,
+    ),
+    ("lock_create", "a lock created, closed, unlinked", 0, 0, 50_000),
     ("segment_create", "a segment created, mapped, unmapped, unlinked", 4096, 0, 50_000),
     ("segment_attach", "a segment attached, mapped, unmapped", 4096, 0, 50_000),
 )
@@ -122,13 +172,25 @@ def growth(
     return results
 
 
-_IDLE = ("sem.acquire()", "sem.acquire(timeout)", "mq.receive()", "mq.receive(timeout)")
+_IDLE = (
+    "sem.acquire()",
+    "sem.acquire(timeout)",
+    "mq.receive()",
+    "mq.receive(timeout)",
+    "lock.acquire()",
+    "lock.acquire(timeout)",
+    "permits.acquire()",
+    "permits.acquire(timeout)",
+)
+_FIRST_ROBUST = 4  # from here on, who waits looks whether the owner lives
 
 
 def idle(workers: Workers, names: Names) -> list[Result]:
     """Processor time of a process that waits for five seconds; all wait at the same time."""
     keys = {OURS: "ours", POSIX_IPC: "posix_ipc"}
-    contestants = {label: workers.get((peer, "free")) for label, peer in keys.items()}
+    contestants = {
+        label: workers.get((peer, "free")) for label, peer in keys.items() if peer in workers.peers
+    }
     for worker in contestants.values():
         worker.ask("open", "idle", "idle", names.new(), 0, 64)
         worker.tell("run", "idle", IDLE_MS)
@@ -137,10 +199,14 @@ def idle(workers: Workers, names: Names) -> list[Result]:
         worker.ask("close", "idle", 0)
     results = []
     for number, title in enumerate(_IDLE):
-        ours = Spread.of([used[OURS][number] / 1e6])
+        ours = used[OURS][number] / 1e6
         timings = [Timing(label, Spread.of([times[number]])) for label, times in used.items()]
-        comparisons = [Comparison("processor time", ours, MOST_IDLE_MS, "ms")]
-        results.append(Result(f"idle_{number}", "idle", title, timings, comparisons))
+        if number < _FIRST_ROBUST:
+            limit = Comparison("processor time", Spread.of([ours]), MOST_IDLE_MS, "ms")
+        else:
+            share = Spread.of([100 * ours / IDLE_MS])
+            limit = Comparison("of a processor", share, MOST_IDLE_PERCENT, "%")
+        results.append(Result(f"idle_{number}", "idle", title, timings, [limit]))
     return results
 
 

@@ -12,6 +12,9 @@ MULTIPROCESSING = "multiprocessing"
 ORIGINAL = "original"
 C = "C"
 C_SPINNING = "C, spinning"
+FILELOCK = "filelock"
+FLOCK = "fcntl.flock"
+ROBUST = "robust mutex, C"
 
 _WORKERS = {
     OURS: "ours",
@@ -21,6 +24,9 @@ _WORKERS = {
     ORIGINAL: "original",
     C: "raw",
     C_SPINNING: "raw",
+    FILELOCK: "filelock",
+    FLOCK: "flock",
+    ROBUST: "raw",
 }
 _SUFFIXES = {SPARSE: "_sparse", C_SPINNING: "_spinning"}  # of the operation
 _ALL = (OURS, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C)
@@ -28,6 +34,7 @@ _ALL = (OURS, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C)
 MESSAGE_SIZES = (8, 32, 128, 512, 2048, 8192)
 SEGMENT_SIZES = tuple(4096 << shift for shift in (0, 4, 8, 12, 16, 18))  # to 1 GiB
 CROWDS = (1, 2, 4, 8, 16)
+_PERMITS = 4
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,12 @@ class Case:
     placement: str = "one"
     run: bool = True  # the time of many is measured
     trace: bool = False  # the times of each are measured
+    asleep: bool = False  # who waits is to sleep
 
     def worker(self, contestant: str) -> tuple[str, str]:
-        """Ours spins only where it may run on more than one processor: it is never kept apart for
-        a round trip, but Linux puts it apart."""
-        settled = self.placement == "apart" and self.run and contestant == OURS
+        """Ours spins only where it may run on more than one processor: it is never kept apart
+        where it is not to sleep, but Linux puts it apart."""
+        settled = self.placement == "apart" and not self.asleep and contestant == OURS
         return _WORKERS[contestant], "settled" if settled else self.placement
 
     def operation_of(self, contestant: str) -> str:
@@ -180,6 +188,7 @@ def _targets() -> list[Case]:
                 placement="apart",
                 run=False,
                 trace=True,
+                asleep=True,
             ),
             Case(
                 "queue_wake_up",
@@ -191,6 +200,7 @@ def _targets() -> list[Case]:
                 placement="apart",
                 run=False,
                 trace=True,
+                asleep=True,
             ),
         ]
     cases += [
@@ -211,6 +221,69 @@ def _targets() -> list[Case]:
             trace=True,
         ),
     ]
+    return cases
+
+
+def _locks() -> list[Case]:
+    sleepers = (OURS, POSIX_IPC, MULTIPROCESSING, FLOCK, ROBUST)
+    cases = [
+        Case(
+            "lock",
+            "lock.acquire(); lock.release()",
+            "lock_acquire_release",
+            (OURS, POSIX_IPC, MULTIPROCESSING, FILELOCK, FLOCK, ROBUST),
+            {POSIX_IPC: 0.65, MULTIPROCESSING: 0.95, FILELOCK: 0.002, FLOCK: 0.1},
+        ),
+        Case(
+            "lock_with",
+            "with lock: pass",
+            "lock_with_statement",
+            (OURS, POSIX_IPC, MULTIPROCESSING, FILELOCK),
+        ),
+        Case(
+            "bounded",
+            f"the two calls on a bounded semaphore, {_PERMITS} permits",
+            "bounded_acquire_release",
+            (OURS, POSIX_IPC, MULTIPROCESSING),
+            {POSIX_IPC: 1.6},
+            size=_PERMITS,
+        ),
+    ]
+    if len(os.sched_getaffinity(0)) > 1:
+        running, asleep = (
+            "hand-over of a lock, waiter running",
+            "hand-over of a lock, waiter asleep",
+        )
+        cases += [
+            Case(
+                f"{operation}_{placement}",
+                f"{title}, {where}",
+                operation,
+                sleepers,
+                {ROBUST: target},
+                placement=placement,
+                run=False,
+                trace=True,
+                asleep=operation == "lock_wake_up",
+            )
+            for title, operation, target in (
+                (running, "lock_hand_over", 0.3),
+                (asleep, "lock_wake_up", 1.7),
+            )
+            for placement, where in (
+                ("apart", "a processor each"),
+                ("free", "where Linux puts them"),
+            )
+        ]
+    cases.append(
+        Case(
+            "locks_one",
+            "hand-over of a lock and back, one processor",
+            "lock_round_trip",
+            sleepers,
+            trace=True,
+        )
+    )
     return cases
 
 
@@ -264,6 +337,13 @@ def groups(quick: bool) -> list[Group]:
             "operations",
             _targets(),
             rounds=30 if quick else 120,
+            sample_ms=8 if quick else 16,
+        ),
+        Group(
+            "locks",
+            "locks",
+            _locks(),
+            rounds=20 if quick else 80,
             sample_ms=8 if quick else 16,
         ),
         Group(

@@ -75,13 +75,17 @@ def harness() -> Path:
     return _from_file("harness", pip=True)
 
 
-def peers() -> dict[str, Path]:
-    """The peers written in Python, by the name of their environment."""
-    return {
-        "posix_ipc": _from_file("posix_ipc"),
-        "original": _from_file("original"),
-        "multiprocessing": _make("multiprocessing", "", []),
-    }
+def peers() -> tuple[dict[str, Path], dict[str, str]]:
+    """The peers written in Python, by the name of their environment; and why others are not there:
+    a package that cannot be installed does not take the run with it."""
+    standard = _make("multiprocessing", "", [])
+    pythons, missing = {"multiprocessing": standard, "flock": standard}, {}
+    for name in ("posix_ipc", "original", "filelock"):
+        try:
+            pythons[name] = _from_file(name)
+        except (BuildError, subprocess.TimeoutExpired) as error:
+            missing[name] = str(error).strip().splitlines()[-1]
+    return pythons, missing
 
 
 def ours(package: str | None) -> Path:

@@ -30,7 +30,13 @@ def _processor() -> str:
     return platform.machine()
 
 
-def facts(pythons: dict[str, Path]) -> dict[str, str]:
+def facts(pythons: dict[str, Path], missing: dict[str, str]) -> dict[str, str]:
+    """Also why a peer is not there."""
+
+    def version(peer: str, distribution: str) -> str:
+        why = missing.get(peer)
+        return f"not installed: {why}" if why else _version(pythons[peer], distribution)
+
     return {
         "date": time.strftime("%Y-%m-%d"),
         "processors": f"{len(os.sched_getaffinity(0))}, {_processor()}",
@@ -38,6 +44,7 @@ def facts(pythons: dict[str, Path]) -> dict[str, str]:
         "libc": " ".join(platform.libc_ver()),
         "Python": platform.python_version(),
         "nob.ipc (ours)": _version(pythons["ours"], "nob.py"),
-        "posix_ipc": _version(pythons["posix_ipc"], "posix_ipc"),
-        "original nob.py": _version(pythons["original"], "nob.py"),
+        "posix_ipc": version("posix_ipc", "posix_ipc"),
+        "filelock": version("filelock", "filelock"),
+        "original nob.py": version("original", "nob.py"),
     }

@@ -20,11 +20,13 @@ from harness.workers import WorkerError, Workers
 DOCS = ROOT / "docs"
 STAGES = (
     "targets",
+    "locks",
     "messages",
     "segments",
     "crowds",
     "import",
     "rust",
+    "deaths",
     "growth",
     "idle",
     "coroutines",
@@ -73,13 +75,15 @@ class Run:
 
     def build(self, package: str | None) -> None:
         with self.reporter.stage("building", 3) as advance:
-            pythons = environments.peers()
+            pythons, missing = environments.peers()
             advance()
             pythons["ours"] = environments.ours(package)
             advance()
             self.pythons, self.raw = pythons, environments.raw()
             advance()
-        self.results = Results(self.quick, facts(pythons))
+        self.results = Results(self.quick, facts(pythons, missing))
+        for peer, why in missing.items():
+            self.reporter.say(f"{peer} is not installed, so it is not measured: {why}", "yellow")
 
     def attempt(self, stage: str, title: str, total: int, step: Callable[..., None]) -> None:
         """One stage that fails does not take the others with it."""
@@ -115,7 +119,14 @@ class Run:
                 lambda advance: self.add([alone.imports(self.pythons, times, advance)]),
             )
             rounds = 100 if self.quick else 400
-            self.attempt("rust", "the Rust crate", 1, lambda _: self.add([alone.rust(rounds)]))
+            self.attempt("rust", "the Rust crate", 1, lambda _: self.add(alone.rust(rounds)))
+            kills = 15 if self.quick else 40
+            self.attempt(
+                "deaths",
+                "locks of processes that were killed",
+                alone.DEATHS,
+                lambda advance: self.add(alone.deaths(workers, names, kills, advance)),
+            )
             self.attempt(
                 "growth",
                 "growth of memory",

@@ -83,6 +83,7 @@ def measure(
         [
             Entrant(case, label, workers.get(case.worker(label)), f"{case.key}.{number}")
             for number, label in enumerate(case.contestants)
+            if case.worker(label)[0] in workers.peers
         ]
         for case in group.cases
     ]

@@ -22,7 +22,7 @@ class Names:
     def sweep(self) -> None:
         """Removes what workers that ended early have left. Queues are removed by name, because
         their file system need not be mounted."""
-        for path in (*_SHM.glob(f"{self.prefix}*"), *_SHM.glob(f"sem.{self.prefix}*")):
+        for path in _SHM.glob(f"*{self.prefix}*"):  # each kind has a prefix of its own
             path.unlink(missing_ok=True)
         libc = ctypes.CDLL(None)
         for name in self.given:

@@ -52,6 +52,8 @@ _AGAINST = (POSIX_IPC, MULTIPROCESSING, ORIGINAL, C)
 _SHORT = {
     "acquire_release": "acquire + release",
     "with": "with sem: pass",
+    "lock": "lock: acquire + release",
+    "bounded": "bounded semaphore: acquire + release",
     "send_receive": "send + receive, 64 B",
     "send_receive_8k": "send + receive, 8 KiB",
     "batch": "batch of ten, 64 B",

@@ -39,6 +39,7 @@ class Timing:
     p50: float | None = None
     p99: float | None = None
     processor_ns: float | None = None  # of all processes that took part
+    worst: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.cases import C_SPINNING, MULTIPROCESSING, ORIGINAL, OURS, POSIX_IPC, SPARSE, C
+from harness.cases import (
+    C_SPINNING,
+    FILELOCK,
+    FLOCK,
+    MULTIPROCESSING,
+    ORIGINAL,
+    OURS,
+    POSIX_IPC,
+    ROBUST,
+    SPARSE,
+    C,
+)
 from harness.results import Comparison, Result, Results, Timing
 
 
@@ -26,7 +37,7 @@ def time_text(ns: float) -> str:
 def _number(value: float, unit: str) -> str:
     if unit in ("KiB", "more"):
         return f"{value:.0f}"
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    return f"{value:.{4 if value < 0.01 else 3 if value < 0.1 else 2}f}"
 
 
 def value_text(comparison: Comparison) -> str:
@@ -63,7 +74,10 @@ def _with_targets(results: Results) -> list[Result]:
         chosen.append(_worst(f"growth over {count} operations, the worst kind", growth, 0))
         chosen.append(_worst("", growth, 1))
     if idle := results.group("idle"):
-        chosen.append(_worst("five seconds of waiting, the worst kind", idle, 0))
+        by_time = [result for result in idle if result.comparisons[0].unit == "ms"]
+        by_share = [result for result in idle if result.comparisons[0].unit == "%"]
+        chosen.append(_worst("five seconds of waiting, the worst kind", by_time, 0))
+        chosen.append(_worst("the same for a lock or permit, the worst", by_share, 0))
     return chosen
 
 
@@ -100,6 +114,7 @@ def _by_contestant(
 
 
 _LABELS = (OURS, SPARSE, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C, C_SPINNING)
+_LOCK_LABELS = (OURS, POSIX_IPC, MULTIPROCESSING, FILELOCK, FLOCK, ROBUST)
 
 
 def times(results: Results) -> Table:
@@ -109,18 +124,49 @@ def times(results: Results) -> Table:
     )
 
 
-def percentiles(results: Results) -> Table:
+def _percentiles(title: str, results: Sequence[Result], labels: Sequence[str]) -> Table:
     def text(timing: Timing) -> str:
         if timing.p50 is None or timing.p99 is None:
             return ""
         return f"{time_text(timing.p50)} / {time_text(timing.p99)}"
 
     chosen = [
-        result
-        for result in results.group("targets")
-        if any(timing.p50 is not None for timing in result.timings)
+        result for result in results if any(timing.p50 is not None for timing in result.timings)
     ]
-    return _by_contestant("Hand-over (p50 / p99)", "operation", chosen, _LABELS, text)
+    return _by_contestant(title, "operation", chosen, labels, text)
+
+
+def percentiles(results: Results) -> Table:
+    return _percentiles("Hand-over (p50 / p99)", results.group("targets"), _LABELS)
+
+
+def locks(results: Results) -> Table:
+    return _by_contestant(
+        "Locks (median)",
+        "operation",
+        results.group("locks"),
+        _LOCK_LABELS,
+        lambda timing: time_text(timing.ns.median),
+    )
+
+
+def lock_percentiles(results: Results) -> Table:
+    title = "Hand-over of a lock (p50 / p99)"
+    return _percentiles(title, results.group("locks"), _LOCK_LABELS)
+
+
+def deaths(results: Results) -> Table:
+    def text(timing: Timing) -> str:
+        worst = "" if timing.worst is None else f" / {time_text(timing.worst)}"
+        return time_text(timing.ns.median) + worst
+
+    return _by_contestant(
+        "After the death of a lock's owner (median / worst)",
+        "who has it next",
+        results.group("deaths"),
+        _LOCK_LABELS,
+        text,
+    )
 
 
 def _sweep(title: str, first: str, group: str) -> Callable[[Results], Table]:
@@ -173,6 +219,9 @@ TABLES: dict[str, Callable[[Results], Table]] = {
     "targets": targets,
     "times": times,
     "percentiles": percentiles,
+    "locks": locks,
+    "lock_percentiles": lock_percentiles,
+    "deaths": deaths,
     "messages": _sweep("mq.send(); mq.receive() by message size", "message", "messages"),
     "segments": _sweep(
         "A segment created, mapped, touched, unmapped, unlinked, by size", "segment", "segments"

@@ -96,6 +96,7 @@ class Workers:
 
     def __init__(self, pythons: dict[str, Path], raw: Path) -> None:
         self.pythons, self.raw = pythons, raw
+        self.peers = {*pythons, "raw"}  # those that are there
         self.started: list[Worker] = []
         self.by_key: dict[Key, Worker] = {}
 

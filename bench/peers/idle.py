@@ -3,7 +3,7 @@
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from forked import fork
@@ -37,29 +37,52 @@ class Waiter:
             os.close(self.report)
 
 
+def _acquire(own: Any) -> Any:
+    return own.acquire()
+
+
+def _acquire_in_time(own: Any) -> Any:
+    return own.acquire(timeout=_LONG)
+
+
+def _receive(own: Any) -> Any:
+    return own.receive()
+
+
+def _receive_in_time(own: Any) -> Any:
+    return own.receive(timeout=_LONG)
+
+
 class Idle(Operation):
-    """Processor time of four waiters: for a semaphore and for a message, each without a timeout
-    and with one, while nothing comes for `n` milliseconds."""
+    """Processor time of waiters: for a semaphore, a message, a lock and a permit of a bounded
+    semaphore, each without a timeout and with one, while nothing comes for `n` milliseconds."""
 
     def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
         self.peer = peer
         self.semaphores = [peer.semaphore(f"{name}-{i}", 0) for i in range(2)]
         self.queues = [peer.queue(f"{name}-{i}", 1, limit) for i in range(2)]
+        self.locks = [peer.lock(f"{name}-lock-{i}") for i in range(2)]
+        self.permits = [peer.bounded_semaphore(f"{name}-permits-{i}", 1) for i in range(2)]
+
+    def pair(self, shared: Sequence[Any], *waits: Callable[[Any], Any]) -> list[Waiter]:
+        return [Waiter(self.peer, *each) for each in zip(shared, waits, strict=True)]
 
     def run(self, n: int) -> list[int]:
+        for held in (*self.locks, *self.permits):
+            held.acquire()
         waiters = [
-            Waiter(self.peer, self.semaphores[0], lambda own: own.acquire()),
-            Waiter(self.peer, self.semaphores[1], lambda own: own.acquire(timeout=_LONG)),
-            Waiter(self.peer, self.queues[0], lambda own: own.receive()),
-            Waiter(self.peer, self.queues[1], lambda own: own.receive(timeout=_LONG)),
+            *self.pair(self.semaphores, _acquire, _acquire_in_time),
+            *self.pair(self.queues, _receive, _receive_in_time),
+            *self.pair(self.locks, _acquire, _acquire_in_time),
+            *self.pair(self.permits, _acquire, _acquire_in_time),
         ]
         time.sleep(n / 1000)
-        for semaphore in self.semaphores:
-            semaphore.release()
+        for held in (*self.semaphores, *self.locks, *self.permits):
+            held.release()
         for queue in self.queues:
             queue.send(b"x")
         return [waiter.result() for waiter in waiters]
 
     def close(self) -> None:
-        for shared in (*self.semaphores, *self.queues):
+        for shared in (*self.semaphores, *self.queues, *self.locks, *self.permits):
             self.peer.remove(shared)

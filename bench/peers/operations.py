@@ -9,9 +9,18 @@ from typing import Any
 
 from coroutines import Coroutines
 from crowd import Crowd
+from deaths import LockDeath, LockDeathAsleep
 from idle import Idle
 from operation import Operation
-from pairs import QueueRoundTrip, QueueWakeUp, SemaphoreRoundTrip, SemaphoreWakeUp
+from pairs import (
+    LockHandOver,
+    LockRoundTrip,
+    LockWakeUp,
+    QueueRoundTrip,
+    QueueWakeUp,
+    SemaphoreRoundTrip,
+    SemaphoreWakeUp,
+)
 from peer import AbstractPeer
 
 BATCH = 10  # messages: what an unprivileged queue holds by default
@@ -43,6 +52,23 @@ class WithStatement(AcquireRelease):
             with semaphore:
                 pass
         return [clock() - start]
+
+
+class LockAcquireRelease(AcquireRelease):
+    def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
+        self.peer, self.semaphore = peer, peer.lock(name)
+
+
+class LockWithStatement(WithStatement):
+    def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
+        self.peer, self.semaphore = peer, peer.lock(name)
+
+
+class BoundedAcquireRelease(AcquireRelease):
+    """The bound is `size`."""
+
+    def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
+        self.peer, self.semaphore = peer, peer.bounded_semaphore(name, size)
 
 
 class SendReceive(Operation):
@@ -118,6 +144,10 @@ def semaphore_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Op
     return Repeated(lambda: peer.remove(peer.semaphore(name, 1)))
 
 
+def lock_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Operation:
+    return Repeated(lambda: peer.remove(peer.lock(name)))
+
+
 def queue_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Operation:
     return Repeated(lambda: peer.remove(peer.queue(name, 2, limit)))
 
@@ -125,16 +155,25 @@ def queue_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Operat
 OPERATIONS: dict[str, Callable[[AbstractPeer, str, int, int], Operation]] = {
     "acquire_release": AcquireRelease,
     "with_statement": WithStatement,
+    "lock_acquire_release": LockAcquireRelease,
+    "lock_with_statement": LockWithStatement,
+    "bounded_acquire_release": BoundedAcquireRelease,
     "send_receive": SendReceive,
     "batch": Batch,
     "semaphore_round_trip": SemaphoreRoundTrip,
     "semaphore_wake_up": SemaphoreWakeUp,
+    "lock_round_trip": LockRoundTrip,
+    "lock_hand_over": LockHandOver,
+    "lock_wake_up": LockWakeUp,
+    "lock_death": LockDeath,
+    "lock_death_asleep": LockDeathAsleep,
     "queue_round_trip": QueueRoundTrip,
     "queue_wake_up": QueueWakeUp,
     "segment_create": segment_create,
     "segment_create_sparse": segment_create_sparse,
     "segment_attach": AttachSegment,
     "semaphore_create": semaphore_create,
+    "lock_create": lock_create,
     "queue_create": queue_create,
     "coroutines": Coroutines,
     "crowd": Crowd,

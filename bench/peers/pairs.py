@@ -8,7 +8,8 @@ apart, if it does within `SETTLING` round trips."""
 
 import os
 import struct
-from itertools import repeat
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice, repeat
 from mmap import mmap
 from pathlib import Path
 from time import perf_counter_ns as clock
@@ -19,6 +20,7 @@ from operation import Operation
 from peer import AbstractPeer
 
 WORK_NS = 200_000  # how long the partner keeps a waiter waiting: no waiter spins that long
+SHORT_WORK_NS = 3_000  # one that spins still does
 SETTLING, STEP = 20_000, 500  # round trips in which Linux may find out that there are two at work
 _COUNT = struct.Struct("q")
 
@@ -55,10 +57,10 @@ PLACEMENT = Placement()
 
 
 class Pair(Operation):
-    """`there` leads to the partner, `back` from it."""
+    """What the two hand over, or hand over by, is `shared`."""
 
-    def __init__(self, peer: AbstractPeer, there: Any, back: Any) -> None:
-        self.peer, self.there, self.back = peer, there, back
+    def __init__(self, peer: AbstractPeer, *shared: Any) -> None:
+        self.peer, self.shared = peer, shared
         self.page = mmap(-1, 4096)
         self.stamp = memoryview(self.page).cast("q")  # when the partner gave
         self.commands, self.command = os.pipe()
@@ -66,12 +68,13 @@ class Pair(Operation):
         self.partner = fork(self._serve)
 
     def _serve(self) -> None:
-        there, back = self.peer.reopen(self.there), self.peer.reopen(self.back)
+        own = [self.peer.reopen(each) for each in self.shared]
+        self.enter(*own)
         while True:
             (n,) = _COUNT.unpack(os.read(self.commands, _COUNT.size))
             PLACEMENT.move_to(PLACEMENT.allowed[-1])
             os.write(self.ready, b"!")
-            self.answer(there, back, n)
+            self.answer(n, *own)
 
     def begin(self, n: int) -> int:
         """The partner is about to answer `n` times; returns how many times more it answers then."""
@@ -88,8 +91,11 @@ class Pair(Operation):
         """`n` answers, one after the other."""
         raise NotImplementedError
 
-    def answer(self, there: Any, back: Any, n: int) -> None:
-        """The partner's part."""
+    def enter(self, *own: Any) -> None:
+        """What the partner does first, with its own handles."""
+
+    def answer(self, n: int, *own: Any) -> None:
+        """The partner's part, with its own handles."""
         raise NotImplementedError
 
     def run(self, n: int) -> list[int]:
@@ -104,29 +110,33 @@ class Pair(Operation):
         end(self.partner)
         for fd in (self.commands, self.command, self.answers, self.ready):
             os.close(fd)
-        self.peer.remove(self.there)
-        self.peer.remove(self.back)
+        for each in self.shared:
+            self.peer.remove(each)
         self.stamp.release()
         self.page.close()
 
 
 class SemaphorePair(Pair):
+    """`there` leads to the partner, `back` from it."""
+
     def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
-        super().__init__(
-            peer, peer.semaphore(f"{name}-there", 0), peer.semaphore(f"{name}-back", 0)
-        )
+        self.there = peer.semaphore(f"{name}-there", 0)
+        self.back = peer.semaphore(f"{name}-back", 0)
+        super().__init__(peer, self.there, self.back)
 
 
 class QueuePair(Pair):
+    """As semaphores."""
+
     def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
         self.message = b"x" * size
-        super().__init__(
-            peer, peer.queue(f"{name}-there", 1, limit), peer.queue(f"{name}-back", 1, limit)
-        )
+        self.there = peer.queue(f"{name}-there", 1, limit)
+        self.back = peer.queue(f"{name}-back", 1, limit)
+        super().__init__(peer, self.there, self.back)
 
 
 class SemaphoreRoundTrip(SemaphorePair):
-    def answer(self, there: Any, back: Any, n: int) -> None:
+    def answer(self, n: int, there: Any, back: Any) -> None:
         for _ in repeat(None, n):
             there.acquire()
             back.release()
@@ -153,7 +163,7 @@ class SemaphoreRoundTrip(SemaphorePair):
 class SemaphoreWakeUp(SemaphorePair):
     """From the partner's release to the return of the sleeper's acquire."""
 
-    def answer(self, there: Any, back: Any, n: int) -> None:
+    def answer(self, n: int, there: Any, back: Any) -> None:
         stamp = self.stamp
         for _ in repeat(None, n):
             there.acquire()
@@ -175,7 +185,7 @@ class SemaphoreWakeUp(SemaphorePair):
 
 
 class QueueRoundTrip(QueuePair):
-    def answer(self, there: Any, back: Any, n: int) -> None:
+    def answer(self, n: int, there: Any, back: Any) -> None:
         message = self.message
         for _ in repeat(None, n):
             there.receive()
@@ -203,7 +213,7 @@ class QueueRoundTrip(QueuePair):
 class QueueWakeUp(QueuePair):
     """From the partner's send to the return of the sleeper's receive."""
 
-    def answer(self, there: Any, back: Any, n: int) -> None:
+    def answer(self, n: int, there: Any, back: Any) -> None:
         stamp, message = self.stamp, self.message
         for _ in repeat(None, n):
             there.receive()
@@ -222,3 +232,90 @@ class QueueWakeUp(QueuePair):
             back.receive()
             times.append(clock() - stamp[0])
         return times
+
+
+class LockPair(Pair):
+    """Three locks in a ring, of which each process holds one. A step takes the next lock, and then
+    gives up the one before. The partner is a step ahead, so each of the two waits for the lock that
+    the other has just used: they take turns by nothing but the locks."""
+
+    work_ns = 0  # how long the partner holds what the other waits for
+
+    def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
+        self.locks = [peer.lock(f"{name}-{number}") for number in range(3)]
+        self.locks[0].acquire()
+        self.steps = 0
+        super().__init__(peer, *self.locks)
+
+    def ring(self, locks: Sequence[Any], n: int) -> Iterator[tuple[Any, Any]]:
+        """The lock to take and the one to give up, in each of the next `n` steps."""
+        first = self.steps
+        self.steps += n
+        ends = [(locks[(step + 1) % 3], locks[step % 3]) for step in range(first, first + 3)]
+        return islice(cycle(ends), n)
+
+    def enter(self, *own: Any) -> None:
+        own[1].acquire()
+        self.steps = 1
+
+    def answer(self, n: int, *own: Any) -> None:
+        ring = self.ring(own, n)
+        stamp, work_ns = self.stamp, self.work_ns
+        if work_ns == 0:
+            for following, held in ring:
+                following.acquire()
+                held.release()
+            return
+        for following, held in ring:
+            following.acquire()
+            over = clock() + work_ns
+            while clock() < over:
+                pass
+            stamp[0] = clock()
+            held.release()
+
+    def round_trips(self, n: int) -> None:
+        for following, held in self.ring(self.locks, n):
+            following.acquire()
+            held.release()
+
+    def close(self) -> None:
+        self.locks[self.steps % 3].release()
+        super().close()
+
+
+class LockRoundTrip(LockPair):
+    """A step of each."""
+
+    def trace(self, n: int) -> list[int]:
+        times = []
+        spare = self.begin(n)
+        for following, held in self.ring(self.locks, n):
+            start = clock()
+            following.acquire()
+            held.release()
+            times.append(clock() - start)
+        self.round_trips(spare)
+        return times
+
+
+class LockHandOver(LockPair):
+    """From the partner's release to the return of the acquire that waits for it."""
+
+    work_ns = SHORT_WORK_NS
+
+    def trace(self, n: int) -> list[int]:
+        stamp, times = self.stamp, []
+        spare = self.begin(n)
+        for following, held in self.ring(self.locks, n):
+            following.acquire()
+            times.append(clock() - stamp[0])
+            held.release()
+        self.round_trips(spare)
+        return times
+
+
+class LockWakeUp(LockHandOver):
+    """The same, asleep."""
+
+    work_ns = WORK_NS

@@ -1,5 +1,5 @@
-"""What a peer has to offer. Its semaphores have `acquire`, `release` and `with`, its queues `send`
-and `receive`, so that the measured loops call the peer itself and nothing of ours."""
+"""What a peer has to offer. Its semaphores and locks have `acquire`, `release` and `with`, its
+queues `send` and `receive`, so that the measured loops call the peer itself and nothing of ours."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,12 +15,20 @@ class AbstractPeer:
         """Creates a queue."""
         raise NotImplementedError
 
+    def lock(self, name: str) -> Any:
+        """Creates a lock."""
+        raise NotImplementedError
+
+    def bounded_semaphore(self, name: str, bound: int) -> Any:
+        """Creates a semaphore that is never above its bound."""
+        raise NotImplementedError
+
     def reopen(self, shared: Any) -> Any:
-        """A forked child's own handle of its parent's semaphore or queue."""
+        """A forked child's own handle of what its parent has."""
         raise NotImplementedError
 
     def remove(self, shared: Any) -> None:
-        """Closes and unlinks a semaphore or queue."""
+        """Closes and unlinks a semaphore, lock or queue."""
         raise NotImplementedError
 
     def segment(self, name: str, size: int) -> AbstractContextManager[Any]:

@@ -24,6 +24,12 @@ class Peer(AbstractPeer):
     def semaphore(self, name: str, value: int) -> Any:
         return _context.Semaphore(value)
 
+    def lock(self, name: str) -> Any:
+        return _context.Lock()
+
+    def bounded_semaphore(self, name: str, bound: int) -> Any:
+        return _context.BoundedSemaphore(bound)
+
     def queue(self, name: str, max_messages: int, max_message_size: int) -> Queue:
         return Queue(ctx=_context)
 

@@ -4,10 +4,22 @@ from collections.abc import Sequence
 
 import peer_nob
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSharedMemory
+from nob.ipc import (
+    Flags,
+    NamedBoundedSemaphore,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSharedMemory,
+)
 
 
 class Peer(peer_nob.Peer):
+    def lock(self, name: str) -> NamedLock:
+        return NamedLock(name, Flags.RAISE_IF_EXISTS)
+
+    def bounded_semaphore(self, name: str, bound: int) -> NamedBoundedSemaphore:
+        return NamedBoundedSemaphore(name, bound, Flags.RAISE_IF_EXISTS)
+
     def create_sparse_segment(self, name: str, size: int) -> None:
         shm = NamedSharedMemory(name, size, handle_existence=Flags.RAISE_IF_EXISTS, reserve=False)
         memory = shm.mmap()

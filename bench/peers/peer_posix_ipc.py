@@ -13,6 +13,12 @@ class Peer(AbstractPeer):
     def semaphore(self, name: str, value: int) -> Any:
         return posix_ipc.Semaphore(name, posix_ipc.O_CREX, initial_value=value)
 
+    def lock(self, name: str) -> Any:
+        return self.semaphore(name, 1)
+
+    def bounded_semaphore(self, name: str, bound: int) -> Any:
+        return self.semaphore(name, bound)
+
     def queue(self, name: str, max_messages: int, max_message_size: int) -> Any:
         return posix_ipc.MessageQueue(
             name, posix_ipc.O_CREX, max_messages=max_messages, max_message_size=max_message_size

@@ -42,8 +42,9 @@ void check(bool ok, const char *what)
 
 static const struct operation *operation_named(const char *name)
 {
-    const struct operation *tables[] = { LANE_OPERATIONS, PAIR_OPERATIONS, SEGMENT_OPERATIONS };
-    for (int i = 0; i < 3; i++)
+    const struct operation *tables[] = { LANE_OPERATIONS, PAIR_OPERATIONS, LOCK_OPERATIONS,
+                                         SEGMENT_OPERATIONS };
+    for (int i = 0; i < 4; i++)
         for (const struct operation *operation = tables[i]; operation->name; operation++)
             if (strcmp(operation->name, name) == 0)
                 return operation;

@@ -12,15 +12,6 @@
 #include <unistd.h>
 
 enum { SEMAPHORE_TRIES = 200, QUEUE_TRIES = 20 };
-static const int64_t WORK_NS = 200 * 1000; /* longer than any waiter spins */
-
-struct pair {
-    int64_t *stamp; /* shared: when the partner gave */
-    pid_t partner;
-    int tries; /* before it sleeps */
-    int commands[2], answers[2];
-};
-
 static cpu_set_t allowed;
 static int first, last; /* processors */
 static bool stay;
@@ -55,29 +46,46 @@ static void move_to(int processor)
         check(sched_setaffinity(0, sizeof allowed, &allowed) == 0, "sched_setaffinity");
 }
 
-static void serve(struct slot *slot, int64_t work)
+void work(struct pair *pair)
+{
+    if (!pair->work)
+        return;
+    int64_t end = now() + pair->work;
+    while (now() < end)
+        relax();
+    *pair->stamp = now();
+}
+
+static void enter_lane(struct slot *slot)
+{
+    (void)slot;
+}
+
+static void take_and_give(struct slot *slot, long n)
+{
+    for (long i = 0; i < n; i++) {
+        take(slot->there, slot->pair->tries);
+        work(slot->pair);
+        give(slot->back, slot->size);
+    }
+}
+
+static void serve(struct slot *slot, void (*enter)(struct slot *),
+                  void (*answer)(struct slot *, long))
 {
     struct pair *pair = slot->pair;
     long n;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    enter(slot);
     for (;;) {
         check(read(pair->commands[0], &n, sizeof n) == sizeof n, "read");
         move_to(last);
         check(write(pair->answers[1], "!", 1) == 1, "write");
-        for (long i = 0; i < n; i++) {
-            take(slot->there, pair->tries);
-            if (work) {
-                int64_t end = now() + work;
-                while (now() < end)
-                    relax();
-                *pair->stamp = now();
-            }
-            give(slot->back, slot->size);
-        }
+        answer(slot, n);
     }
 }
 
-static void begin(struct pair *pair, long n)
+void begin(struct pair *pair, long n)
 {
     char ready;
     check(write(pair->commands[1], &n, sizeof n) == sizeof n, "write");
@@ -85,18 +93,25 @@ static void begin(struct pair *pair, long n)
     move_to(first);
 }
 
-static void start_partner(struct slot *slot, int tries, int64_t work)
+void start_pair(struct slot *slot, int tries, int64_t work, void (*enter)(struct slot *),
+                void (*answer)(struct slot *, long))
 {
     struct pair *pair = malloc(sizeof *pair);
     check(pair != NULL, "malloc");
     slot->pair = pair;
     pair->tries = tries;
+    pair->work = work;
     pair->stamp = shared_page();
     check(pipe(pair->commands) == 0 && pipe(pair->answers) == 0, "pipe");
     pair->partner = fork();
     check(pair->partner >= 0, "fork");
     if (pair->partner == 0)
-        serve(slot, work);
+        serve(slot, enter, answer);
+}
+
+static void start_partner(struct slot *slot, int tries, int64_t work)
+{
+    start_pair(slot, tries, work, enter_lane, take_and_give);
 }
 
 static void open_semaphores(struct slot *slot)
@@ -182,7 +197,7 @@ static void trace_wake_up(struct slot *slot, long n)
     }
 }
 
-static void close_pair(struct slot *slot)
+void end_pair(struct slot *slot)
 {
     struct pair *pair = slot->pair;
     kill(pair->partner, SIGKILL);
@@ -191,10 +206,15 @@ static void close_pair(struct slot *slot)
         close(pair->commands[i]);
         close(pair->answers[i]);
     }
-    close_lane(&slot->there);
-    close_lane(&slot->back);
     munmap(pair->stamp, 4096);
     free(pair);
+}
+
+static void close_pair(struct slot *slot)
+{
+    end_pair(slot);
+    close_lane(&slot->there);
+    close_lane(&slot->back);
 }
 
 const struct operation PAIR_OPERATIONS[] = {

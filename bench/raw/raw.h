@@ -8,6 +8,7 @@
 
 #include <mqueue.h>
 #include <semaphore.h>
+#include <sys/types.h>
 
 /* One direction of a hand-over: a semaphore or a queue. */
 struct lane {
@@ -21,6 +22,17 @@ struct slot {
     size_t size;
     struct lane there, back;
     struct pair *pair; /* of an operation between two processes */
+    struct ring *ring; /* of an operation on locks */
+    long steps;        /* that this process has made in the ring */
+};
+
+/* Two processes. */
+struct pair {
+    int64_t *stamp; /* shared: when the partner gave */
+    pid_t partner;
+    int tries;    /* before it sleeps */
+    int64_t work; /* nanoseconds that the partner lets the other wait */
+    int commands[2], answers[2];
 };
 
 struct operation {
@@ -32,7 +44,10 @@ struct operation {
 };
 
 /* The last of each has no name. */
-extern const struct operation LANE_OPERATIONS[], PAIR_OPERATIONS[], SEGMENT_OPERATIONS[];
+extern const struct operation LANE_OPERATIONS[], PAIR_OPERATIONS[], LOCK_OPERATIONS[],
+    SEGMENT_OPERATIONS[];
+
+enum { SHORT_WORK_NS = 3 * 1000, WORK_NS = 200 * 1000 }; /* see peers/pairs.py */
 
 void place(const char *placement); /* `free`, `one` or `apart`: see peers/pairs.py */
 int64_t now(void);
@@ -46,5 +61,12 @@ mqd_t new_queue(const struct slot *, long messages, size_t limit);
 void close_lane(struct lane *);
 void give(struct lane, size_t size);
 void take(struct lane, int tries); /* before it sleeps */
+
+/* Forks a partner that enters, and answers as often as it is told to. */
+void start_pair(struct slot *, int tries, int64_t work, void (*enter)(struct slot *),
+                void (*answer)(struct slot *, long n));
+void begin(struct pair *, long n); /* the partner is about to answer n times */
+void work(struct pair *);          /* of the partner, until it stamps */
+void end_pair(struct slot *);
 
 #endif

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::process::id;
 use std::time::Duration;
 
-use nob_ipc::{Deadline, Existence, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, Deadline, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
 
 const MESSAGE: [u8; 64] = [7; 64];
 const PRIORITY: u32 = 1;
@@ -19,6 +19,21 @@ fn semaphore(value: u32) -> Semaphore {
         .existence(Existence::Create)
         .open(name())
         .expect("a semaphore of this process")
+}
+
+fn lock() -> Lock {
+    Lock::options().existence(Existence::Create).open(name()).expect("a lock of this process")
+}
+
+/// All but one of whose four permits are held.
+fn bounded() -> BoundedSemaphore {
+    let bounded = BoundedSemaphore::options()
+        .bound(4)
+        .existence(Existence::Create)
+        .open(name())
+        .expect("a bounded semaphore of this process");
+    (0..3).for_each(|_| bounded.acquire().expect("there are four"));
+    bounded
 }
 
 fn queue() -> MessageQueue {
@@ -65,6 +80,36 @@ fn semaphore_timeout() -> Call {
 fn semaphore_empty() -> Call {
     let semaphore = semaphore(0);
     Box::new(move || assert!(!semaphore.try_acquire()))
+}
+
+fn lock_acquire() -> Call {
+    let lock = lock();
+    Box::new(move || drop(lock.acquire().expect("nobody holds it")))
+}
+
+fn lock_wait() -> Call {
+    let lock = lock();
+    let deadline = Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL);
+    Box::new(move || {
+        assert!(lock.acquire_until(deadline).expect("nobody holds it").is_some());
+    })
+}
+
+fn bounded_try() -> Call {
+    let bounded = bounded();
+    Box::new(move || {
+        assert!(bounded.try_acquire().expect("a permit"));
+        bounded.release().expect("it is held");
+    })
+}
+
+fn bounded_wait() -> Call {
+    let bounded = bounded();
+    let deadline = Deadline::NEVER.checked_every(Deadline::CHECK_INTERVAL);
+    Box::new(move || {
+        assert!(bounded.acquire_until(deadline).expect("a permit"));
+        bounded.release().expect("it is held");
+    })
 }
 
 fn queue_try() -> Call {
@@ -115,11 +160,15 @@ fn deadline_has_passed() -> Call {
     Box::new(move || assert!(!black_box(deadline).has_passed()))
 }
 
-const CALLS: [(&str, Make); 10] = [
+const CALLS: [(&str, Make); 14] = [
     ("semaphore_try", semaphore_try),
     ("semaphore_wait", semaphore_wait),
     ("semaphore_timeout", semaphore_timeout),
     ("semaphore_empty", semaphore_empty),
+    ("lock_acquire", lock_acquire),
+    ("lock_wait", lock_wait),
+    ("bounded_try", bounded_try),
+    ("bounded_wait", bounded_wait),
     ("queue_try", queue_try),
     ("queue_wait", queue_wait),
     ("queue_empty", queue_empty),
