@@ -40,6 +40,7 @@ const ROLES: &[&[Role]] = &[
     message_queue::notification::ROLES,
     owned::deaths::ROLES,
     owned::forks::ROLES,
+    owned::handed_on::ROLES,
     owned::hostile::ROLES,
     owned::namespaces::ROLES,
     owned::slots::ROLES,

@@ -4,7 +4,7 @@ use std::process;
 use std::time::Duration;
 
 use nob_ipc::{BoundedSemaphore, ErrorKind, Existence, Kind, Name, Permits, registry};
-use nob_ipc_testing::{Arguments, Child, Role, Unique, Waiter, hold, watchdog};
+use nob_ipc_testing::{Arguments, Child, Role, Unique, Waiter, hold, wait_until, watchdog};
 
 use crate::support::{assert_refused, assert_words, new_permits};
 
@@ -142,9 +142,7 @@ fn sleepers_share_what_is_left() {
             .map(|handle| Waiter::start_in(scope, libc::SYS_futex, || handle.acquire()))
             .collect();
         owner.kill();
-        nob_ipc_testing::wait_until(|| {
-            waiters.iter().filter(|waiter| waiter.has_ended()).count() == 3
-        });
+        wait_until(|| waiters.iter().filter(|waiter| waiter.has_ended()).count() == 3);
         std::thread::sleep(Duration::from_millis(40));
         let last = waiters.iter().position(|waiter| !waiter.has_ended()).expect("three for four");
         let last = waiters.swap_remove(last);
@@ -182,8 +180,8 @@ fn what_is_listed() {
     permits.acquire().expect("one is free");
     std::thread::scope(|scope| {
         let waiter = Waiter::start_in(scope, libc::SYS_futex, || permits.acquire());
-        let (state, _) = look();
-        assert_eq!((state.free, state.waiters), (0, 1));
+        wait_until(|| look().0.waiters == 1);
+        assert_eq!(look().0.free, 0);
         owner.kill();
         waiter.join().expect("the dead have none");
     });

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Kind, Lock, LockGuard, Name, registry};
-use nob_ipc_testing::{Arguments, Child, Role, Unique, Waiter, hear, hold, say, watchdog};
+use nob_ipc_testing::{
+    Arguments, Child, Role, Unique, Waiter, hear, hold, say, wait_until, watchdog,
+};
 
 use crate::support::{assert_refused, new_lock};
 
@@ -167,7 +169,7 @@ fn what_is_listed() {
     assert!(noted.held_for.is_some_and(|time| time >= Duration::from_millis(20)), "{noted:?}");
     std::thread::scope(|scope| {
         let waiter = Waiter::start_in(scope, libc::SYS_futex, || lock.acquire().map(|_| ()));
-        assert_eq!(listed().0.waiters, 1);
+        wait_until(|| listed().0.waiters == 1);
         owner.kill();
         waiter.join().expect("nobody lives who has it");
     });

@@ -149,7 +149,7 @@ fn own_and_have_a_child(arguments: &Arguments, name: &str, answer: &PipeWriter) 
 }
 
 /// A child that does nothing more, and does not end with its parent, but after a minute.
-fn child_by(fork: impl FnOnce() -> libc::c_long) -> u32 {
+pub(super) fn child_by(fork: impl FnOnce() -> libc::c_long) -> u32 {
     let child = fork();
     assert!(child >= 0, "there is no room for a process");
     if child == 0 {
@@ -164,7 +164,7 @@ fn child_by(fork: impl FnOnce() -> libc::c_long) -> u32 {
 }
 
 /// Makes this process the parent of those whose parent ends.
-fn adopt_orphans() {
+pub(super) fn adopt_orphans() {
     // SAFETY: takes numbers only.
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) }, 0);
 }
@@ -179,7 +179,7 @@ fn hear_number(from: &mut PipeReader) -> i32 {
     i32::from_ne_bytes(bytes)
 }
 
-fn is_running(pid: i32) -> bool {
+pub(super) fn is_running(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }

@@ -2,6 +2,7 @@
 
 pub mod deaths;
 pub mod forks;
+pub mod handed_on;
 mod holding;
 pub mod hostile;
 pub mod namespaces;

@@ -1,6 +1,7 @@
 //! What survives its owner, of either kind: a lock, or a bounded semaphore.
 
 use std::ffi::c_short;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use nob_ipc::{
@@ -47,6 +48,23 @@ impl Owned {
     #[track_caller]
     pub fn link(kind: Kind, name: &str) -> Owned {
         Owned::open(kind, name, Existence::Link).expect("it is there")
+    }
+
+    /// A handle whose life can be handed on, to what is there.
+    #[track_caller]
+    pub fn inheritable(kind: Kind, name: &str) -> Owned {
+        let opened = match kind {
+            Kind::Lock => Lock::options().inheritable(true).open(name).map(Owned::Lock),
+            _ => BoundedSemaphore::options().inheritable(true).open(name).map(Owned::Permits),
+        };
+        opened.expect("it is there")
+    }
+
+    pub fn life(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Owned::Lock(lock) => lock.life(),
+            Owned::Permits(permits) => permits.life(),
+        }
     }
 
     fn permits(&self) -> &dyn Permits {
