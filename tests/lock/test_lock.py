@@ -35,7 +35,8 @@ def test_at_most_one_handle_holds_it(lock: NamedLock) -> None:
     other = another(lock)
     assert lock.acquire() is True
     assert (lock.held, other.held) == (True, False)
-    assert lock.locked() and other.locked()
+    assert lock.locked()
+    assert other.locked()
     assert other.acquire(False) is False
     assert other.acquire(timeout=0) is False
     assert other.acquire(timeout=0.01) is False
@@ -86,11 +87,12 @@ def test_only_its_holder_releases(lock: NamedLock) -> None:
 def test_any_thread_releases(lock: NamedLock) -> None:
     """9.3: and the end of the thread that acquired it changes nothing."""
     other = another(lock)
-    for end in ("held", "released"):
+    for _ in range(2):
         thread = threading.Thread(target=lock.acquire)
         thread.start()
         thread.join()
-        assert lock.held and not other.acquire(timeout=0.05), end
+        assert lock.held
+        assert not other.acquire(timeout=0.05)
         releasing = threading.Thread(target=lock.release)
         releasing.start()
         releasing.join()
@@ -136,11 +138,13 @@ def test_a_forked_child_holds_nothing(lock: NamedLock) -> None:
         return seen
 
     assert in_child(child) == [False, True, False]
-    assert lock.held and not lock.owner_died
+    assert lock.held
+    assert not lock.owner_died
     lock.release()
     assert in_child(lambda: lock.acquire(False)) is True
     # The child has died with it.
-    assert lock.acquire(False) and lock.owner_died
+    assert lock.acquire(False)
+    assert lock.owner_died
     lock.release()
 
 
@@ -154,7 +158,8 @@ def test_two_children_have_handles_of_their_own(lock: NamedLock) -> None:
         return grandchild, lock.held
 
     assert in_child(child) == (False, False)
-    assert lock.acquire(False) and not lock.owner_died
+    assert lock.acquire(False)
+    assert not lock.owner_died
     lock.release()
 
 
@@ -171,19 +176,18 @@ def test_a_pickled_handle_holds_nothing(lock: NamedLock) -> None:
 @pytest.mark.parametrize("end", ["close", "del", "finalizer"])
 def test_giving_up_what_is_held_warns(name: str, kind: Kind, end: str) -> None:
     """The next one has it."""
-    handle = kind.create(name, unlink_on_delete=False)
+    handles = [kind.create(name, unlink_on_delete=False)]
     other = kind.open(name)
     free = 1 if kind is LOCK else 3
     for _ in range(free):
-        handle.acquire()
+        handles[0].acquire()
+    endings = {
+        "close": handles[0].close,
+        "finalizer": handles[0].__del__,
+        "del": lambda: (endings.clear(), handles.clear(), gc.collect()),
+    }
     with pytest.warns(ResourceWarning, match="given up while it was held"):
-        if end == "close":
-            handle.close()
-        elif end == "finalizer":
-            handle.__del__()
-        else:
-            del handle
-            gc.collect()
+        endings[end]()  # type: ignore[operator]
     for _ in range(free):
         assert other.acquire(False)
         assert other.owner_died if kind is LOCK else True
@@ -323,7 +327,8 @@ def test_permits_are_counted(name: str, bound: int) -> None:
     for taken in range(1, bound + 1):
         assert permits.acquire(False)
         assert permits.value == bound - taken
-    assert not permits.acquire(False) and not other.acquire(timeout=0.01)
+    assert not permits.acquire(False)
+    assert not other.acquire(timeout=0.01)
     assert other.holders == [os.getpid()] * bound
     with pytest.raises(RuntimeError, match="has no permit"):
         other.release()

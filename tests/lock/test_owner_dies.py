@@ -1,8 +1,9 @@
-"""An owner ends while it holds the lock, or permits: the next has it, and is told (contract 9.2)."""
+"""An owner ends while it holds the lock, or permits: the next has it, and is told (9.2)."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
 import random
@@ -154,7 +155,8 @@ def test_releasing_is_no_death(name: str) -> None:
             process.expect("held")
             process.say("go on")
             process.expect("done")
-    assert lock.acquire(False) and not lock.owner_died
+    assert lock.acquire(False)
+    assert not lock.owner_died
     lock.release()
 
 
@@ -165,7 +167,7 @@ def test_the_fence_grows_over_deaths(name: str) -> None:
         kill_an_owner(lock)
         with lock:
             fences.append(lock.fence)
-    assert all(later >= earlier + 2 for earlier, later in zip(fences, fences[1:], strict=False))
+    assert all(later >= earlier + 2 for earlier, later in itertools.pairwise(fences))
 
 
 @each_owned_kind
@@ -173,7 +175,9 @@ def test_the_fence_grows_over_deaths(name: str) -> None:
 def test_a_child_does_not_keep_its_dead_parents(name: str, kind: Kind, use: str) -> None:
     """9.4: whatever it does with the handle that it inherited."""
     uses = {"nothing": "pass", "used": "assert not handle.acquire(False)", "deleted": "del handle"}
-    code = OWNER + f"""
+    code = (
+        OWNER
+        + f"""
 child = os.fork()
 if child == 0:
     {uses[use]}
@@ -182,6 +186,7 @@ if child == 0:
 hear()
 os.kill(os.getpid(), signal.SIGKILL)
 """
+    )
     handle = kind.create(name, **small(kind))
     with Script(code, name, kind.word) as owner:
         owner.expect("held")
@@ -205,7 +210,9 @@ def test_started_processes_do_not_keep_it(name: str, kind: Kind, start: str) -> 
         "multiprocessing fork": "pid = started('fork')",
         "multiprocessing spawn": "pid = started('spawn')",
     }
-    code = OWNER + f"""
+    code = (
+        OWNER
+        + f"""
 def started(method):
     import multiprocessing
     process = multiprocessing.get_context(method).Process(target=time.sleep, args=(60,))
@@ -216,6 +223,7 @@ say(pid)
 hear()
 os.kill(os.getpid(), signal.SIGKILL)
 """
+    )
     handle = kind.create(name, **small(kind))
     with Script(code, name, kind.word) as owner:
         owner.expect("held")
@@ -234,7 +242,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 @each_owned_kind
 def test_a_daemon_that_closes_all_descriptors_keeps_it(name: str, kind: Kind) -> None:
     """9.4: and does not close a file that has got the number of the handle's descriptor."""
-    code = OWNER + """
+    code = (
+        OWNER
+        + """
 os.closerange(3, 1024)
 others = [os.open("/dev/null", os.O_RDONLY) for _ in range(20)]
 say("closed")
@@ -247,6 +257,7 @@ for number in others:
 say("deleted")
 hear()
 """
+    )
     handle = kind.create(name, **small(kind))
     with Script(code, name, kind.word) as owner:
         owner.expect("held")
@@ -304,7 +315,8 @@ while True:
     with lock:
         first, second = memory[0:8], memory[8:16]
         if first != second:
-            assert lock.owner_died, "half done, and nobody was told"
+            assert lock.owner_died, "half done,
+            assert nobody was told"
             memory[8:16] = first
             memory[16:24] = (int.from_bytes(memory[16:24], "little") + 1).to_bytes(8, "little")
         if lock.owner_died:
@@ -318,8 +330,7 @@ while True:
 
 
 def test_a_program_that_dies_amid_a_change_is_repaired_by_the_next(name: str) -> None:
-    """Two numbers that belong together, writers that are killed at any moment: what is half done was
-    always told."""
+    """Writers of two numbers that belong together are killed: what is half done was always told."""
     lock = LOCK.create(name)
     segment = SEGMENT.create(name, size=24)
     memory = segment.mmap()
@@ -371,12 +382,13 @@ def test_many_short_lives(name: str) -> None:
     lock = LOCK.create(name)
     for _ in range(rounds(100, 2000)):
         in_child(lambda: NamedLock(name).acquire(timeout=20) and None)
-    assert lock.acquire(False) and lock.owner_died
+    assert lock.acquire(False)
+    assert lock.owner_died
     lock.release()
 
 
 def test_a_shared_lock_lives_as_long_as_its_users(name: str) -> None:
-    """What killed users have left is replaced by the next who links or creates, free and not told."""
+    """What killed users have left is replaced by the next who links or creates, and is free."""
     with Script(
         "handle = NamedLock(name, Flags.LINK_OR_CREATE); handle.acquire(); say(1); hear()", name
     ) as owner:
@@ -462,4 +474,5 @@ def test_flags_of_a_lock_that_died(name: str) -> None:
     kill_an_owner(lock)
     with NamedLock(name, Flags.UNLINK_AND_CREATE) as new:
         assert not new.owner_died
-    assert lock.owner_died and lock.stale
+    assert lock.owner_died
+    assert lock.stale

@@ -75,9 +75,11 @@ def owned() -> None:
     for mine in lock, permits:
         with contextlib.suppress(RuntimeError):
             mine.release()
-        with type(mine)(mine.name) as other, mine:
+        other = type(mine)(mine.name)
+        with mine:
             mine.acquire(False)
             other.acquire(timeout=0.01)
+        other.close()
     with contextlib.suppress(RuntimeError):
         lock.mark_repaired()
     with lock:

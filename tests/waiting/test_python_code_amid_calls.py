@@ -101,7 +101,6 @@ def handler(*_):
     if children[0] == 0:
         {close}
 signal.signal(signal.SIGALRM, handler)
-signal.setitimer(signal.ITIMER_REAL, 0.1)
 def serve():
     time.sleep(0.6)
     semaphore.release()
@@ -110,6 +109,8 @@ def serve():
     for holder in holders:
         holder.release()
 threading.Thread(target=serve, daemon=True).start()
+# Not before: a child that is forked while a thread is starting waits for that in vain.
+signal.setitimer(signal.ITIMER_REAL, 0.1)
 try:
     result = wait()
 except ValueError as error:

@@ -874,9 +874,7 @@ class _Poller:
     def fileno(self) -> int:
         """The descriptor that is readable after a permit was seen (int)."""
 
-    def add(
-        self, key: int, handle: NamedSemaphore | NamedBoundedSemaphore | NamedLock
-    ) -> None:
+    def add(self, key: int, handle: NamedSemaphore | NamedBoundedSemaphore | NamedLock) -> None:
         """Watch one more semaphore, bounded semaphore or lock, until its key is removed."""
 
     def remove(self, key: int) -> None:
@@ -1006,9 +1004,9 @@ def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSema
         OSError: The system does not let it look.
     """
 
-def reap(dry_run: bool = True) -> list[
-    _FoundSemaphore | _FoundSegment | _FoundQueue | _FoundLock | _FoundBoundedSemaphore
-]:
+def reap(
+    dry_run: bool = True,
+) -> list[_FoundSemaphore | _FoundSegment | _FoundQueue | _FoundLock | _FoundBoundedSemaphore]:
     """Remove what dead processes left behind; with dry_run, only say what would be removed.
 
     Only what is proven to be an orphan, and held by nobody, is ever removed.
