@@ -89,7 +89,7 @@ instructions: ## instructions of the hot calls, against their budget (valgrind)
 	@python=$$($(FIND_PYTHON)); $$python bench/instructions.py
 
 .PHONY: bench
-bench: ## measure for six minutes, and write docs/benchmarks.md
+bench: ## measure for eight minutes, and write docs/benchmarks.md
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py
 
 .PHONY: bench-quick

@@ -93,8 +93,8 @@ def rust(rounds: int) -> list[Result]:
 
 
 _DEATHS = (
-    ("lock_death", "an acquire after it"),
-    ("lock_death_asleep", "an acquire that slept, from the kill on"),
+    ("lock_death", "owner killed: an acquire after its death"),
+    ("lock_death_asleep", "owner killed: an acquire that slept"),
 )
 _HEIRS = {OURS: "ours", FILELOCK: "filelock", FLOCK: "flock", ROBUST: "raw"}
 DEATHS = len(_DEATHS) * len(_HEIRS)

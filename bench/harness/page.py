@@ -27,6 +27,8 @@ def _markdown(table: Table) -> str:
 
 def page(results: Results) -> str:
     parts = {key: _markdown(make(results)) for key, make in TABLES.items()}
-    parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in results.facts.items())
+    run = "make bench-quick" if results.quick else "make bench"
+    facts = {"run": f"`{run}`", **results.facts}
+    parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in facts.items())
     text = Template(TEMPLATE.read_text()).substitute(parts)
     return re.sub(r"\n{3,}", "\n\n", text)

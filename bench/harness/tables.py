@@ -74,10 +74,12 @@ def _with_targets(results: Results) -> list[Result]:
         chosen.append(_worst(f"growth over {count} operations, the worst kind", growth, 0))
         chosen.append(_worst("", growth, 1))
     if idle := results.group("idle"):
-        by_time = [result for result in idle if result.comparisons[0].unit == "ms"]
-        by_share = [result for result in idle if result.comparisons[0].unit == "%"]
-        chosen.append(_worst("five seconds of waiting, the worst kind", by_time, 0))
-        chosen.append(_worst("the same for a lock or permit, the worst", by_share, 0))
+        for unit, title in (
+            ("ms", "five seconds of waiting, the worst kind"),
+            ("%", "the same for a lock or a permit, the worst"),
+        ):
+            if alike := [result for result in idle if result.comparisons[0].unit == unit]:
+                chosen.append(_worst(title, alike, 0))
     return chosen
 
 
