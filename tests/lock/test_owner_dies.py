@@ -315,8 +315,7 @@ while True:
     with lock:
         first, second = memory[0:8], memory[8:16]
         if first != second:
-            assert lock.owner_died, "half done,
-            assert nobody was told"
+            assert lock.owner_died, "half done, and nobody was told"
             memory[8:16] = first
             memory[16:24] = (int.from_bytes(memory[16:24], "little") + 1).to_bytes(8, "little")
         if lock.owner_died:
