@@ -22,7 +22,7 @@ use crate::values;
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "A NAME may have its leading slash. An ADDRESS is a kind and a name: sem:/name, \
-                  shm:/name, mq:/name,\nlock:/name or permits:/name.\n\n\
+                  shm:/name, mq:/name,\nlock:/name, permits:/name or channel:/name.\n\n\
                   Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 it exists \
                   (--exclusive),\n124 the time was over, 130 Ctrl-C. A command that was \
                   run: its own status, 127 if it is\nmissing, 126 if it cannot be run.\n\n\
@@ -53,7 +53,7 @@ pub enum Command {
     /// Show all there is to know about one object
     #[command(after_help = "Example:\n  nob-ipc show mq:/jobs")]
     Show {
-        /// The object: sem:/name, shm:/name, mq:/name, lock:/name or permits:/name
+        /// The object: sem:/name, shm:/name, mq:/name, lock:/name, permits:/name or channel:/name
         #[arg(value_parser = values::address())]
         address: Name,
         /// Print a JSON object
@@ -66,7 +66,7 @@ pub enum Command {
     /// Processes that hold one go on using it; the name is free at once.
     #[command(after_help = "Example:\n  nob-ipc rm mq:/jobs sem:/printer")]
     Rm {
-        /// The objects: sem:/name, shm:/name, mq:/name, lock:/name or permits:/name
+        /// The objects: sem:/name, shm:/name, mq:/name, lock:/name, permits:/name or channel:/name
         #[arg(value_parser = values::address(), value_name = "ADDRESS", required = true)]
         addresses: Vec<Name>,
         /// A missing object is no error
@@ -154,6 +154,11 @@ pub enum Command {
     #[command(after_help = "Example:\n  nob-ipc mq send jobs 'paint the door' --priority 5")]
     #[command(subcommand)]
     Mq(Mq),
+
+    /// Create channels, and send and receive messages of any size
+    #[command(after_help = "Example:\n  nob-ipc channel send jobs 'paint the door'")]
+    #[command(subcommand)]
+    Channel(Channel),
 
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  nob-ipc completions bash > \
@@ -423,7 +428,8 @@ pub struct Range {
 pub enum Mq {
     /// Create a queue, which stays until it is removed
     ///
-    /// Without sizes the system's defaults apply; `nob-ipc doctor` shows them and their limits.
+    /// Without sizes the system's defaults apply; `nob-ipc doctor` shows them and their limits. For more or
+    /// larger messages than these allow, `nob-ipc channel` is the better choice.
     #[command(after_help = "Example:\n  \
                             nob-ipc mq create jobs --max-messages 5 --max-message-size 1K")]
     Create {
@@ -447,18 +453,12 @@ pub enum Mq {
     Send {
         #[arg(value_parser = values::name_of(Kind::MessageQueue))]
         name: Name,
-        /// The message
-        message: Option<OsString>,
         /// More urgent messages are received first: 0 to 32767
         #[arg(long, short, value_name = "P", default_value_t = 0,
               value_parser = clap::value_parser!(u32).range(0..=32767))]
         priority: u32,
-        /// Wait this long for room at the most, for each message, then fail with status 124
-        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
-        timeout: Option<Duration>,
-        /// Send each line of standard input, without its end, as one message
-        #[arg(long, conflicts_with = "message")]
-        lines: bool,
+        #[command(flatten)]
+        sending: Sending,
     },
 
     /// Receive a message, waiting for one if the queue is empty
@@ -470,18 +470,102 @@ pub enum Mq {
     Receive {
         #[arg(value_parser = values::name_of(Kind::MessageQueue))]
         name: Name,
-        /// Wait this long for each message at the most, then fail with status 124
-        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
-        timeout: Option<Duration>,
-        /// Receive N messages
-        #[arg(long, value_name = "N", conflicts_with = "follow",
-              value_parser = clap::value_parser!(u64).range(1..))]
-        count: Option<u64>,
-        /// Receive messages until something ends it
-        #[arg(long)]
-        follow: bool,
-        /// Print each message and its priority as one line of JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        receiving: Receiving,
     },
+}
+
+/// What is sent.
+#[derive(Args, Debug)]
+pub struct Sending {
+    /// The message
+    pub message: Option<OsString>,
+    /// Wait this long for room at the most, for each message, then fail with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub timeout: Option<Duration>,
+    /// Send each line of standard input, without its end, as one message
+    #[arg(long, conflicts_with = "message")]
+    pub lines: bool,
+}
+
+/// What is received, and how it is printed.
+#[derive(Args, Debug)]
+pub struct Receiving {
+    /// Wait this long for each message at the most, then fail with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub timeout: Option<Duration>,
+    /// Receive N messages
+    #[arg(long, value_name = "N", conflicts_with = "follow",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Receive messages until something ends it
+    #[arg(long)]
+    pub follow: bool,
+    /// Print each message and its priority as one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Channel {
+    /// Create a channel, which stays until it is removed
+    ///
+    /// Unlike a queue it has no limits of the system's: what it takes is memory.
+    #[command(after_help = "Example: 64 MiB of messages, two priorities\n  \
+                            nob-ipc channel create frames --capacity 64M --priorities 2")]
+    Create {
+        #[arg(value_parser = values::name_of(Kind::Channel))]
+        name: Name,
+        #[command(flatten)]
+        room: Room,
+        #[command(flatten)]
+        creation: Creation,
+    },
+
+    /// Send a message, waiting for room if the channel is full
+    ///
+    /// Without MESSAGE the whole standard input is one message.
+    #[command(after_help = "Example: a message for each line of a file\n  \
+                            nob-ipc channel send frames --lines < jobs.txt")]
+    Send {
+        #[arg(value_parser = values::name_of(Kind::Channel))]
+        name: Name,
+        /// More urgent messages are received first: 0 to one less than the channel has
+        #[arg(long, short, value_name = "P", default_value_t = 0)]
+        priority: u32,
+        #[command(flatten)]
+        sending: Sending,
+    },
+
+    /// Receive a message, waiting for one if the channel is empty
+    ///
+    /// It is printed as it is; a newline follows on a terminal, and with --count or --follow. A message
+    /// that was taken but cannot be written is printed, escaped, on standard error, and is a failure.
+    #[command(after_help = "Example: work for ever\n  \
+                            nob-ipc channel receive jobs --follow | while read -r job; do echo \"$job\"; done")]
+    Receive {
+        #[arg(value_parser = values::name_of(Kind::Channel))]
+        name: Name,
+        #[command(flatten)]
+        receiving: Receiving,
+    },
+}
+
+/// The room of a channel.
+#[derive(Args, Debug)]
+pub struct Room {
+    /// Bytes of messages that each priority has room for, rounded up to a power of two; 1 MiB unless
+    /// the two limits below ask for something else
+    #[arg(long, value_name = "N", value_parser = values::size)]
+    pub capacity: Option<u64>,
+    /// How many messages it holds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_messages: Option<u64>,
+    /// How many bytes a message may have
+    #[arg(long, value_name = "N", value_parser = values::size)]
+    pub max_message_size: Option<u64>,
+    /// How many priorities it has, 1 to 8
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub priorities: u32,
 }

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use nob_ipc::Kind;
-use nob_ipc::registry::{Creator, Holder, LockState, Measure, Object, PermitsState, State};
+use nob_ipc::registry::{
+    ChannelState, Creator, Holder, LockState, Measure, Object, PermitsState, State,
+};
 
 use crate::people::{self, Users};
 use crate::text;
@@ -32,8 +34,21 @@ pub fn measure_words(measure: Measure) -> String {
             add_waiters(&mut words, state.waiters);
             words
         }
+        Measure::Channel(Some(state)) => channel_words(state),
         _ => "?".into(),
     }
+}
+
+fn channel_words(state: ChannelState) -> String {
+    let mut words =
+        format!("{} messages, {}% full", state.messages, percent(state.used, state.capacity));
+    add_waiters(&mut words, state.waiters);
+    words
+}
+
+/// What is not nothing is 1 at the least.
+fn percent(part: u64, whole: u64) -> u128 {
+    (u128::from(part) * 100).div_ceil(u128::from(whole.max(1)))
 }
 
 fn lock_words(state: LockState) -> String {
@@ -113,7 +128,7 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
     ]);
     // Not everybody who uses a lock has it.
     let held_by = match object.kind() {
-        Kind::Lock | Kind::BoundedSemaphore => "used by",
+        Kind::Lock | Kind::BoundedSemaphore | Kind::Channel => "used by",
         _ => "held by",
     };
     for holder in object.holders() {
@@ -149,6 +164,14 @@ fn measure_facts(object: &Object) -> Vec<(&'static str, String)> {
         ],
         Measure::Lock(Some(state)) => lock_facts(state),
         Measure::Permits(Some(state)) => permits_facts(state, object.owners()),
+        Measure::Channel(Some(state)) => vec![
+            ("messages", format!("{} of {}", state.messages, state.max_messages)),
+            ("message size", format!("{} bytes at the most", state.max_message_size)),
+            ("room", format!("{} of {} bytes are used", state.used, state.capacity)),
+            ("priorities", state.priorities.to_string()),
+            ("waiting", waiting(state.waiters)),
+            ("deaths", state.deaths.to_string()),
+        ],
         _ => vec![("content", closed())],
     }
 }

@@ -3,7 +3,9 @@
 use nob_ipc::registry::Reap;
 
 use crate::args::Command;
-use crate::commands::{completions, doctor, lock, ls, mq, permits, reap, rm, sem, shm, show};
+use crate::commands::{
+    channel, completions, doctor, lock, ls, mq, permits, reap, rm, sem, shm, show,
+};
 use crate::failure::Result;
 use crate::top;
 
@@ -29,6 +31,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::Permits(command) => permits::run(command),
         Command::Shm(command) => shm::run(command),
         Command::Mq(command) => mq::run(command),
+        Command::Channel(command) => channel::run(command),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -71,6 +71,17 @@ enum MeasureJson {
         waiters: Option<u32>,
         deaths: Option<u32>,
     },
+    Channel {
+        messages: Option<u64>,
+        max_messages: Option<u64>,
+        max_message_size: Option<u64>,
+        /// Bytes, of all priorities.
+        used_bytes: Option<u64>,
+        capacity: Option<u64>,
+        priorities: Option<u64>,
+        waiters: Option<u32>,
+        deaths: Option<u32>,
+    },
     Unknown {},
 }
 
@@ -185,6 +196,16 @@ impl MeasureJson {
                 free: state.map(|state| state.free),
                 bound: state.map(|state| state.bound),
                 owners: state.map(|_| object.owners().to_vec()),
+                waiters: state.map(|state| state.waiters),
+                deaths: state.map(|state| state.deaths),
+            },
+            Measure::Channel(state) => MeasureJson::Channel {
+                messages: state.map(|state| state.messages),
+                max_messages: state.map(|state| state.max_messages),
+                max_message_size: state.map(|state| state.max_message_size),
+                used_bytes: state.map(|state| state.used),
+                capacity: state.map(|state| state.capacity),
+                priorities: state.map(|state| state.priorities),
                 waiters: state.map(|state| state.waiters),
                 deaths: state.map(|state| state.deaths),
             },

@@ -18,11 +18,13 @@ mod _native {
     #[pymodule_export]
     use crate::convert::pickle::restore;
     #[pymodule_export]
-    use crate::named::asynchronous::{Poller, message, register, seconds};
+    use crate::named::asynchronous::{Poller, Readable, message, register, seconds};
     #[pymodule_export]
     use crate::named::base::Named;
     #[pymodule_export]
     use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+    #[pymodule_export]
+    use crate::named::channel::NamedChannel;
     #[pymodule_export]
     use crate::named::lock::NamedLock;
     #[pymodule_export]

@@ -12,8 +12,8 @@ use nob_ipc::Kind;
 use crate::check;
 
 /// The kinds whose objects are files in `/dev/shm`.
-pub const KINDS: [Kind; 4] =
-    [Kind::Semaphore, Kind::SharedMemory, Kind::Lock, Kind::BoundedSemaphore];
+pub const KINDS: [Kind; 5] =
+    [Kind::Semaphore, Kind::SharedMemory, Kind::Lock, Kind::BoundedSemaphore, Kind::Channel];
 
 /// The file of an object, wherever it has one; queues have none.
 pub fn path(kind: Kind, name: impl AsRef<OsStr>) -> Option<PathBuf> {
@@ -25,6 +25,7 @@ pub fn path(kind: Kind, name: impl AsRef<OsStr>) -> Option<PathBuf> {
         Kind::MessageQueue => return None,
         Kind::Lock => b"nob.lock.",
         Kind::BoundedSemaphore => b"nob.permits.",
+        Kind::Channel => b"nob.channel.",
     };
     Some(Path::new("/dev/shm").join(OsStr::from_bytes(&[prefix, bare].concat())))
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use nob_ipc::{BoundedSemaphore, Kind, MessageQueue, Semaphore};
+use nob_ipc::{BoundedSemaphore, Channel, Kind, MessageQueue, Semaphore};
 
 fn main() {
     row("kind", "what", "limit");
@@ -14,11 +14,13 @@ fn main() {
         ("MessageQueue", Kind::MessageQueue),
         ("Lock", Kind::Lock),
         ("BoundedSemaphore", Kind::BoundedSemaphore),
+        ("Channel", Kind::Channel),
     ] {
         row(title, "bytes in a name, after the slash", &kind.max_name_length().to_string());
     }
     row("Semaphore", "largest value", &Semaphore::MAX_VALUE.to_string());
     row("BoundedSemaphore", "largest bound", &BoundedSemaphore::MAX_BOUND.to_string());
+    row("Channel", "priorities", &Channel::MAX_PRIORITIES.to_string());
     row("MessageQueue", "highest priority", &MessageQueue::MAX_PRIORITY.to_string());
     for (file, what) in [
         ("msg_max", "messages in a queue (msg_max)"),

@@ -15,6 +15,8 @@ pub enum Kind {
     Lock,
     /// A semaphore whose permits survive their owners; its file is `/dev/shm/nob.permits.NAME`.
     BoundedSemaphore,
+    /// A channel of messages; its file is `/dev/shm/nob.channel.NAME`.
+    Channel,
 }
 
 /// Where objects of a kind live.
@@ -41,7 +43,7 @@ struct Row {
 }
 
 /// One row a kind, in the order of [`Kind`].
-const TABLE: [Row; 5] = [
+const TABLE: [Row; 6] = [
     Row {
         kind: Kind::Semaphore,
         word: "semaphore",
@@ -71,6 +73,13 @@ const TABLE: [Row; 5] = [
         place: Place::Shm,
         prefix: "nob.permits.",
     },
+    Row {
+        kind: Kind::Channel,
+        word: "channel",
+        short: "channel",
+        place: Place::Shm,
+        prefix: "nob.channel.",
+    },
 ];
 
 /// How many bytes the name of a file may have.
@@ -94,7 +103,7 @@ impl Kind {
     }
 
     /// A short word for the kind, as the command `nob-ipc` takes it: `sem`, `shm`, `mq`, `lock`,
-    /// `permits`.
+    /// `permits`, `channel`.
     #[must_use]
     pub const fn short_word(self) -> &'static str {
         self.row().short

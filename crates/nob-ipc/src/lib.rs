@@ -3,7 +3,8 @@
 //!
 //! The objects are the operating system's own: a C program that calls `sem_open`, `shm_open` or
 //! `mq_open` with the same name shares them. Two kinds of this crate's own survive the death of a process
-//! that holds them: [`Lock`] and [`BoundedSemaphore`].
+//! that holds them: [`Lock`] and [`BoundedSemaphore`]. A third, [`Channel`], carries messages without the
+//! limits of the kernel's queues.
 //!
 //! ```
 //! use std::time::Duration;
@@ -80,6 +81,9 @@ pub use lock::{Lock, LockGuard, LockOptions};
 
 mod bounded_semaphore;
 pub use bounded_semaphore::{BoundedPermit, BoundedSemaphore, BoundedSemaphoreOptions};
+
+mod channel;
+pub use channel::{Channel, ChannelOptions, Readiness, Sink};
 
 mod message_queue;
 pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Watch};

@@ -131,13 +131,13 @@ mod tests {
             assert!(Name::portable(Kind::Semaphore, name).is_err(), "{name:?}");
             assert!(Name::new(Kind::Semaphore, name).is_ok(), "{name:?}");
         }
-        for name in ["sem.x", "nob.lock.x", "nob.permits.x"] {
-            assert!(Name::portable(Kind::SharedMemory, name).is_err(), "{name:?}");
-            for kind in [Kind::Semaphore, Kind::MessageQueue, Kind::Lock, Kind::BoundedSemaphore] {
-                assert!(Name::portable(kind, name).is_ok(), "{kind} {name:?}");
+        for name in ["sem.x", "nob.lock.x", "nob.permits.x", "nob.channel.x"] {
+            for kind in Kind::ALL {
+                let portable = Name::portable(kind, name);
+                assert_eq!(portable.is_ok(), kind != Kind::SharedMemory, "{kind} {name:?}");
             }
         }
-        for name in ["nob.x", "nob.lock", "nob.locks.x", "nob.permit.x"] {
+        for name in ["nob.x", "nob.lock", "nob.locks.x", "nob.permit.x", "nob.channels.x"] {
             assert!(Name::portable(Kind::SharedMemory, name).is_ok(), "{name:?}");
         }
     }

@@ -1,10 +1,12 @@
 //! What each command does.
 
+pub mod channel;
 pub mod completions;
 pub mod doctor;
 mod doctor_checks;
 pub mod lock;
 pub mod ls;
+mod messages;
 pub mod mq;
 pub mod permits;
 pub mod reap;

@@ -31,7 +31,7 @@ impl History {
     }
 }
 
-/// The number behind a measure: of a lock, how many have it or wait for it. What may not be seen is 0.
+/// The number behind a measure: of a channel, the bytes that are used; of a lock, how many have it or wait for it. What may not be seen is 0.
 pub fn amount(measure: Measure) -> u64 {
     match measure {
         Measure::Value(value) => value.unwrap_or(0).into(),
@@ -41,17 +41,19 @@ pub fn amount(measure: Measure) -> u64 {
             state.map_or(0, |state| u64::from(state.holder.is_some()) + u64::from(state.waiters))
         }
         Measure::Permits(state) => state.map_or(0, |state| state.free.into()),
+        Measure::Channel(state) => state.map_or(0, |state| state.used),
         _ => 0,
     }
 }
 
-/// What the top of a curve stands for: a queue's capacity, how many permits there are, else the highest
+/// What the top of a curve stands for: the room of a queue or channel, how many permits there are, else the highest
 /// measure. What does not change is a line at the foot.
 pub fn scale(measure: Measure, measures: &[u64]) -> u64 {
     let highest = measures.iter().copied().max().unwrap_or(0);
     match measure {
         Measure::Depth(Some(depth)) => depth.max_messages,
         Measure::Permits(Some(state)) => state.bound.into(),
+        Measure::Channel(Some(state)) => state.capacity,
         _ if measures.iter().all(|&measure| measure == highest) => u64::MAX,
         _ => highest,
     }

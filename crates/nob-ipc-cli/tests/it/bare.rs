@@ -27,6 +27,7 @@ fn without_proc() {
         &["mq", "create", "x"],
         &["lock", "run", "x", "--", "true"],
         &["permits", "run", "x", "--", "true"],
+        &["channel", "create", "x", "--capacity", "4096"],
     ] {
         text(nob(&words(arguments)));
     }

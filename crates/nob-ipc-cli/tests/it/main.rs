@@ -1,6 +1,7 @@
 //! The command as a person uses it: real processes, pipes, terminals and signals.
 
 mod bare;
+mod channel;
 mod doctor;
 mod help;
 mod hostile;

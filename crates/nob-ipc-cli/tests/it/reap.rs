@@ -51,6 +51,7 @@ fn alone() {
     text(nob(&[&"mq", &"create", &"kept"]));
     text(nob(&[&"lock", &"run", &"kept", &"--", &"true"]));
     text(nob(&[&"permits", &"run", &"kept", &"--", &"true"]));
+    text(nob(&[&"channel", &"create", &"kept", &"--capacity", &"4096"]));
     assert!(removed(&reap(&["--yes"])).is_empty(), "nothing is left behind yet");
 
     let killed = Child::holding("each::create", &[&"/killed"]);

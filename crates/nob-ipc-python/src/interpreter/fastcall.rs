@@ -22,6 +22,8 @@ use crate::interpreter::cell::Guarded;
 use crate::interpreter::wait::{AfterSignal, Ended};
 use crate::named::acquire::{self, GivesPermits};
 use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+use crate::named::channel::NamedChannel;
+use crate::named::channel_messages;
 use crate::named::lock::NamedLock;
 use crate::named::message_queue::NamedMessageQueue;
 use crate::named::semaphore::NamedSemaphore;
@@ -71,7 +73,7 @@ enum Method {
 const KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
 
 /// The slow paths, once the fast ones are installed.
-static SLOW_PATHS: [Guarded<Option<Method>>; 14] = [const { Guarded::new(None) }; 14];
+static SLOW_PATHS: [Guarded<Option<Method>>; 16] = [const { Guarded::new(None) }; 16];
 
 /// A class that gives out permits.
 trait PermitClass: GivesPermits + PyClass<Frozen = True> {}
@@ -113,6 +115,9 @@ fast_call!(ReleaseBounded, NamedBoundedSemaphore, 11, c"release", release);
 fast_call!(EnterBounded, NamedBoundedSemaphore, 12, c"__enter__", enter);
 fast_call!(ExitBounded, NamedBoundedSemaphore, 13, c"__exit__", exit);
 
+fast_call!(SendChannel, NamedChannel, 14, c"send", send_channel);
+fast_call!(ReceiveChannel, NamedChannel, 15, c"receive", receive_channel);
+
 /// Puts the fast paths in front of the methods that have one.
 pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<Send>(py)?;
@@ -128,7 +133,9 @@ pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
     install::<AcquireBounded>(py)?;
     install::<ReleaseBounded>(py)?;
     install::<EnterBounded>(py)?;
-    install::<ExitBounded>(py)
+    install::<ExitBounded>(py)?;
+    install::<SendChannel>(py)?;
+    install::<ReceiveChannel>(py)
 }
 
 #[inline(always)]
@@ -251,6 +258,55 @@ fn wait_receive<'py>(
     let slot = queue.get().slot();
     let message = send_receive::wait_message(py, slot, Deadline::NEVER, AfterSignal::GoOn)?;
     message.into_bound_py_any(py)
+}
+
+#[inline(always)]
+fn send_channel<'py>(
+    channel: Borrowed<'_, 'py, NamedChannel>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedChannel> {
+    let Some(message) = arguments.only.and_then(exact_bytes) else { return Tried::SlowPath };
+    match channel_messages::try_send(channel.py(), channel.get().slot(), message) {
+        Some(Ok(true)) => Tried::Done(Ok(yes(channel.py()))),
+        Some(Ok(false)) => Tried::WouldWait(wait_send_channel),
+        None | Some(Err(_)) => Tried::SlowPath,
+    }
+}
+
+fn wait_send_channel<'py>(
+    channel: Borrowed<'_, 'py, NamedChannel>,
+    arguments: &Arguments<'_, 'py>,
+) -> Returned<'py> {
+    let py = channel.py();
+    let message = arguments.only.and_then(exact_bytes).unwrap_or_default();
+    let slot = channel.get().slot();
+    let sent = channel_messages::wait_send(py, slot, message, 0, Deadline::NEVER)?;
+    Ok(PyBool::new(py, sent).to_owned().into_any())
+}
+
+#[inline(always)]
+fn receive_channel<'py>(
+    channel: Borrowed<'_, 'py, NamedChannel>,
+    arguments: &Arguments<'_, 'py>,
+) -> Tried<'py, NamedChannel> {
+    let py = channel.py();
+    if arguments.count > 0 {
+        return Tried::SlowPath;
+    }
+    match channel_messages::try_receive(py, channel.get().slot(), 1) {
+        Ok(mut messages) => match messages.pop() {
+            Some(message) => Tried::Done(channel_messages::tuple(py, message).map(Bound::into_any)),
+            None => Tried::WouldWait(|channel, _| {
+                let py = channel.py();
+                let message = channel_messages::wait_receive(py, channel.get().slot())?;
+                if message.is_none() {
+                    channel.get().found_nothing(py);
+                }
+                message.into_bound_py_any(py)
+            }),
+        },
+        Err(_) => Tried::SlowPath,
+    }
 }
 
 fn yes(py: Python<'_>) -> Bound<'_, PyAny> {

@@ -213,7 +213,7 @@ impl<T> Closable<T> {
 
     /// Works on the object without the GIL, and runs no Python code: in a forked child it would not
     /// count.
-    pub(super) fn with_detached<R: Send>(
+    pub(crate) fn with_detached<R: Send>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(&T) -> R + Send,

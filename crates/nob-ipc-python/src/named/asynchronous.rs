@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use nob_ipc::SemaphorePoller;
+use nob_ipc::{Readiness, SemaphorePoller};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -10,6 +10,7 @@ use crate::convert::error::raise;
 use crate::convert::message::Message;
 use crate::convert::{self, Arg};
 use crate::named::acquire::share;
+use crate::named::channel::NamedChannel;
 use crate::named::message_queue::NamedMessageQueue;
 
 /// Watches what gives out permits for those who wait in one loop.
@@ -45,6 +46,38 @@ impl Poller {
     }
 }
 
+/// A descriptor that is readable when a channel has a message, or room.
+#[pyclass(module = "nob.ipc._native", frozen, name = "_Readiness")]
+pub(crate) struct Readable(Readiness);
+
+#[pymethods]
+impl Readable {
+    #[new]
+    fn new(channel: &Bound<'_, NamedChannel>, writing: bool) -> PyResult<Self> {
+        let py = channel.py();
+        let made = channel
+            .get()
+            .slot()
+            .with(py, |channel| if writing { channel.writable() } else { channel.readable() })?;
+        Ok(Readable(made.map_err(|error| raise(py, &error))?))
+    }
+
+    /// The descriptor (int).
+    fn fileno(&self) -> i32 {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    /// Make it unreadable, until it is worth trying again.
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// Say what room is wanted from here on.
+    fn want_room(&self, length: usize, priority: u32) {
+        self.0.want_room(length, priority);
+    }
+}
+
 /// Have an epoll object watch a queue.
 ///
 /// The descriptor is the queue's until that is done, whatever another thread closes.
@@ -63,14 +96,20 @@ pub(crate) fn register(
 /// A message and its priority as they can be sent later, or what send would raise.
 #[pyfunction(name = "_message")]
 pub(crate) fn message<'py>(
-    queue: &Bound<'py, NamedMessageQueue>,
+    handle: &Bound<'py, PyAny>,
     message: &Bound<'py, PyAny>,
     priority: Arg<'_, 'py>,
 ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
-    let py = queue.py();
+    let py = handle.py();
     let priority = convert::priority(priority)?;
     let message = Message::of(message)?.into_bytes(py)?;
-    let checked = queue.get().slot().with(py, |queue| queue.check(message.as_bytes(), priority))?;
+    let bytes = message.as_bytes();
+    let checked = if let Ok(channel) = handle.cast::<NamedChannel>() {
+        channel.get().slot().with(py, |it| it.check(bytes, priority))?
+    } else {
+        let queue = handle.cast::<NamedMessageQueue>()?;
+        queue.get().slot().with(py, |it| it.check(bytes, priority))?
+    };
     checked.map_err(|error| raise(py, &error))?;
     Ok((message, priority))
 }

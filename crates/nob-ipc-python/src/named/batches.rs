@@ -74,8 +74,8 @@ fn send_some<M: Messages>(
     }
 }
 
-/// All messages, each of which fits into the queue.
-fn checked_messages<'py>(
+/// All messages, each of which fits into the queue or channel.
+pub(crate) fn checked_messages<'py>(
     messages: &Bound<'py, PyAny>,
     max_message_size: usize,
 ) -> PyResult<Vec<Message<'py>>> {
@@ -102,8 +102,7 @@ fn checked_messages<'py>(
         let length = message.bytes().len();
         if length > max_message_size {
             return Err(PyValueError::new_err(format!(
-                "message {index} has {length} bytes, and the queue takes {max_message_size} at \
-                 most; nothing was sent"
+                "message {index} has {length} bytes, and {max_message_size} are allowed; nothing was sent"
             )));
         }
         checked.push(message);
@@ -121,13 +120,7 @@ pub(crate) fn receive_many<'py, M: Messages>(
     timeout: Option<Duration>,
     into: Arg<'_, 'py>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let list = match into.0.filter(|into| !into.is_none()) {
-        None => PyList::empty(py),
-        Some(into) => into.to_owned().cast_into::<PyList>().map_err(|error| {
-            let into = error.into_inner();
-            invalid_argument(format!("into must be a list or None, not {}", into.get_type()))
-        })?,
-    };
+    let list = list_to_fill(py, into)?;
     with_buffer(py, slot.with(py, M::max_message_size)?, |buffer| {
         let mut taken = 0;
         match receive_all(py, slot, buffer, most, timeout, &list, &mut taken) {
@@ -138,6 +131,20 @@ pub(crate) fn receive_many<'py, M: Messages>(
         }
         Ok(list)
     })?
+}
+
+/// A new list, or the one that is given.
+pub(crate) fn list_to_fill<'py>(
+    py: Python<'py>,
+    into: Arg<'_, 'py>,
+) -> PyResult<Bound<'py, PyList>> {
+    match into.0.filter(|into| !into.is_none()) {
+        None => Ok(PyList::empty(py)),
+        Some(into) => into.to_owned().cast_into::<PyList>().map_err(|error| {
+            let into = error.into_inner();
+            invalid_argument(format!("into must be a list or None, not {}", into.get_type()))
+        }),
+    }
 }
 
 fn receive_all<M: Messages>(

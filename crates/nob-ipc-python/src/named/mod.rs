@@ -5,6 +5,8 @@ pub(crate) mod asynchronous;
 pub(crate) mod base;
 pub(crate) mod batches;
 pub(crate) mod bounded_semaphore;
+pub(crate) mod channel;
+pub(crate) mod channel_messages;
 pub(crate) mod coroutine;
 pub(crate) mod lock;
 pub(crate) mod message_queue;

@@ -19,13 +19,14 @@ use crate::interpreter::detach::without_gil;
 /// surrogates, as in the module `os`.
 ///
 /// Returns:
-///     A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"` or `"permits"`),
-///         `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
+///     A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"`, `"permits"` or
+///         `"channel"`), `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
 ///         `dict` with `pid` and `command`), `orphan` (`True` if its creator was due to unlink it
 ///         and is dead, `None` if that is unknown), and what it holds. A semaphore has `value`; a
 ///         segment `size`; a queue `messages`, `max_messages` and `max_message_size`; a lock
 ///         `owner`, `owner_died`, `waiters` and `deaths`; a bounded semaphore `value`, `bound`,
-///         `owners` (a list of pids), `waiters` and `deaths`. `None` is what this user may not see,
+///         `owners` (a list of pids), `waiters` and `deaths`; a channel what a queue has, and `used_bytes`
+///         and `capacity` in bytes, `priorities`, `waiters` and `deaths`. `None` is what this user may not see,
 ///         or a lock without an owner.
 ///
 /// Raises:
@@ -123,6 +124,16 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
             entry.set_item("owners", permits.map(|_| object.owners().to_vec()))?;
             entry.set_item("waiters", permits.map(|permits| permits.waiters))?;
             entry.set_item("deaths", permits.map(|permits| permits.deaths))?;
+        }
+        Measure::Channel(channel) => {
+            entry.set_item("messages", channel.map(|it| it.messages))?;
+            entry.set_item("max_messages", channel.map(|it| it.max_messages))?;
+            entry.set_item("max_message_size", channel.map(|it| it.max_message_size))?;
+            entry.set_item("used_bytes", channel.map(|it| it.used))?;
+            entry.set_item("capacity", channel.map(|it| it.capacity))?;
+            entry.set_item("priorities", channel.map(|it| it.priorities))?;
+            entry.set_item("waiters", channel.map(|it| it.waiters))?;
+            entry.set_item("deaths", channel.map(|it| it.deaths))?;
         }
         _ => {}
     }

@@ -10,8 +10,8 @@ use crate::object::Permits;
 use crate::object::ownership::Ownership;
 use crate::robust::header::{self, NOBODY};
 use crate::robust::{Looks, RobustFile, SPIN, SPIN_STRIDE};
+use crate::sys::Errno;
 use crate::sys::time::monotonic;
-use crate::sys::{Errno, futex};
 use crate::wait::spin::Waiters;
 use crate::wait::{Deadline, retry_on_interrupt};
 
@@ -189,11 +189,7 @@ impl BoundedSemaphore {
         let _asleep = self.file.note_sleeper(slot);
         let mut looks = Looks::new();
         loop {
-            // In this order: whoever gives a permit back frees the cell, looks whether somebody waits, and
-            // then changes the event. Whoever was woken announces himself again: he may be killed, or may
-            // not be alone.
-            let event = header.event.load(Ordering::SeqCst);
-            header.waiters.fetch_add(1, Ordering::SeqCst);
+            let seen = header.freed.announce();
             if self.take_free(slot) || self.take_from_dead(slot)? {
                 return Ok(true);
             }
@@ -204,7 +200,7 @@ impl BoundedSemaphore {
                     Err(Error::periodic_check(OPERATION, self.file.name()))
                 };
             };
-            match futex::wait(&header.event, event, rest.min(looks.next_pause())) {
+            match header.freed.sleep(seen, rest.min(looks.next_pause())) {
                 Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
                 Err(Errno::INTR) if deadline.has_passed() => return Ok(false),
                 Err(errno) => return Err(Error::from_errno(OPERATION, self.file.name(), errno)),
@@ -257,22 +253,10 @@ impl BoundedSemaphore {
     #[inline]
     fn give_back(&self, slot: u32) -> bool {
         let freed = self.exchange(slot, NOBODY);
-        if freed && self.file.header().waiters.load(Ordering::SeqCst) != 0 {
-            self.wake();
+        if freed {
+            self.file.header().freed.ring(1);
         }
         freed
-    }
-
-    #[cold]
-    fn wake(&self) {
-        let header = self.file.header();
-        let waiters = header.waiters.load(Ordering::SeqCst);
-        header.event.fetch_add(1, Ordering::SeqCst);
-        if futex::wake(&header.event, 1) == Ok(0) {
-            // Nobody sleeps; who has announced himself meanwhile has changed the count.
-            let _ =
-                header.waiters.compare_exchange(waiters, 0, Ordering::SeqCst, Ordering::Relaxed);
-        }
     }
 
     /// Leaves all permits of this handle to others, as dropping it does.

@@ -7,7 +7,9 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::object::options::{Common, common_setters};
-use crate::robust;
+use crate::robust::header::{FILE_SIZE, Header};
+use crate::robust::{self, New};
+use crate::shared_memory::Reservation;
 
 /// How a [`BoundedSemaphore`] is opened; made by [`BoundedSemaphore::options`].
 #[derive(Clone, Debug)]
@@ -69,7 +71,13 @@ impl BoundedSemaphoreOptions {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        robust::open(Kind::BoundedSemaphore, name, self.common, self.bound, self.inheritable)
-            .map(BoundedSemaphore::new)
+        let new = New {
+            size: FILE_SIZE,
+            permits: self.bound,
+            reservation: Reservation::Reserved,
+            inheritable: self.inheritable,
+            fill: &|_: &Header| (),
+        };
+        robust::open(Kind::BoundedSemaphore, name, self.common, new).map(BoundedSemaphore::new)
     }
 }

@@ -1,9 +1,9 @@
 //! Each existence of each kind, with and without something that has the name.
 
-use super::subject::{NEW, OLD};
+use super::subject::{NEW, OLD, reserves};
 use super::traces::clean;
 use super::{Case, Subject, alone, sweep};
-use crate::{BoundedSemaphore, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use crate::{BoundedSemaphore, Channel, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
 
 /// What has the name when the constructor runs.
 struct Ground<T> {
@@ -48,7 +48,7 @@ fn construct_over<T: Subject>(existence: Existence, old: bool) {
                 clean(&ground.name);
             }
         },
-        goes_on_after_signals: T::KIND == Kind::SharedMemory,
+        goes_on_after_signals: reserves(T::KIND),
     });
     assert!(failures > 0);
 }
@@ -75,4 +75,10 @@ fn queues() {
 #[test]
 fn bounded_semaphores() {
     alone(construct::<BoundedSemaphore>);
+}
+
+/// C18.
+#[test]
+fn channels() {
+    alone(construct::<Channel>);
 }

@@ -6,8 +6,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use nob_ipc_testing::forks;
+
 use crate::sys::Errno;
 
+mod channel_steps;
+mod channels;
 mod constructors;
 mod owned;
 mod ownership;
@@ -58,4 +62,17 @@ fn alone(body: impl FnOnce()) {
     assert!(output.status.success(), "{said}{errors}");
     assert!(said.contains("1 passed"), "{test} did not run: {said}");
     print!("{said}");
+}
+
+/// Runs `body` in a child, where the thread that watches this process does not exist; its answer.
+fn in_child(body: impl FnOnce() -> bool) -> bool {
+    const NO: i32 = 2;
+    let child = forks::fork(|| {
+        if !body() {
+            forks::exit_now(NO);
+        }
+    });
+    let status = forks::wait_for(child);
+    assert!(status.success() || status.code() == Some(NO), "the child ended with {status}");
+    status.success()
 }

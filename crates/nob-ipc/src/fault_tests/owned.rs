@@ -2,29 +2,14 @@
 
 use std::time::Duration;
 
-use nob_ipc_testing::forks;
-
 use super::traces::{Traces, unique};
-use super::{Case, ERRNOS, Subject, alone, sweep};
+use super::{Case, ERRNOS, Subject, alone, in_child, sweep};
 use crate::sys::fault::inject;
 use crate::{BoundedSemaphore, Deadline, Existence, Lock, LockGuard, Permits, Result};
 
 /// A time that is over soon.
 fn short() -> Deadline {
     Deadline::after(Duration::from_micros(300))
-}
-
-/// Runs `body` in a child, where the thread that watches this process does not exist; its answer.
-fn in_child(body: impl FnOnce() -> bool) -> bool {
-    const NO: i32 = 2;
-    let child = forks::fork(|| {
-        if !body() {
-            forks::exit_now(NO);
-        }
-    });
-    let status = forks::wait_for(child);
-    assert!(status.success() || status.code() == Some(NO), "the child ended with {status}");
-    status.success()
 }
 
 /// A handle, and another one.

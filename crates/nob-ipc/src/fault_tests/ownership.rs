@@ -1,12 +1,13 @@
 //! Unlinking, deleting, and the duty to.
 
-use super::subject::OLD;
+use super::subject::{OLD, reserves};
 use super::traces::{clean, left_under, records_of, unique};
 use super::{Case, ERRNOS, Subject, alone, sweep};
 use crate::sys::Errno;
 use crate::sys::fault::inject;
 use crate::{
-    BoundedSemaphore, ErrorKind, Kind, Lock, MessageQueue, Name, Result, Semaphore, SharedMemory,
+    BoundedSemaphore, Channel, ErrorKind, Kind, Lock, MessageQueue, Name, Result, Semaphore,
+    SharedMemory,
 };
 
 /// An object, made anew where an operation has removed its name.
@@ -43,7 +44,7 @@ fn remove<T: Subject>(remove: &dyn Fn(&T) -> Result<()>, may_leave: bool) {
             assert!(may_leave || left_under(name).is_empty(), "{:?}", left_under(name));
         },
         undone: &|_, _| {},
-        goes_on_after_signals: T::KIND == Kind::SharedMemory,
+        goes_on_after_signals: reserves(T::KIND),
     });
 }
 
@@ -150,4 +151,9 @@ fn random_names() {
         assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Other, Some(errno.0)));
         assert_eq!(failed, 1);
     }
+}
+
+#[test]
+fn channels() {
+    alone(each::<Channel>);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    BoundedSemaphore, Existence, Kind, Lock, MessageQueue, Ownership, Result, Semaphore,
+    BoundedSemaphore, Channel, Existence, Kind, Lock, MessageQueue, Ownership, Result, Semaphore,
     SharedMemory,
 };
 
@@ -116,4 +116,29 @@ impl Subject for BoundedSemaphore {
     fn ownership(&self) -> &Arc<Ownership> {
         self.ownership()
     }
+}
+
+impl Subject for Channel {
+    const KIND: Kind = Kind::Channel;
+
+    fn open(name: &str, existence: Existence, measure: u32) -> Result<Self> {
+        Channel::options()
+            .capacity(4096)
+            .max_messages(measure.into())
+            .existence(existence)
+            .open(name)
+    }
+
+    fn measure(&self) -> u32 {
+        self.max_messages().try_into().expect("small channels")
+    }
+
+    fn ownership(&self) -> &Arc<Ownership> {
+        self.ownership()
+    }
+}
+
+/// Whether memory is reserved for an object of this kind: that goes on after signals.
+pub(super) fn reserves(kind: Kind) -> bool {
+    !matches!(kind, Kind::Semaphore | Kind::MessageQueue)
 }

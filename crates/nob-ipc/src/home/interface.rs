@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::mark::Mark;
 use super::usage::{self, Fresh, Locked, Pauses};
+use crate::channel::ChannelState;
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::robust::state::State;
@@ -47,6 +48,8 @@ pub(crate) enum Content {
     Messages(Option<QueueState>),
     /// Who has a lock, or the permits of a bounded semaphore.
     Owned(Option<State>),
+    /// How full a channel is.
+    Channel(Option<ChannelState>),
 }
 
 /// The creator's mark as it was found.

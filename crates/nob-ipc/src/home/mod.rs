@@ -3,6 +3,7 @@
 mod interface;
 pub(crate) mod mark;
 pub(crate) mod mqueue;
+pub(crate) mod reserve;
 pub(crate) mod shm;
 pub(crate) mod usage;
 

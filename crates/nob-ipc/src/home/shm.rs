@@ -4,6 +4,7 @@ use super::interface::{Content, Coverage, Found, Home, Marked};
 use super::mark::{self, Mark};
 use super::usage::{self, Fresh, Part};
 
+use crate::channel;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
@@ -133,6 +134,9 @@ fn content(kind: Kind, file: Option<BorrowedFd<'_>>) -> Content {
         },
         Kind::Lock | Kind::BoundedSemaphore => {
             Content::Owned(file.and_then(|file| state::read(kind, file).ok().flatten()))
+        }
+        Kind::Channel => {
+            Content::Channel(file.and_then(|file| channel::state::read(file).ok().flatten()))
         }
         Kind::SharedMemory | Kind::MessageQueue => Content::Bytes,
     }

@@ -7,7 +7,9 @@ use crate::error::Result;
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::object::options::{Common, common_setters};
-use crate::robust;
+use crate::robust::header::{FILE_SIZE, Header};
+use crate::robust::{self, New};
+use crate::shared_memory::Reservation;
 
 /// How a [`Lock`] is opened; made by [`Lock::options`].
 #[derive(Clone, Debug)]
@@ -54,6 +56,13 @@ impl LockOptions {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument).
     pub fn open_named(&self, name: &Name) -> Result<Lock> {
         self.common.check(name, Kind::Lock)?;
-        robust::open(Kind::Lock, name, self.common, 0, self.inheritable).map(Lock::new)
+        let new = New {
+            size: FILE_SIZE,
+            permits: 0,
+            reservation: Reservation::Reserved,
+            inheritable: self.inheritable,
+            fill: &|_: &Header| (),
+        };
+        robust::open(Kind::Lock, name, self.common, new).map(Lock::new)
     }
 }

@@ -39,6 +39,7 @@ mod holders;
 mod object;
 mod reap;
 
+pub use crate::channel::ChannelState;
 use crate::error::{Error, ErrorKind, Operation, Result};
 pub use crate::home::Coverage;
 use crate::home::{self, shm};

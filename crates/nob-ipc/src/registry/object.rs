@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::creator::Creator;
+use crate::channel::ChannelState;
 use crate::error::{Error, Operation, Result};
 use crate::home::usage::{self, Fresh};
 use crate::home::{self, Content, Found, Marked, Removal};
@@ -121,6 +122,8 @@ pub enum Measure {
     Lock(Option<LockState>),
     /// Who has the permits of a bounded semaphore.
     Permits(Option<PermitsState>),
+    /// How full a channel is.
+    Channel(Option<ChannelState>),
 }
 
 impl Measure {
@@ -185,6 +188,7 @@ impl Object {
             Content::Value { now, .. } => Measure::Value(*now),
             Content::Owned(state) => Measure::of_owned(name.kind(), state.as_ref()),
             Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
+            Content::Channel(state) => Measure::Channel(*state),
             Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
         };
         let creator = Creator::from(&mark);
@@ -194,7 +198,7 @@ impl Object {
                 state.as_ref().is_none_or(|state| !state.owner_died),
                 state.map(|state| state.holders).unwrap_or_default(),
             ),
-            Content::Bytes | Content::Messages(_) => (true, Vec::new()),
+            Content::Bytes | Content::Messages(_) | Content::Channel(_) => (true, Vec::new()),
         };
         let holders = Vec::new();
         Object { name, stat, measure, at_rest, creator, owners, used, holders, unseen: 0 }

@@ -4,9 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::header::{FILE_SIZE, Header, NOBODY, SLOTS};
+use super::header::{Content, Header, SLOTS};
 use super::life::{self, Claim, Life};
-use super::word::wake_one;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::shm;
 use crate::name::Name;
@@ -16,12 +15,13 @@ use crate::sys::{self, Errno, Identity, OpenMode, Stat};
 
 /// A handle to a file of this format. Dropping it leaves to others what it has.
 #[derive(Debug)]
-pub(crate) struct RobustFile {
+pub(crate) struct RobustFile<T: Content = Header> {
     /// The life byte falls before the rest goes.
     life: Life,
     /// The description of the first slot's life byte, if it is to be handed on.
     inheritable: Option<(u32, Kept)>,
-    header: Mapped<Header>,
+    content: Mapped<T>,
+    rest: T::Rest,
     kept: Kept,
     permits: u32,
     ownership: Arc<Ownership>,
@@ -34,6 +34,7 @@ struct Kept {
     /// There until this is dropped.
     file: Option<OwnedFd>,
     identity: Identity,
+    size: u64,
 }
 
 impl Kept {
@@ -62,7 +63,7 @@ impl Kept {
         if stat.identity != self.identity {
             return Err(Errno::BADF);
         }
-        if stat.size == FILE_SIZE { Ok(fresh) } else { Err(Errno::UCLEAN) }
+        if stat.size == self.size { Ok(fresh) } else { Err(Errno::UCLEAN) }
     }
 }
 
@@ -77,23 +78,33 @@ impl Drop for Kept {
     }
 }
 
-impl RobustFile {
+impl<T: Content> RobustFile<T> {
     /// The handle to a file that was opened, checked and mapped, in whose use `file` takes part.
     /// `inheritable`: whether its life can be handed on.
     pub(super) fn new(
         file: OwnedFd,
-        header: Mapped<Header>,
+        content: Mapped<T>,
+        rest: T::Rest,
+        size: u64,
         permits: u32,
         ownership: Arc<Ownership>,
         inheritable: bool,
-        operation: Operation,
-    ) -> Result<RobustFile> {
+    ) -> Result<RobustFile<T>> {
+        let operation = if ownership.created() { Operation::Create } else { Operation::Link };
         let identity = ownership.identity();
-        let kept = Kept { file: Some(file), identity };
-        let mut claim = claim(&header, &kept, ownership.name(), inheritable, operation)?;
+        let kept = Kept { file: Some(file), identity, size };
+        let mut claim = claim(&*content, &kept, ownership.name(), inheritable, operation)?;
         let file = claim.file.take();
-        let inheritable = file.map(|file| (claim.slot, Kept { file: Some(file), identity }));
-        Ok(RobustFile { life: Life::new(claim), inheritable, header, kept, permits, ownership })
+        let inheritable = file.map(|file| (claim.slot, Kept { file: Some(file), identity, size }));
+        Ok(RobustFile {
+            life: Life::new(claim),
+            inheritable,
+            content,
+            rest,
+            kept,
+            permits,
+            ownership,
+        })
     }
 
     /// Gives a file without a name its name; `false` if it is taken.
@@ -105,7 +116,24 @@ impl RobustFile {
     }
 
     pub(crate) fn header(&self) -> &Header {
-        &self.header
+        self.content.header()
+    }
+
+    #[inline]
+    pub(crate) fn content(&self) -> &T {
+        &self.content
+    }
+
+    /// What is mapped besides.
+    #[inline]
+    pub(crate) fn rest(&self) -> &T::Rest {
+        &self.rest
+    }
+
+    /// The file, to map more of it.
+    pub(crate) fn fresh(&self, operation: Operation) -> Result<OwnedFd> {
+        let fresh = self.kept.reopen(self.name());
+        fresh.map_err(|errno| refused(operation, self.name(), errno))
     }
 
     pub(crate) fn ownership(&self) -> &Arc<Ownership> {
@@ -138,7 +166,7 @@ impl RobustFile {
 
     #[cold]
     fn claim_in_child(&self, operation: Operation) -> Result<u32> {
-        let claim = claim(&self.header, &self.kept, self.name(), false, operation)?;
+        let claim = claim(&*self.content, &self.kept, self.name(), false, operation)?;
         self.life.renew(claim).map_err(|errno| Error::from_errno(operation, self.name(), errno))
     }
 
@@ -155,7 +183,7 @@ impl RobustFile {
             return Ok(true);
         }
         let alive = match self.kept.borrow() {
-            Ok(Some((_, stat))) if stat.size != FILE_SIZE => Err(Errno::UCLEAN),
+            Ok(Some((_, stat))) if stat.size != self.kept.size => Err(Errno::UCLEAN),
             Ok(Some((file, _))) => life::is_alive(file, slot),
             Ok(None) => {
                 self.kept.reopen(self.name()).and_then(|fresh| life::is_alive(fresh.as_fd(), slot))
@@ -172,22 +200,20 @@ impl RobustFile {
         operation: Operation,
         work: impl FnOnce() -> R,
     ) -> Result<Option<R>> {
-        let fresh = self.kept.reopen(self.name());
-        fresh
-            .and_then(|fresh| life::while_dead(&fresh, slot, work))
-            .map_err(|errno| refused(operation, self.name(), errno))
+        let fresh = self.fresh(operation)?;
+        life::while_dead(&fresh, slot, work).map_err(|errno| refused(operation, self.name(), errno))
     }
 
     /// Leaves to others what this handle has.
     pub(crate) fn abandon(&self) {
         if let Some(slot) = self.own_slot() {
-            give_up_all(&self.header, slot);
+            self.content.give_up(slot);
         }
     }
 
     /// Notes, for people, that a thread of this handle is about to sleep.
     pub(crate) fn note_sleeper(&self, slot: u32) -> Asleep<'_> {
-        let waiting = self.header.slots.get(slot as usize).map(|slot| &slot.waiting);
+        let waiting = self.header().slots.get(slot as usize).map(|slot| &slot.waiting);
         if let Some(waiting) = waiting {
             waiting.fetch_add(1, Ordering::Relaxed);
         }
@@ -196,11 +222,11 @@ impl RobustFile {
 
     /// The process of a slot, as it calls itself.
     pub(crate) fn pid(&self, slot: u32) -> Option<u32> {
-        Some(self.header.slots.get(slot as usize)?.pid.load(Ordering::Relaxed))
+        Some(self.header().slots.get(slot as usize)?.pid.load(Ordering::Relaxed))
     }
 }
 
-impl Drop for RobustFile {
+impl<T: Content> Drop for RobustFile<T> {
     fn drop(&mut self) {
         self.abandon();
         if let (Some(slot), Some(file)) = (self.own_slot(), self.life()) {
@@ -225,40 +251,23 @@ impl Drop for Asleep<'_> {
 }
 
 /// Gets a slot, and gives up what a dead handle had by it.
-fn claim(
-    header: &Header,
+fn claim<T: Content>(
+    content: &T,
     kept: &Kept,
     name: &Name,
     inheritable: bool,
     operation: Operation,
 ) -> Result<Claim> {
+    let header = content.header();
     let claim = life::claim(header, || kept.reopen(name), inheritable)
         .map_err(|errno| refused(operation, name, errno))?
         .ok_or_else(|| too_many_handles(operation, name))?;
-    give_up_all(header, claim.slot);
+    content.give_up(claim.slot);
     if let Some(slot) = header.slots.get(claim.slot as usize) {
         slot.waiting.store(0, Ordering::Relaxed);
         slot.pid.store(std::process::id(), Ordering::Relaxed);
     }
     Ok(claim)
-}
-
-/// Leaves to others whatever carries the number of a slot, by whoever has that slot.
-fn give_up_all(header: &Header, slot: u32) {
-    header.lock.abandon(slot);
-    let mut freed = 0;
-    for cell in &header.cells {
-        if cell.load(Ordering::Relaxed) == slot
-            && cell.compare_exchange(slot, NOBODY, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-        {
-            freed += 1;
-        }
-    }
-    if freed > 0 {
-        header.deaths.fetch_add(freed, Ordering::Relaxed);
-        header.event.fetch_add(1, Ordering::SeqCst);
-        wake_one(&header.event);
-    }
 }
 
 #[cold]
@@ -304,15 +313,25 @@ mod tests {
     use crate::kind::Kind;
     use crate::object::existence::Existence;
     use crate::object::options::Common;
-    use crate::robust;
+    use crate::robust::header::FILE_SIZE;
+    use crate::robust::{self, New};
+    use crate::shared_memory::Reservation;
 
     /// A program that has inherited the descriptor of a handle keeps it from dying, but not from ending.
     #[test]
     fn a_copy_keeps_a_handle_alive_until_it_is_dropped() {
         let name = Name::random(Kind::Lock).expect("random bytes");
         let common = Common { existence: Existence::Create, ..Common::new() };
-        let handle = robust::open(Kind::Lock, &name, common, 0, true).expect("a new lock");
-        let other = robust::open(Kind::Lock, &name, Common::new(), 0, false).expect("it is there");
+        let new = |inheritable| New {
+            size: FILE_SIZE,
+            permits: 0,
+            reservation: Reservation::Reserved,
+            inheritable,
+            fill: &|_: &Header| (),
+        };
+        let handle = robust::open(Kind::Lock, &name, common, new(true)).expect("a new lock");
+        let other = robust::open(Kind::Lock, &name, Common::new(), new(false));
+        let other = other.expect("it is there");
         assert!(other.life().is_none());
         let slot = handle.own_slot().expect("this is no child");
         let lives = || other.is_alive(slot, Operation::Inspect).expect("it can be told");

@@ -6,11 +6,15 @@
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::mem::offset_of;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::event::Event;
 use super::word::OwnedWord;
 use crate::kind::Kind;
+use crate::sys::Errno;
 use crate::sys::mman::Shared;
 
 /// `nob-ipc1`, in the byte order of the machine.
@@ -29,7 +33,7 @@ pub(crate) const MAX_PERMITS: u32 = 512;
 /// The number of no slot.
 pub(crate) const NOBODY: u32 = 0;
 
-/// The file of a lock or of a bounded semaphore.
+/// The file of a lock or of a bounded semaphore, and the beginning of that of a channel.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Header {
@@ -50,13 +54,9 @@ pub(crate) struct Header {
     _line_1: [AtomicU64; 3],
     pub lock: OwnedWord,
     _line_2: [AtomicU64; 4],
-    /// How many have announced that they wait for a permit, since it was last reset.
-    pub waiters: AtomicU32,
-    _line_3: [AtomicU32; 15],
-    /// Changes when there is something to wake for.
-    pub event: AtomicU32,
-    _line_4: [AtomicU32; 15],
-    _page_0: [AtomicU64; 96],
+    /// A permit has been given back.
+    pub freed: Event,
+    _page_0: [AtomicU64; 104],
     /// The slot that has each permit.
     pub cells: [AtomicU32; MAX_PERMITS as usize],
     _page_1: [AtomicU64; 128],
@@ -79,12 +79,61 @@ pub(crate) const FILE_SIZE: u64 = size_of::<Header>() as u64;
 
 const _: () = {
     assert!(offset_of!(Header, lock) == 64);
-    assert!(offset_of!(Header, waiters) == 128);
-    assert!(offset_of!(Header, event) == 192);
+    assert!(offset_of!(Header, freed) == 128);
     assert!(offset_of!(Header, cells) == 1024);
     assert!(offset_of!(Header, slots) == 4096);
     assert!(FILE_SIZE == 3 * 4096);
 };
+
+/// Why the rest of a file cannot be mapped.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// It is not what it should be.
+    Content(Cow<'static, str>),
+    System(Errno),
+}
+
+/// What the files of this format begin with, and what handles have in them.
+pub(crate) trait Content: Shared {
+    /// What a handle has mapped besides.
+    type Rest: Debug + Send + Sync;
+
+    fn header(&self) -> &Header;
+
+    /// Maps the rest of a file of this size, if it is whole. What the file says is read once, here.
+    fn map_rest(&self, file: BorrowedFd<'_>, file_size: u64) -> Result<Self::Rest, Unfit>;
+
+    /// Leaves to others whatever carries the number of a slot, by whoever has that slot.
+    fn give_up(&self, slot: u32);
+}
+
+impl Content for Header {
+    type Rest = ();
+
+    fn header(&self) -> &Header {
+        self
+    }
+
+    fn map_rest(&self, _: BorrowedFd<'_>, _: u64) -> Result<(), Unfit> {
+        Ok(())
+    }
+
+    fn give_up(&self, slot: u32) {
+        self.lock.abandon(slot);
+        let mut freed = 0;
+        for cell in &self.cells {
+            if cell.load(Ordering::Relaxed) == slot
+                && cell.compare_exchange(slot, NOBODY, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+            {
+                freed += 1;
+            }
+        }
+        if freed > 0 {
+            self.deaths.fetch_add(freed, Ordering::Relaxed);
+            self.freed.ring(freed);
+        }
+    }
+}
 
 // SAFETY: the structure and its parts are made of atomics, whose offsets leave no padding: the assertions
 // above add up.
@@ -92,41 +141,46 @@ unsafe impl Shared for Header {}
 
 /// What is written in the field `kind`.
 fn code(kind: Kind) -> u32 {
-    if kind == Kind::Lock { 1 } else { 2 }
+    match kind {
+        Kind::Lock => 1,
+        Kind::BoundedSemaphore => 2,
+        _ => 4,
+    }
 }
 
 fn word_of(code: u32) -> Option<&'static str> {
     match code {
         1 => Some("a lock"),
         2 => Some("a bounded semaphore"),
+        4 => Some("a channel"),
         _ => None,
     }
 }
 
 impl Header {
     /// Makes an object of a file that is all zeros.
-    pub(super) fn fill(&self, kind: Kind, permits: u32) {
+    pub(super) fn fill(&self, kind: Kind, size: u64, permits: u32) {
         self.kind.store(code(kind), Ordering::Relaxed);
         self.version.store(MAJOR | MINOR << 16, Ordering::Relaxed);
-        self.size.store(FILE_SIZE, Ordering::Relaxed);
+        self.size.store(size, Ordering::Relaxed);
         self.slot_count.store(SLOTS, Ordering::Relaxed);
         self.cell_count.store(permits, Ordering::Relaxed);
         self.magic.store(MAGIC, Ordering::Release);
     }
 
-    /// How many permits a file of this kind has, or why it is none.
-    pub(super) fn check(&self, kind: Kind) -> Result<u32, Cow<'static, str>> {
+    /// How many permits a file of this kind and size has, or why it is none.
+    pub(super) fn check(&self, kind: Kind, file_size: u64) -> Result<u32, Cow<'static, str>> {
         let [magic, size] = [&self.magic, &self.size].map(|field| field.load(Ordering::Acquire));
         let [code, version, slots, permits] =
             [&self.kind, &self.version, &self.slot_count, &self.cell_count]
                 .map(|field| field.load(Ordering::Relaxed));
-        check(kind, &Fields { magic, size, code, version, slots, permits })
+        check(kind, file_size, &Fields { magic, size, code, version, slots, permits })
     }
 }
 
 /// What tells whether a file is of a kind, as it was read.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     pub magic: u64,
     pub size: u64,
     pub code: u32,
@@ -137,7 +191,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Out of a copy of the file.
-    pub(super) fn of(image: &Image<'_>) -> Option<Fields> {
+    pub(crate) fn of(image: &Image<'_>) -> Option<Fields> {
         Some(Fields {
             magic: image.long(offset_of!(Header, magic))?,
             size: image.long(offset_of!(Header, size))?,
@@ -150,10 +204,14 @@ impl Fields {
 }
 
 /// How many permits there are, or why the file is none of the kind.
-pub(super) fn check(kind: Kind, fields: &Fields) -> Result<u32, Cow<'static, str>> {
+pub(crate) fn check(kind: Kind, file_size: u64, fields: &Fields) -> Result<u32, Cow<'static, str>> {
     let (major, minor) = (fields.version & 0xffff, fields.version >> 16);
-    let permits = if kind == Kind::Lock { 0..=0 } else { 1..=MAX_PERMITS };
-    if fields.magic != MAGIC {
+    // A channel is as long as it says.
+    let size = if kind == Kind::Channel { fields.size } else { FILE_SIZE };
+    let permits = if kind == Kind::BoundedSemaphore { 1..=MAX_PERMITS } else { 0..=0 };
+    if kind != Kind::Channel && file_size != size {
+        Err(bad_size(file_size, size))
+    } else if fields.magic != MAGIC {
         Err("its file does not begin as that of one".into())
     } else if major != MAJOR {
         Err(format!(
@@ -164,25 +222,29 @@ pub(super) fn check(kind: Kind, fields: &Fields) -> Result<u32, Cow<'static, str
     } else if fields.code != code(kind) {
         let found = word_of(fields.code).unwrap_or("of a kind that is not known here");
         Err(format!("its file is {found}").into())
-    } else if (fields.size, fields.slots) != (FILE_SIZE, SLOTS)
-        || !permits.contains(&fields.permits)
-    {
+    } else if file_size != size {
+        Err(bad_size(file_size, size))
+    } else if (fields.size, fields.slots) != (size, SLOTS) || !permits.contains(&fields.permits) {
         Err("the numbers in its file are out of range".into())
     } else {
         Ok(fields.permits)
     }
 }
 
+fn bad_size(found: u64, needed: u64) -> Cow<'static, str> {
+    format!("its file has {found} bytes, and {needed} are needed").into()
+}
+
 /// A copy of a file's bytes.
-pub(super) struct Image<'a>(pub &'a [u8]);
+pub(crate) struct Image<'a>(pub &'a [u8]);
 
 impl Image<'_> {
-    pub(super) fn word(&self, offset: usize) -> Option<u32> {
+    pub(crate) fn word(&self, offset: usize) -> Option<u32> {
         let bytes = self.0.get(offset..offset.checked_add(4)?)?;
         Some(u32::from_ne_bytes(bytes.try_into().ok()?))
     }
 
-    pub(super) fn long(&self, offset: usize) -> Option<u64> {
+    pub(crate) fn long(&self, offset: usize) -> Option<u64> {
         let bytes = self.0.get(offset..offset.checked_add(8)?)?;
         Some(u64::from_ne_bytes(bytes.try_into().ok()?))
     }

@@ -23,7 +23,7 @@ fn byte(slot: u32) -> i64 {
 }
 
 /// Whether the handle of a slot lives, as anybody who can open the file can see.
-pub(super) fn is_alive(file: BorrowedFd<'_>, slot: u32) -> sys::Result<bool> {
+pub(crate) fn is_alive(file: BorrowedFd<'_>, slot: u32) -> sys::Result<bool> {
     byte_lock::is_locked(file, byte(slot))
 }
 

@@ -11,15 +11,18 @@
 //! - Whoever takes over what a dead slot had prevents meanwhile that anybody gets that slot.
 //! - Whoever gets a slot first gives up what still carries its number.
 
+mod event;
 mod file;
 pub(crate) mod header;
-mod life;
+pub(crate) mod life;
 mod opening;
 pub(crate) mod state;
 mod word;
 
+pub(crate) use event::Event;
 pub(crate) use file::RobustFile;
-pub(crate) use opening::open;
+pub(crate) use opening::{New, open};
+pub(crate) use word::OwnedWord;
 
 use std::time::Duration;
 

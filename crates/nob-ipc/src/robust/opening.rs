@@ -1,11 +1,13 @@
 //! How a file of this format is made and opened, for whatever kind.
 
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::RobustFile;
-use super::header::{FILE_SIZE, Header};
+use super::header::{Content, Unfit};
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::reserve::{self, Stop};
 use crate::home::shm;
 use crate::home::usage::Part;
 use crate::kind::Kind;
@@ -15,61 +17,85 @@ use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::Common;
 use crate::object::ownership::Ownership;
+use crate::shared_memory::Reservation;
 use crate::sys::fcntl::AllocatedSize;
 use crate::sys::mman::Mapped;
 use crate::sys::{self, Errno, OpenMode, Stat};
 
-/// Opens an object. `permits`: how many one that is created has; `inheritable`: whether the life of the
-/// handle can be handed on.
-pub(crate) fn open(
+/// What a new object, and the handle to it, is made with.
+pub(crate) struct New<'a, T> {
+    pub size: u64,
+    pub permits: u32,
+    pub reservation: Reservation,
+    /// Whether the life of the handle can be handed on.
+    pub inheritable: bool,
+    /// Writes what is in it besides the header.
+    pub fill: &'a dyn Fn(&T),
+}
+
+/// Opens an object.
+pub(crate) fn open<T: Content>(
     kind: Kind,
     name: &Name,
     common: Common,
-    permits: u32,
-    inheritable: bool,
-) -> Result<RobustFile> {
-    let mut opening = OpeningRobust { kind, common, permits, inheritable, unnamed: None };
+    new: New<'_, T>,
+) -> Result<RobustFile<T>> {
+    let mut opening = OpeningRobust { kind, common, new, unnamed: None };
     let file = open::open(&mut opening, name, common.existence)?;
     live::add(file.ownership())?;
     Ok(file)
 }
 
 /// An object in the making.
-struct OpeningRobust {
+struct OpeningRobust<'a, T: Content> {
     kind: Kind,
     common: Common,
-    permits: u32,
-    inheritable: bool,
-    unnamed: Option<RobustFile>,
+    new: New<'a, T>,
+    unnamed: Option<RobustFile<T>>,
 }
 
-impl OpeningRobust {
+impl<T: Content> OpeningRobust<'_, T> {
     /// The handle to an object in whose use this process takes part by `file`.
-    fn handle(&self, name: &Name, file: OwnedFd, stat: &Stat, created: bool) -> Result<RobustFile> {
+    fn handle(
+        &self,
+        name: &Name,
+        file: OwnedFd,
+        stat: &Stat,
+        created: bool,
+    ) -> Result<RobustFile<T>> {
         let operation = if created { Operation::Create } else { Operation::Link };
         let fail = |errno| Error::from_errno(operation, name, errno);
-        if stat.size != FILE_SIZE {
-            let why = format!("its file has {} bytes, and {FILE_SIZE} are needed", stat.size);
+        let least = size_of::<T>() as u64;
+        if stat.size < least {
+            let why = format!("its file has {} bytes, and {least} are needed", stat.size);
             return Err(self.not_one(operation, name, &why));
         }
         // A hole in the file, and no memory to fill it, would be a bus error at the first use.
-        if !created && stat.allocated < FILE_SIZE {
-            match sys::fcntl::allocate(file.as_fd(), 0, FILE_SIZE, AllocatedSize::Keep) {
+        if !created && stat.allocated < least {
+            match sys::fcntl::allocate(file.as_fd(), 0, least, AllocatedSize::Keep) {
                 // Where a file system cannot reserve memory, there is nothing to ask it for.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(Errno::NOSPC) => return Err(shm::out_of_space(operation, name, FILE_SIZE)),
+                Err(Errno::NOSPC) => return Err(shm::out_of_space(operation, name, least)),
                 Err(errno) => return Err(fail(errno)),
             }
         }
-        let header: Mapped<Header> =
+        let content: Mapped<T> =
             Mapped::new(file.as_fd()).map_err(|errno| Error::map_failed(operation, name, errno))?;
         if created {
-            header.fill(self.kind, self.permits);
+            (self.new.fill)(&content);
+            content.header().fill(self.kind, stat.size, self.new.permits);
         }
-        let permits = header.check(self.kind).map_err(|why| self.not_one(operation, name, &why))?;
+        let permits = content
+            .header()
+            .check(self.kind, stat.size)
+            .map_err(|why| self.not_one(operation, name, &why))?;
+        let rest = content.map_rest(file.as_fd(), stat.size).map_err(|unfit| match unfit {
+            Unfit::Content(why) => self.not_one(operation, name, &why),
+            Unfit::System(errno) => Error::map_failed(operation, name, errno),
+        })?;
         let lifetime = self.common.lifetime(stat, created);
         let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
-        RobustFile::new(file, header, permits, ownership, self.inheritable, operation)
+        RobustFile::new(file, content, rest, stat.size, permits, ownership, self.new.inheritable)
     }
 
     fn not_one(&self, operation: Operation, name: &Name, why: &str) -> Error {
@@ -80,25 +106,27 @@ impl OpeningRobust {
         Error::new(operation, name, ErrorKind::WrongType, Some(Errno::INVAL), why)
     }
 
-    /// Makes a file without a name, of zeros, with its memory.
-    fn build(&self) -> sys::Result<(OwnedFd, Stat)> {
+    /// Makes a file without a name, of zeros.
+    fn build(&self) -> std::result::Result<(OwnedFd, Stat), Stop> {
         let file = shm::create(self.common.mode_of_new())?;
         if self.common.is_marked() {
             shm::put_mark(file.as_fd());
         }
-        match sys::fcntl::allocate(file.as_fd(), 0, FILE_SIZE, AllocatedSize::Grow) {
-            Err(Errno::OPNOTSUPP) => sys::unistd::truncate(file.as_fd(), FILE_SIZE)?,
-            allocated => allocated?,
+        match self.new.reservation {
+            Reservation::Reserved => {
+                reserve::fill(file.as_fd(), self.new.size, &mut || ControlFlow::Continue(()))?;
+            }
+            Reservation::Sparse => reserve::set_size(file.as_fd(), self.new.size)?,
         }
         let stat = sys::stat::of(file.as_fd())?;
         Ok((file, stat))
     }
 }
 
-impl Opening for OpeningRobust {
-    type Handle = RobustFile;
+impl<T: Content> Opening for OpeningRobust<'_, T> {
+    type Handle = RobustFile<T>;
 
-    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<RobustFile>> {
+    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<RobustFile<T>>> {
         let Some(file) = shm::open(name, OpenMode::ReadWrite)? else { return Ok(Linked::Missing) };
         match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
             Part::Taken(stat) => {
@@ -111,13 +139,17 @@ impl Opening for OpeningRobust {
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let fail = |errno| shm::build_error(name, errno, FILE_SIZE);
-        let (file, stat) = self.build().map_err(fail)?;
+        let (file, stat) = self.build().map_err(|stop| match stop {
+            Stop::Failed(errno @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT)) => {
+                shm::build_error(name, errno, self.new.size)
+            }
+            stop => stop.into_error(Operation::Create, name, self.new.size),
+        })?;
         self.unnamed = Some(self.handle(name, file, &stat, true)?);
         Ok(())
     }
 
-    fn publish(&mut self, name: &Name, _: Existence) -> Result<Option<RobustFile>> {
+    fn publish(&mut self, name: &Name, _: Existence) -> Result<Option<RobustFile<T>>> {
         match self.unnamed.take() {
             Some(handle) if handle.publish(name)? => Ok(Some(handle)),
             unnamed => {

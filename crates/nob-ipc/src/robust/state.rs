@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::header::{Fields, Header, Image, NOBODY, SLOTS, Slot, check};
+use super::header::{FILE_SIZE, Fields, Header, Image, NOBODY, SLOTS, Slot, check};
 use super::life;
 use super::word::WordImage;
 use crate::kind::Kind;
@@ -31,14 +31,40 @@ pub(crate) struct State {
 /// Reads a file of a kind; `None`: it is none.
 pub(crate) fn read(kind: Kind, file: BorrowedFd<'_>) -> sys::Result<Option<State>> {
     // One more would be read of a file that is too long.
-    let mut bytes = vec![0; size_of::<Header>() + 1];
-    let length = sys::unistd::read_at(file, &mut bytes, 0)?;
-    bytes.truncate(length);
-    if length != size_of::<Header>() {
+    let bytes = read_first(file, size_of::<Header>() + 1)?;
+    if bytes.len() != size_of::<Header>() {
         return Ok(None);
     }
     let lives = |slot| life::is_alive(file, slot);
     parse(kind, &Image(&bytes), &lives).transpose()
+}
+
+/// The first bytes of a file: so many, or all.
+pub(crate) fn read_first(file: BorrowedFd<'_>, count: usize) -> sys::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    let length = sys::unistd::read_at(file, &mut bytes, 0)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// How many threads of living handles sleep.
+pub(crate) fn waiters(
+    image: &Image<'_>,
+    lives: &dyn Fn(u32) -> sys::Result<bool>,
+) -> sys::Result<u32> {
+    let mut waiters = 0_u32;
+    for slot in 1..=SLOTS {
+        let waiting = of_slot(image, slot, offset_of!(Slot, waiting)).unwrap_or(0);
+        if waiting > 0 && lives(slot)? {
+            waiters = waiters.saturating_add(waiting);
+        }
+    }
+    Ok(waiters)
+}
+
+/// A field of a slot.
+fn of_slot(image: &Image<'_>, slot: u32, field: usize) -> Option<u32> {
+    image.word(offset_of!(Header, slots) + slot as usize * size_of::<Slot>() + field)
 }
 
 /// `None`: it is none.
@@ -47,7 +73,7 @@ fn parse(
     image: &Image<'_>,
     lives: &dyn Fn(u32) -> sys::Result<bool>,
 ) -> Option<sys::Result<State>> {
-    let permits = check(kind, &Fields::of(image)?).ok()?;
+    let permits = check(kind, FILE_SIZE, &Fields::of(image)?).ok()?;
     let word = WordImage::of(image, offset_of!(Header, lock))?;
     let deaths = image.word(offset_of!(Header, deaths))?;
     let owners: Vec<u32> = if kind == Kind::Lock {
@@ -56,25 +82,15 @@ fn parse(
         let cell = |index| image.word(offset_of!(Header, cells) + 4 * index as usize);
         (0..permits).filter_map(cell).filter(|&slot| slot != NOBODY).collect()
     };
-    let of_slot = |slot: u32, field| {
-        image.word(offset_of!(Header, slots) + slot as usize * size_of::<Slot>() + field)
-    };
     let judge = || {
         let mut holders = Vec::new();
         let mut owner_died = kind == Kind::Lock && word.is_unrepaired();
         for slot in owners {
             if lives(slot)? {
                 // A number out of range has no life byte that anybody locks.
-                holders.extend(of_slot(slot, offset_of!(Slot, pid)));
+                holders.extend(of_slot(image, slot, offset_of!(Slot, pid)));
             } else {
                 owner_died |= kind == Kind::Lock;
-            }
-        }
-        let mut waiters = 0_u32;
-        for slot in 1..=SLOTS {
-            let waiting = of_slot(slot, offset_of!(Slot, waiting)).unwrap_or(0);
-            if waiting > 0 && lives(slot)? {
-                waiters = waiters.saturating_add(waiting);
             }
         }
         let held = kind == Kind::Lock && !holders.is_empty();
@@ -82,7 +98,7 @@ fn parse(
             bound: permits.max(1),
             holders,
             held_for: held.then(|| word.held_for()).flatten(),
-            waiters,
+            waiters: waiters(image, lives)?,
             deaths,
             owner_died,
         })
@@ -95,7 +111,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::robust::header::FILE_SIZE;
 
     proptest! {
         /// Whatever somebody has written to the file: it is refused, or it is a state.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::file::RobustFile;
-use super::header::{Image, NOBODY};
+use super::header::{Content, Image, NOBODY};
 use super::{Looks, SPIN, SPIN_STRIDE};
 use crate::error::{Error, Operation, Result};
 use crate::sys::time::monotonic;
@@ -73,7 +73,7 @@ impl OwnedWord {
     }
 
     /// Notes a new hold after a death.
-    fn begin_after(&self, file: &RobustFile, taken: Taken) {
+    fn begin_after(&self, file: &RobustFile<impl Content>, taken: Taken) {
         self.begin();
         if taken == Taken::Over {
             self.unrepaired.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +82,7 @@ impl OwnedWord {
     }
 
     /// Takes the word if no living handle has it.
-    pub(crate) fn try_take(&self, file: &RobustFile, slot: u32) -> Result<bool> {
+    pub(crate) fn try_take(&self, file: &RobustFile<impl Content>, slot: u32) -> Result<bool> {
         if self.try_take_free(slot) || self.take_if_free(file, slot, 0) {
             return Ok(true);
         }
@@ -93,7 +93,7 @@ impl OwnedWord {
     }
 
     /// Takes it if nobody has it, whatever else the word says. `waiters`: what it is to say of them.
-    fn take_if_free(&self, file: &RobustFile, slot: u32, waiters: u32) -> bool {
+    fn take_if_free(&self, file: &RobustFile<impl Content>, slot: u32, waiters: u32) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         if word & OWNER != NOBODY || !self.replace(word, slot | waiters | (word & WAITERS)) {
             return false;
@@ -104,7 +104,12 @@ impl OwnedWord {
     }
 
     /// Takes it from an owner who looked dead, if he is, and the word has not changed.
-    fn take_from_dead(&self, file: &RobustFile, slot: u32, word: u32) -> Result<bool> {
+    fn take_from_dead(
+        &self,
+        file: &RobustFile<impl Content>,
+        slot: u32,
+        word: u32,
+    ) -> Result<bool> {
         // Others may be asleep, whatever the word says: the dead one may have been about to note it.
         let take = || self.replace(word, slot | WAITERS);
         let taken = file.while_dead(word & OWNER, Operation::Acquire, take)? == Some(true);
@@ -121,7 +126,7 @@ impl OwnedWord {
     /// Waits for the word, after a try that did not bring it; `false` when the deadline passed first.
     pub(crate) fn wait(
         &self,
-        file: &RobustFile,
+        file: &RobustFile<impl Content>,
         waiters: &Waiters,
         deadline: Deadline,
     ) -> Result<bool> {
@@ -179,15 +184,15 @@ impl OwnedWord {
     /// Gives the word up, and wakes a waiter; `false`: this slot does not have it.
     #[inline]
     pub(crate) fn release(&self, slot: u32) -> bool {
-        // SeqCst would not be needed: who sleeps has said so in this very word.
-        match self.word.compare_exchange(slot, NOBODY, Ordering::Release, Ordering::Relaxed) {
+        // In one order with what wakes those who wait for something else: see `Event`.
+        match self.word.compare_exchange(slot, NOBODY, Ordering::SeqCst, Ordering::Relaxed) {
             Ok(_) => true,
             Err(word) => self.give_up(slot, word, NOBODY),
         }
     }
 
     /// Leaves the word to others as its dead owner would; nothing if this slot does not have it.
-    pub(super) fn abandon(&self, slot: u32) {
+    pub(crate) fn abandon(&self, slot: u32) {
         self.give_up(slot, self.word.load(Ordering::Relaxed), ABANDONED);
     }
 
@@ -196,7 +201,7 @@ impl OwnedWord {
         while word & OWNER == slot {
             // Those who are woken note again that others sleep; an abandoned word keeps it.
             let to = if to == NOBODY { to } else { to | (word & WAITERS) };
-            match self.word.compare_exchange(word, to, Ordering::Release, Ordering::Relaxed) {
+            match self.word.compare_exchange(word, to, Ordering::SeqCst, Ordering::Relaxed) {
                 Ok(_) => {
                     if word & WAITERS != 0 {
                         wake_one(&self.word);
@@ -238,7 +243,7 @@ impl OwnedWord {
 }
 
 /// Wakes one who sleeps on a word.
-pub(crate) fn wake_one(word: &AtomicU32) {
+fn wake_one(word: &AtomicU32) {
     // Fails for no address that is mapped; those who sleep look again by themselves.
     let _ = futex::wake(word, 1);
 }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use self::reserve::{OnStep, Stop};
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::reserve::{self, OnStep, Stop};
 use crate::name::Name;
 use crate::object::ownership::Ownership;
 use crate::sys::mman::Map;
@@ -12,8 +12,6 @@ use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
 
 mod mapping;
 pub use mapping::Mapping;
-
-pub(crate) mod reserve;
 
 mod size_policy;
 pub use size_policy::SizePolicy;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::home::reserve::{self, OnStep, Stop};
 use crate::home::shm;
 use crate::home::usage::Part;
 use crate::kind::Kind;
@@ -15,7 +16,6 @@ use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
-use crate::shared_memory::reserve::{self, OnStep, Stop};
 use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd, Stat, flock};
 
 /// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].

@@ -1,6 +1,8 @@
-//! Makes system calls of this thread fail on demand, so that every error path runs in a test.
+//! Makes system calls of this thread fail on demand, so that every error path runs in a test; and kills this
+//! process at a step.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Errno;
 
@@ -42,4 +44,19 @@ pub(super) fn next() -> Option<Errno> {
         TRIGGERED.set(TRIGGERED.get() + 1);
         plan.errno
     })
+}
+
+static STEP: AtomicU32 = AtomicU32::new(0);
+
+/// Has this process die at the next step of this number.
+pub(crate) fn kill_at(step: u32) {
+    STEP.store(step, Ordering::Relaxed);
+}
+
+/// A step at which this process may be killed.
+pub(crate) fn kill_point(step: u32) {
+    if STEP.load(Ordering::Relaxed) == step {
+        // SAFETY: takes numbers.
+        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    }
 }

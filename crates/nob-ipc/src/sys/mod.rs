@@ -25,6 +25,17 @@ pub(crate) mod fault;
 #[path = "linux/mod.rs"]
 mod os;
 
+#[cfg(test)]
+pub(crate) use fault::kill_point;
+
+/// Whether [`kill_point`] may kill: in tests only.
+pub(crate) const KILLS: bool = cfg!(test);
+
+/// A step at which a process may be killed; nothing but in tests.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn kill_point(_step: u32) {}
+
 pub(crate) use details::{Credentials, FileId, FileType, Identity, Processes, Stat, UnlinkedFile};
 pub(crate) use errno::{Errno, Result};
 pub(crate) use os::*;

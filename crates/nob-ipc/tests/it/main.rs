@@ -4,6 +4,7 @@
 //! The numbers in the comments (C13, S8, H25, M42) are those of the table of assertions in `docs/`.
 
 mod bounded_semaphore;
+mod channel;
 mod examples;
 mod existence;
 mod faults;
@@ -24,6 +25,12 @@ use nob_ipc_testing::Role;
 const ROLES: &[&[Role]] = &[
     bounded_semaphore::kill_loop::ROLES,
     bounded_semaphore::permits::ROLES,
+    channel::hostile::ROLES,
+    channel::kill_loop::ROLES,
+    channel::limits::ROLES,
+    channel::readiness::ROLES,
+    channel::traffic::ROLES,
+    channel::waits::ROLES,
     existence::flags::ROLES,
     existence::permissions::ROLES,
     existence::planted::ROLES,

@@ -38,7 +38,7 @@ fn is_legal(kind: Kind, bytes: &[u8]) -> bool {
         Kind::Semaphore => 251,
         Kind::SharedMemory | Kind::MessageQueue => 255,
         Kind::Lock => 246,
-        Kind::BoundedSemaphore => 243,
+        Kind::BoundedSemaphore | Kind::Channel => 243,
     };
     (1..=longest).contains(&bare.len())
         && bare.iter().all(|&byte| byte != 0 && byte != b'/')
@@ -50,7 +50,9 @@ fn is_portable(kind: Kind, name: &str) -> bool {
     is_legal(kind, name.as_bytes())
         && bare.chars().all(|character| character.is_alphanumeric() || "-_.".contains(character))
         && !(kind == Kind::SharedMemory
-            && ["sem.", "nob.lock.", "nob.permits."].iter().any(|prefix| bare.starts_with(prefix)))
+            && ["sem.", "nob.lock.", "nob.permits.", "nob.channel."]
+                .iter()
+                .any(|prefix| bare.starts_with(prefix)))
 }
 
 proptest! {

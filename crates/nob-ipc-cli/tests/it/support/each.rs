@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 
-use nob_ipc::{BoundedSemaphore, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, Channel, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
 use nob_ipc_testing::{Arguments, Role, hold};
 
 /// The words of the kinds, in the order of lists.
-pub const KINDS: [&str; 5] = ["sem", "shm", "mq", "lock", "permits"];
+pub const KINDS: [&str; 6] = ["sem", "shm", "mq", "lock", "permits", "channel"];
 
-pub type Each = (Semaphore, SharedMemory, MessageQueue, Lock, BoundedSemaphore);
+pub type Each = (Semaphore, SharedMemory, MessageQueue, Lock, BoundedSemaphore, Channel);
 
 pub const ROLES: &[Role] = &[("each::create", hold_new), ("each::link", hold_linked)];
 
@@ -19,6 +19,7 @@ pub fn create_each(name: impl AsRef<OsStr>) -> Each {
     let queue = MessageQueue::options().existence(existence).max_messages(1).open(&name);
     let lock = Lock::options().existence(existence).open(&name);
     let permits = BoundedSemaphore::options().existence(existence).open(&name);
+    let channel = Channel::options().existence(existence).capacity(4096).open(&name);
     let new = "a new one";
     (
         semaphore.expect(new),
@@ -26,6 +27,7 @@ pub fn create_each(name: impl AsRef<OsStr>) -> Each {
         queue.expect(new),
         lock.expect(new),
         permits.expect(new),
+        channel.expect(new),
     )
 }
 
@@ -35,6 +37,7 @@ pub fn link_each(name: impl AsRef<OsStr>) -> Each {
     let queue = MessageQueue::options().open(&name);
     let lock = Lock::options().open(&name);
     let permits = BoundedSemaphore::options().open(&name);
+    let channel = Channel::options().open(&name);
     let there = "it is there";
     (
         semaphore.expect(there),
@@ -42,6 +45,7 @@ pub fn link_each(name: impl AsRef<OsStr>) -> Each {
         queue.expect(there),
         lock.expect(there),
         permits.expect(there),
+        channel.expect(there),
     )
 }
 

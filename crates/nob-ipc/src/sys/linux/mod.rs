@@ -4,6 +4,7 @@
 pub(crate) mod byte_lock;
 mod conv;
 mod dirent;
+pub(crate) mod eventfd;
 pub(crate) mod fcntl;
 pub(crate) mod files;
 pub(crate) mod flock;
@@ -18,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod records;
 pub(crate) mod resource;
+pub(crate) mod ring;
 pub(crate) mod sched;
 pub(crate) mod semaphore;
 pub(crate) mod signal;

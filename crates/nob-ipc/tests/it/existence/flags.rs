@@ -3,8 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use nob_ipc::{
-    BoundedSemaphore, Direction, ErrorKind, Existence, Kind, Lock, MessageQueue, Semaphore,
-    SharedMemory,
+    BoundedSemaphore, Channel, Direction, ErrorKind, Existence, Kind, Lock, MessageQueue,
+    Semaphore, SharedMemory,
 };
 use nob_ipc_testing::{Child, Role, Unique, drop_alone, files, limits, watchdog};
 
@@ -194,6 +194,10 @@ fn arguments_out_of_range_are_refused() {
             let mut permits = BoundedSemaphore::options();
             refused(permits.bound(bound).existence(existence).open(&*name).err());
         }
+        for priorities in [0, Channel::MAX_PRIORITIES + 1, u32::MAX] {
+            let mut channel = Channel::options();
+            refused(channel.priorities(priorities).existence(existence).open(&*name).err());
+        }
     }
     for kind in MEASURED {
         let linked = Object::open(kind, &name, Existence::Link).expect("it was left alone");
@@ -234,7 +238,11 @@ fn descriptor_zero_role() {
             // A semaphore keeps none. The directory of a queue's record has it while the queue is
             // created, and the next handle after it. A lock opens its file twice, and keeps the first
             // descriptor.
-            Object::Semaphore(_) | Object::Queue(_) | Object::Lock(_) | Object::Permits(_) => {}
+            Object::Semaphore(_)
+            | Object::Queue(_)
+            | Object::Lock(_)
+            | Object::Permits(_)
+            | Object::Channel(_) => {}
         }
         object.use_it();
         let linked = Object::open(kind, &name, Existence::Link).expect("the same object");
@@ -259,7 +267,8 @@ fn a_name_has_a_kind() {
     let queue = options.direction(Direction::Send).open_named(&of(Kind::Semaphore)).map(|_| ());
     let lock = Lock::options().open_named(&of(Kind::BoundedSemaphore)).map(|_| ());
     let permits = BoundedSemaphore::options().open_named(&of(Kind::Lock)).map(|_| ());
-    for refused in [semaphore, segment, queue, lock, permits] {
+    let channel = Channel::options().open_named(&of(Kind::SharedMemory)).map(|_| ());
+    for refused in [semaphore, segment, queue, lock, permits, channel] {
         assert_refused(refused, &name, ErrorKind::InvalidArgument, None);
     }
 }

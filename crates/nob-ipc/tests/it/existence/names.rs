@@ -2,7 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use nob_ipc::{BoundedSemaphore, ErrorKind, Existence, Kind, Lock, Name, Semaphore, SharedMemory};
+use nob_ipc::{
+    BoundedSemaphore, Channel, ErrorKind, Existence, Kind, Lock, Name, Semaphore, SharedMemory,
+};
 use nob_ipc_testing::{Unique, files, watchdog};
 
 use crate::support::Object;
@@ -66,6 +68,9 @@ fn open_named(name: &Name, existence: Existence) -> Object {
         Kind::Lock => Lock::options().existence(existence).open_named(name).map(Object::Lock),
         Kind::BoundedSemaphore => {
             BoundedSemaphore::options().existence(existence).open_named(name).map(Object::Permits)
+        }
+        Kind::Channel => {
+            Channel::options().existence(existence).open_named(name).map(Object::Channel)
         }
     }
     .expect("the system takes the name")

@@ -114,9 +114,10 @@ fn modes() {
                 .open(&name)
                 .expect("a new object");
             let metadata = match &object {
-                Object::Semaphore(_) | Object::Lock(_) | Object::Permits(_) => {
-                    fs::metadata(files::file(kind, &name))
-                }
+                Object::Semaphore(_)
+                | Object::Lock(_)
+                | Object::Permits(_)
+                | Object::Channel(_) => fs::metadata(files::file(kind, &name)),
                 Object::Segment(segment) => by_descriptor(segment),
                 Object::Queue(queue) => by_descriptor(queue),
             }
@@ -145,7 +146,7 @@ fn creator() {
     }
     for kind in Kind::ALL {
         let name = Unique::new();
-        if matches!(kind, Kind::Lock | Kind::BoundedSemaphore) {
+        if matches!(kind, Kind::Lock | Kind::BoundedSemaphore | Kind::Channel) {
             for mode in [0, 0o400, 0o200, 0o066] {
                 let options = Object::options(kind).mode(mode).existence(Existence::Create);
                 let error = assert_denied(options.open(&name), &name);

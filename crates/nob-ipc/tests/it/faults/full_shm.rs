@@ -88,6 +88,8 @@ fn full_role() {
     fs::write(&path, &whole[..4096]).expect("there is room");
     let file = fs::OpenOptions::new().write(true).open(&path).expect("it is ours");
     file.set_len(whole.len().try_into().expect("it is small")).expect("it takes no memory");
+    // A channel that was opened when nothing was missing.
+    let channel = Object::create(Kind::Channel, &old);
     // All that there is, to the last page: what failed before has given everything back.
     let free = files::free_in_shm();
     let fills = segment(&big, free, Existence::Create).expect("just enough");
@@ -96,11 +98,18 @@ fn full_role() {
     mapping.write(mapping.len() - 1, b"x").expect("it is there");
     drop(mapping);
 
-    for kind in [Kind::Semaphore, Kind::Lock, Kind::BoundedSemaphore] {
-        let created = Object::open(kind, &other, Existence::Create);
-        refused(created, &other, ErrorKind::OutOfSpace, libc::ENOSPC);
-        assert!(!files::exists(kind, &other));
+    for kind in [Kind::Semaphore, Kind::Lock, Kind::BoundedSemaphore, Kind::Channel] {
+        for existence in [Existence::Create, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
+            let created = Object::open(kind, &other, existence);
+            refused(created, &other, ErrorKind::OutOfSpace, libc::ENOSPC);
+            assert!(!files::exists(kind, &other));
+        }
     }
+    assert_eq!(files::free_in_shm(), 0);
+    channel.use_it();
+    let replaced = Object::open(Kind::Channel, &old, Existence::UnlinkAndCreate);
+    refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
+    channel.use_it();
     let replaced = Object::open(Kind::Semaphore, &old, Existence::UnlinkAndCreate);
     refused(replaced, &old, ErrorKind::OutOfSpace, libc::ENOSPC);
     let replaced = Object::open(Kind::Lock, &old, Existence::UnlinkAndCreate);
@@ -229,16 +238,22 @@ fn mappings_role() {
     let created = Object::open(Kind::Semaphore, &other, Existence::Create);
     refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
     assert!(!files::exists(Kind::Semaphore, &other));
-    // A lock needs two: there is room for none, and then for one.
-    for _ in 0..2 {
-        let created = Object::open(Kind::Lock, &other, Existence::Create);
-        let error = refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
-        assert_words(&error, &["vm.max_map_count"]);
-        assert!(!files::exists(Kind::Lock, &other));
-        mappings.pop();
+    // A lock needs two, and a channel four: there is room for none, then for one, and so on.
+    for (kind, needed) in [(Kind::Lock, 2), (Kind::Channel, 4)] {
+        for _ in 0..needed {
+            let created = Object::open(kind, &other, Existence::Create);
+            let error = refused(created, &other, ErrorKind::LimitExceeded, libc::ENOMEM);
+            assert_words(&error, &["vm.max_map_count"]);
+            assert!(!files::exists(kind, &other));
+            mappings.pop();
+        }
+        Object::create(kind, &other).use_it();
+        while let Ok(mapping) = segment.map() {
+            mappings.push(mapping);
+        }
     }
+    mappings.pop();
     Object::create(Kind::Semaphore, &other).use_it();
-    Object::create(Kind::Lock, &other).use_it();
     let last = mappings.pop().expect("there are many");
     last.write(0, b"x").expect("it is writable");
     mappings.clear();

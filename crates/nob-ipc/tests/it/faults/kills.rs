@@ -90,7 +90,7 @@ fn a_creator() {
 }
 
 /// The measures of what the churning process creates.
-const CHURNED: [u32; Kind::ALL.len()] = [9, 9000, 3, 0, 5];
+const CHURNED: [u32; Kind::ALL.len()] = [9, 9000, 3, 0, 5, 7];
 
 fn churn(arguments: &Arguments) {
     let kind = arguments.kind(0);

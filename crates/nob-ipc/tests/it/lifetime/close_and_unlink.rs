@@ -231,7 +231,9 @@ fn descriptors_close_on_exec() {
     let objects = Kind::ALL.map(|kind| Object::create(kind, &name));
     for object in &objects {
         let descriptor = match object {
-            Object::Semaphore(_) | Object::Lock(_) | Object::Permits(_) => continue,
+            Object::Semaphore(_) | Object::Lock(_) | Object::Permits(_) | Object::Channel(_) => {
+                continue;
+            }
             Object::Segment(segment) => segment.as_fd(),
             Object::Queue(queue) => queue.as_fd(),
         };

@@ -8,11 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{
-    BoundedSemaphore, Deadline, Existence, Kind, Lock, MessageQueue, Semaphore, fork_generation,
+    BoundedSemaphore, Channel, Deadline, Existence, Kind, Lock, MessageQueue, Semaphore,
+    fork_generation,
 };
 use nob_ipc_testing::{Child, Role, Unique, files, forks, marks, thread_id, wait_until_in};
 
-use crate::support::{Object, new_lock, new_permits, new_queue, new_semaphore, object::MEASURE};
+use crate::support::{
+    Object, new_channel, new_lock, new_permits, new_queue, new_semaphore, object::MEASURE,
+};
 
 pub const ROLES: &[Role] = &[
     ("fork::child_deletes", |_| child_deletes()),
@@ -157,6 +160,7 @@ fn handles_are_shared() {
         Object::Queue(queue),
         Object::Lock(lock),
         Object::Permits(permits),
+        Object::Channel(channel),
     ] = &objects
     else {
         panic!("they come in this order")
@@ -179,6 +183,8 @@ fn handles_are_shared() {
         segment.resize(5000).expect("there is room");
         queue.send(b"from the child", 3).expect("there is room");
         queue.set_blocking(false).expect("it can be changed");
+        channel.send(b"from the child", 0).expect("there is room");
+        channel.set_blocking(false);
     });
     assert!(lock.is_held());
     assert_eq!((permits.held(), permits.value().expect("an answer")), (1, MEASURE - 1));
@@ -188,6 +194,8 @@ fn handles_are_shared() {
     assert_eq!((&byte, segment.size().expect("a size")), (b"!", 5000));
     assert_eq!(queue.receive().expect("a message"), (b"from the child".to_vec(), 3));
     assert!(!queue.is_blocking().expect("a flag"), "the open description is shared");
+    assert_eq!(channel.receive().expect("a message"), (b"from the child".to_vec(), 0));
+    assert!(channel.is_blocking(), "it is the handle's own");
 }
 
 fn all_at_the_end() {
@@ -245,10 +253,12 @@ struct Work {
     queue: MessageQueue,
     lock: Lock,
     permits: BoundedSemaphore,
+    channel: Channel,
     churned: Unique,
 }
 
 const SHORT: Duration = Duration::from_millis(1);
+const LONG: Duration = Duration::from_secs(20);
 
 impl Work {
     /// Takes and gives one of all that there is to take, if it can be had.
@@ -270,6 +280,7 @@ fn threads_at_work() {
         queue: new_queue(&shared, MEASURE.into(), 16),
         lock: new_lock(&shared),
         permits: new_permits(&shared, MEASURE),
+        channel: new_channel(&shared),
         churned: Unique::new(),
     };
     let done = AtomicBool::new(false);
@@ -287,6 +298,16 @@ fn threads_at_work() {
             // Whoever takes the message.
             work.queue.send_timeout(b"x", 0, SHORT).expect("a wait");
             work.queue.receive_timeout(SHORT).expect("a wait");
+        });
+        for _ in 0..2 {
+            start(|work| {
+                assert!(work.channel.send_timeout(b"x", 0, LONG).expect("a wait"));
+                work.channel.receive_timeout(SHORT).expect("a wait");
+            });
+        }
+        start(|work| {
+            drop(work.channel.readable().expect("a descriptor"));
+            drop(work.channel.writable().expect("a descriptor"));
         });
         start(|work| {
             for kind in Kind::ALL {
@@ -306,6 +327,10 @@ fn threads_at_work() {
                 assert!(!work.lock.is_held() && work.permits.held() == 0);
                 work.take_turns();
                 work.queue.receive_timeout(SHORT).expect("a wait");
+                assert!(work.channel.send_timeout(b"y", 0, LONG).expect("a wait"));
+                let readable = work.channel.readable().expect("a descriptor");
+                work.channel.receive_timeout(SHORT).expect("a wait");
+                readable.clear();
                 drop(work.queue.watch().expect("an answer"));
             });
         }
@@ -314,6 +339,7 @@ fn threads_at_work() {
     // No child has taken anything along, nor kept anybody alive.
     assert!(work.lock.try_acquire().expect("an answer").is_some());
     assert_eq!(work.permits.value().expect("an answer"), MEASURE);
+    assert!(work.channel.try_send(b"x", 0).expect("an answer"), "nobody is amid a copy");
 }
 
 fn a_waiter_is_not_inherited() {

@@ -38,7 +38,7 @@ pub fn random(below: u64) -> u64 {
 
 /// How long a loop goes on: 3 s, and under `make stress` as many times as long as that says, within what
 /// the watchdog allows.
-fn duration() -> Duration {
+fn loop_time() -> Duration {
     let times = env::var("NOB_IPC_STRESS").ok().and_then(|times| times.parse().ok());
     Duration::from_secs(3).mul_f64(times.unwrap_or(1.0)).min(Duration::from_secs(75))
 }
@@ -72,7 +72,7 @@ impl<'a> Workers<'a> {
     ) -> u32 {
         let begin = Instant::now();
         let mut kills = 0;
-        while begin.elapsed() < duration() {
+        while begin.elapsed() < loop_time() {
             thread::sleep(Duration::from_micros(random(6000)));
             let number = usize::try_from(random(self.pids.len() as u64)).expect("it is small");
             self.kill(number, about);

@@ -9,7 +9,7 @@ mod race;
 mod refusal;
 
 pub use kill_loop::{Workers, random, shared_words};
-pub use new::{new_lock, new_permits, new_queue, new_segment, new_semaphore};
+pub use new::{new_channel, new_lock, new_permits, new_queue, new_segment, new_semaphore};
 pub use object::{EXISTENCES, Object, can_be_marked};
 pub use owned::{OWNED, Owned, life_bytes};
 pub use race::{for_the_race, on_your_marks, race, start_together};

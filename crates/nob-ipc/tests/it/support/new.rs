@@ -1,6 +1,6 @@
 //! New objects, which their handle removes.
 
-use nob_ipc::{BoundedSemaphore, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
+use nob_ipc::{BoundedSemaphore, Channel, Existence, Lock, MessageQueue, Semaphore, SharedMemory};
 
 #[track_caller]
 pub fn new_semaphore(name: &str, value: u32) -> Semaphore {
@@ -30,4 +30,10 @@ pub fn new_lock(name: &str) -> Lock {
 pub fn new_permits(name: &str, bound: u32) -> BoundedSemaphore {
     let mut options = BoundedSemaphore::options();
     options.bound(bound).existence(Existence::Create).open(name).expect("a new bounded semaphore")
+}
+
+/// With the room that a channel has by default.
+#[track_caller]
+pub fn new_channel(name: &str) -> Channel {
+    Channel::options().existence(Existence::Create).open(name).expect("a new channel")
 }

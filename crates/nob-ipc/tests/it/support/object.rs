@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use nob_ipc::{
-    BoundedSemaphore, BoundedSemaphoreOptions, Existence, Kind, Lock, LockOptions, MessageQueue,
-    MessageQueueOptions, Ownership, Result, Semaphore, SemaphoreOptions, SharedMemory,
-    SharedMemoryOptions,
+    BoundedSemaphore, BoundedSemaphoreOptions, Channel, ChannelOptions, Existence, Kind, Lock,
+    LockOptions, MessageQueue, MessageQueueOptions, Ownership, Result, Semaphore, SemaphoreOptions,
+    SharedMemory, SharedMemoryOptions,
 };
 use nob_ipc_testing::{Unique, marks};
 
@@ -20,12 +20,18 @@ pub enum Object {
     Queue(MessageQueue),
     Lock(Lock),
     Permits(BoundedSemaphore),
+    Channel(Channel),
 }
 
 /// The kinds whose objects have a [measure](Object::measure): a lock has nothing by which one could be told
 /// from another. It is made and opened by the same code as a bounded semaphore.
-pub const MEASURED: [Kind; 4] =
-    [Kind::Semaphore, Kind::SharedMemory, Kind::MessageQueue, Kind::BoundedSemaphore];
+pub const MEASURED: [Kind; 5] = [
+    Kind::Semaphore,
+    Kind::SharedMemory,
+    Kind::MessageQueue,
+    Kind::BoundedSemaphore,
+    Kind::Channel,
+];
 
 /// What a new object of [`Object::options`] has as its [measure](Object::measure).
 pub const MEASURE: u32 = 2;
@@ -37,6 +43,7 @@ pub enum Options {
     Queue(MessageQueueOptions),
     Lock(LockOptions),
     Permits(BoundedSemaphoreOptions),
+    Channel(ChannelOptions),
 }
 
 /// Calls the same method of the options of whatever kind.
@@ -56,6 +63,9 @@ macro_rules! each {
                 $call;
             }
             Options::Permits($options) => {
+                $call;
+            }
+            Options::Channel($options) => {
                 $call;
             }
         }
@@ -94,6 +104,9 @@ impl Options {
             Options::Permits(options) => {
                 options.bound(measure);
             }
+            Options::Channel(options) => {
+                options.max_messages(measure.into());
+            }
         }
         self
     }
@@ -105,6 +118,7 @@ impl Options {
             Options::Queue(options) => options.open(name).map(Object::Queue),
             Options::Lock(options) => options.open(name).map(Object::Lock),
             Options::Permits(options) => options.open(name).map(Object::Permits),
+            Options::Channel(options) => options.open(name).map(Object::Channel),
         }
     }
 }
@@ -122,6 +136,11 @@ impl Object {
             }
             Kind::Lock => Options::Lock(Lock::options()),
             Kind::BoundedSemaphore => Options::Permits(BoundedSemaphore::options()),
+            Kind::Channel => {
+                let mut options = Channel::options();
+                options.capacity(4096);
+                Options::Channel(options)
+            }
         }
         .measure(MEASURE)
     }
@@ -142,6 +161,7 @@ impl Object {
             Object::Queue(queue) => queue.ownership(),
             Object::Lock(lock) => lock.ownership(),
             Object::Permits(permits) => permits.ownership(),
+            Object::Channel(channel) => channel.ownership(),
         }
     }
 
@@ -155,6 +175,7 @@ impl Object {
             Object::Queue(queue) => queue.max_messages().try_into().expect("small queues"),
             Object::Lock(_) => panic!("a lock has no measure"),
             Object::Permits(permits) => permits.bound(),
+            Object::Channel(channel) => channel.max_messages().try_into().expect("small channels"),
         }
     }
 
@@ -181,6 +202,12 @@ impl Object {
             }
             Object::Lock(lock) => drop(lock.acquire().expect("nobody holds it")),
             Object::Permits(permits) => drop(permits.guard().expect("one is free")),
+            Object::Channel(channel) => {
+                assert!(channel.try_send(b"x", 0).expect("it is open for sending"));
+                let received = channel.try_receive(&mut [0; 1]);
+                let received = received.expect("it is open for receiving");
+                assert_eq!(received.map(|received| received.length), Some(1));
+            }
         }
     }
 }

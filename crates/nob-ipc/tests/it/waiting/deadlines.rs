@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{
-    BoundedSemaphore, Deadline, Kind, Lock, LockGuard, MessageQueue, Ownership, Result, Semaphore,
+    BoundedSemaphore, Channel, Deadline, Existence, Kind, Lock, LockGuard, MessageQueue, Ownership,
+    Result, Semaphore,
 };
 use nob_ipc_testing::{
     Arguments, Child, Role, Unique, Waiter, say, thread_id, wait_until, wait_until_in, watchdog,
@@ -18,18 +19,20 @@ pub const ROLES: &[Role] = &[("deadlines::wait", wait)];
 /// A call that has to wait, until a deadline: what it returns is whether it was served.
 type Call<'a> = Box<dyn Fn(Deadline) -> Result<bool> + Send + Sync + 'a>;
 
-/// The five waits, in vain; each with the system call it sleeps in when it has a timeout, the one
+/// The seven waits, in vain; each with the system call it sleeps in when it has a timeout, the one
 /// when it has none, and what serves it.
 struct Waits {
     semaphore: Semaphore,
     empty: MessageQueue,
     full: MessageQueue,
+    empty_channel: Channel,
+    full_channel: Channel,
     locks: [Lock; 2],
     permits: [BoundedSemaphore; 2],
     names: [Unique; WAITS],
 }
 
-const WAITS: usize = 5;
+const WAITS: usize = 7;
 
 struct Wait<'a> {
     ownership: &'a Ownership,
@@ -44,16 +47,28 @@ impl Waits {
         let names = [(); WAITS].map(|()| Unique::new());
         let full = new_queue(&names[2], 1, 8);
         full.send(b"x", 0).expect("there is room");
-        let lock = new_lock(&names[3]);
+        let channel = |name: &str| {
+            Channel::options()
+                .max_messages(1)
+                .max_message_size(8)
+                .existence(Existence::Create)
+                .open(name)
+                .expect("a new channel")
+        };
+        let [empty_channel, full_channel] = [&names[3], &names[4]].map(|name| channel(name));
+        full_channel.send(b"x", 0).expect("there is room");
+        let lock = new_lock(&names[5]);
         lock.acquire().expect("it is new").leak();
-        let locks = [lock, Lock::options().open(&*names[3]).expect("it is there")];
-        let permits = new_permits(&names[4], 1);
+        let locks = [lock, Lock::options().open(&*names[5]).expect("it is there")];
+        let permits = new_permits(&names[6], 1);
         permits.acquire().expect("it is new");
-        let permits = [permits, BoundedSemaphore::options().open(&*names[4]).expect("it is there")];
+        let permits = [permits, BoundedSemaphore::options().open(&*names[6]).expect("it is there")];
         Waits {
             semaphore: new_semaphore(&names[0], 0),
             empty: new_queue(&names[1], 1, 8),
             full,
+            empty_channel,
+            full_channel,
             locks,
             permits,
             names,
@@ -84,6 +99,22 @@ impl Waits {
                 timed: libc::SYS_ppoll,
                 untimed: libc::SYS_mq_timedsend,
                 serve: Box::new(|| drop(self.full.receive().expect("it is full"))),
+            },
+            Wait {
+                ownership: self.empty_channel.ownership(),
+                call: Box::new(|deadline| {
+                    Ok(self.empty_channel.receive_until(&mut [0; 8], deadline)?.is_some())
+                }),
+                timed: libc::SYS_futex,
+                untimed: libc::SYS_futex,
+                serve: Box::new(|| self.empty_channel.send(b"x", 0).expect("there is room")),
+            },
+            Wait {
+                ownership: self.full_channel.ownership(),
+                call: Box::new(|deadline| self.full_channel.send_until(b"x", 0, deadline)),
+                timed: libc::SYS_futex,
+                untimed: libc::SYS_futex,
+                serve: Box::new(|| drop(self.full_channel.receive().expect("it is full"))),
             },
             Wait {
                 ownership: self.locks[0].ownership(),
@@ -353,7 +384,7 @@ fn a_stopped_waiter_goes_on() {
     for (number, wait) in waits.each().into_iter().enumerate() {
         (wait.serve)();
         // A child passes on what it holds.
-        if number < 3 {
+        if number < 5 {
             (wait.serve)();
         }
     }
@@ -374,12 +405,16 @@ fn wait(arguments: &Arguments) {
     let semaphore = Semaphore::options().open(arguments.text(1)).expect("it is there");
     let empty = MessageQueue::options().open(arguments.text(2)).expect("it is there");
     let full = MessageQueue::options().open(arguments.text(3)).expect("it is there");
-    let lock = Lock::options().open(arguments.text(4)).expect("it is there");
-    let permits = BoundedSemaphore::options().open(arguments.text(5)).expect("it is there");
+    let empty_channel = Channel::options().open(arguments.text(4)).expect("it is there");
+    let full_channel = Channel::options().open(arguments.text(5)).expect("it is there");
+    let lock = Lock::options().open(arguments.text(6)).expect("it is there");
+    let permits = BoundedSemaphore::options().open(arguments.text(7)).expect("it is there");
     let calls: [Call; WAITS] = [
         Box::new(|deadline| semaphore.acquire_until(deadline)),
         Box::new(|deadline| Ok(empty.receive_until(&mut [0; 8], deadline)?.is_some())),
         Box::new(|deadline| full.send_until(b"x", 0, deadline)),
+        Box::new(|deadline| Ok(empty_channel.receive_until(&mut [0; 8], deadline)?.is_some())),
+        Box::new(|deadline| full_channel.send_until(b"x", 0, deadline)),
         Box::new(|deadline| Ok(lock.acquire_until(deadline)?.is_some())),
         Box::new(|deadline| {
             let taken = permits.acquire_until(deadline)?;

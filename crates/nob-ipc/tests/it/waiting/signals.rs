@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, ErrorKind, Existence, Name, Semaphore, SharedMemory};
+use nob_ipc::{Channel, Deadline, ErrorKind, Existence, Name, Semaphore, SharedMemory};
 use nob_ipc_testing::{Unique, Waiter, files, signals, watchdog};
 
-use crate::support::{new_queue, new_semaphore};
+use crate::support::{new_channel, new_queue, new_semaphore};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -83,13 +83,53 @@ fn a_queue_reports_signals() {
     assert_eq!(queue.current_messages().expect("a number"), 0, "nothing was sent");
 }
 
+/// A channel's wait always reports a signal, and has sent and taken nothing.
+#[test]
+fn a_channel_reports_signals() {
+    let _watchdog = watchdog();
+    install();
+    let name = Unique::new();
+    let mut options = Channel::options();
+    options.max_messages(1).existence(Existence::Create);
+    let channel = options.open(&*name).expect("a new channel");
+    let calls: [&(dyn Fn(Deadline) -> nob_ipc::Result<bool> + Sync); 3] = [
+        &|deadline| Ok(channel.receive_until(&mut [0; 8], deadline)?.is_some()),
+        &|deadline| channel.wait_for_message(deadline),
+        &|deadline| channel.send_until(b"more", 0, deadline),
+    ];
+    for (number, call) in calls.into_iter().enumerate() {
+        if number == 2 {
+            channel.send(b"full", 0).expect("there is room");
+        }
+        for signal in [libc::SIGUSR1, libc::SIGUSR2] {
+            for deadline in [Deadline::NEVER, Deadline::after(LONG)] {
+                thread::scope(|scope| {
+                    let waiter = Waiter::start_in(scope, libc::SYS_futex, || call(deadline));
+                    // Between two sleeps it may look for itself, and a signal is not seen.
+                    while !waiter.has_ended() {
+                        signals::send_to_thread(waiter.thread, signal);
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    let error = waiter.join().expect_err("a signal came");
+                    assert!(error.is_signal());
+                    assert_eq!(error.kind(), ErrorKind::Interrupted);
+                    assert_eq!(error.raw_os_error(), Some(libc::EINTR));
+                });
+            }
+        }
+    }
+    assert_eq!(channel.receive().expect("a message").0, b"full");
+    assert_eq!(channel.current_messages().expect("a number"), 0, "nothing was sent");
+}
+
 /// S18, M32: calls that take a time instead of a deadline go on, with what is left of it.
 #[test]
 fn conveniences_go_on() {
     let _watchdog = watchdog();
     install();
-    let (semaphore_name, queue_name) = (Unique::new(), Unique::new());
+    let [semaphore_name, queue_name, channel_name] = [(); 3].map(|()| Unique::new());
     let (semaphore, queue) = (new_semaphore(&semaphore_name, 0), new_queue(&queue_name, 1, 8));
+    let channel = new_channel(&channel_name);
     for number in [libc::SIGUSR1, libc::SIGUSR2] {
         thread::scope(|scope| {
             let acquire = Waiter::start_in(scope, libc::SYS_futex, || semaphore.acquire());
@@ -112,6 +152,32 @@ fn conveniences_go_on() {
             timed.interrupt(number);
             queue.send(b"2", 0).expect("somebody takes it");
             assert_eq!(timed.join().expect("a message").expect("in time").0, b"2");
+
+            let receive = Waiter::start_in(scope, libc::SYS_futex, || channel.receive());
+            let timed = Waiter::start_in(scope, libc::SYS_futex, || channel.receive_timeout(LONG));
+            for _ in 0..3 {
+                receive.interrupt(number);
+                timed.interrupt(number);
+            }
+            assert!(!receive.has_ended() && !timed.has_ended());
+            let full = vec![0; channel.max_message_size()];
+            channel.send_many(&[b"3", b"3"], 0, Deadline::NOW).expect("it is whole");
+            assert_eq!(receive.join().expect("a message").0, b"3");
+            assert_eq!(timed.join().expect("a message").expect("in time").0, b"3");
+
+            channel.send(&full, 0).expect("it is empty");
+            let send = Waiter::start_in(scope, libc::SYS_futex, || channel.send(b"4", 0));
+            let timed =
+                Waiter::start_in(scope, libc::SYS_futex, || channel.send_timeout(b"4", 0, LONG));
+            for _ in 0..3 {
+                send.interrupt(number);
+                timed.interrupt(number);
+            }
+            assert!(!send.has_ended() && !timed.has_ended());
+            channel.receive().expect("it is full");
+            send.join().expect("there is room");
+            assert!(timed.join().expect("there is room"));
+            assert_eq!(channel.receive_many(9, Deadline::NOW).expect("it is whole").len(), 2);
         });
     }
 }
@@ -128,13 +194,15 @@ fn storm(thread: i32, done: &AtomicBool) {
 fn timeouts_in_a_storm() {
     let _watchdog = watchdog();
     install();
-    let (semaphore_name, queue_name) = (Unique::new(), Unique::new());
+    let [semaphore_name, queue_name, channel_name] = [(); 3].map(|()| Unique::new());
     let (semaphore, queue) = (new_semaphore(&semaphore_name, 0), new_queue(&queue_name, 1, 8));
+    let channel = new_channel(&channel_name);
     let timeout = Duration::from_millis(150);
-    let waits: [&(dyn Fn() -> bool + Sync); 2] =
-        [&|| semaphore.acquire_timeout(timeout).expect("a wait"), &|| {
-            queue.receive_timeout(timeout).expect("a wait").is_some()
-        }];
+    let waits: [&(dyn Fn() -> bool + Sync); 3] = [
+        &|| semaphore.acquire_timeout(timeout).expect("a wait"),
+        &|| queue.receive_timeout(timeout).expect("a wait").is_some(),
+        &|| channel.receive_timeout(timeout).expect("a wait").is_some(),
+    ];
     for wait in waits {
         let done = AtomicBool::new(false);
         let before = signals::handled(libc::SIGUSR1);

@@ -1,4 +1,4 @@
-//! Reserving the memory of a segment, so that a full `/dev/shm` is an error now and not a bus error
+//! Reserving the memory of a file, so that a full `/dev/shm` is an error now and not a bus error
 //! later.
 //!
 //! It is done in steps, between which signals are served. Growth is serialised among the processes

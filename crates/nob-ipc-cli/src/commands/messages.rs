@@ -1,0 +1,261 @@
+//! Sending and receiving, through a queue or a channel.
+
+use std::io::{self, BufRead, Read};
+use std::time::Duration;
+
+use nix::poll::PollTimeout;
+use nob_ipc::{Channel, Deadline, ErrorKind, MessageQueue, Name, Received};
+
+use crate::args::{Receiving, Sending};
+use crate::failure::{Failure, Result, cannot};
+use crate::json::{self, MessageJson};
+use crate::output::{Output, complain};
+use crate::signals;
+use crate::text;
+use crate::waiting::{deadline, wait};
+
+/// What messages go through.
+pub trait Messenger {
+    fn name(&self) -> &Name;
+
+    fn max_message_size(&self) -> usize;
+
+    fn send_until(
+        &self,
+        message: &[u8],
+        priority: u32,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<bool>;
+
+    /// Receives into a buffer, which is made as long as it has to be.
+    fn receive_until(
+        &self,
+        buffer: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<Option<Received>>;
+}
+
+impl Messenger for MessageQueue {
+    fn name(&self) -> &Name {
+        self.ownership().name()
+    }
+
+    fn max_message_size(&self) -> usize {
+        self.max_message_size()
+    }
+
+    fn send_until(
+        &self,
+        message: &[u8],
+        priority: u32,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<bool> {
+        self.send_until(message, priority, deadline)
+    }
+
+    fn receive_until(
+        &self,
+        buffer: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<Option<Received>> {
+        buffer.resize(self.max_message_size(), 0);
+        self.receive_until(buffer, deadline)
+    }
+}
+
+impl Messenger for Channel {
+    fn name(&self) -> &Name {
+        self.ownership().name()
+    }
+
+    fn max_message_size(&self) -> usize {
+        self.max_message_size()
+    }
+
+    fn send_until(
+        &self,
+        message: &[u8],
+        priority: u32,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<bool> {
+        self.send_until(message, priority, deadline)
+    }
+
+    fn receive_until(
+        &self,
+        buffer: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> nob_ipc::Result<Option<Received>> {
+        loop {
+            match self.receive_until(buffer, deadline) {
+                Err(error) if error.kind() == ErrorKind::TooLong => {
+                    // Somebody else may receive that one, and the next one be longer.
+                    let length = self.peek().unwrap_or(0).max(2 * buffer.len());
+                    buffer.resize(length.min(self.max_message_size()), 0);
+                }
+                received => return received,
+            }
+        }
+    }
+}
+
+/// Sends what the command line says.
+pub fn send(messages: impl Messenger, priority: u32, sending: Sending) -> Result<()> {
+    let sender = Sender { messages, priority, timeout: sending.timeout };
+    match sending.message {
+        Some(message) => sender.send(message.as_encoded_bytes()),
+        None if sending.lines => sender.send_lines(),
+        None => sender.send_input(),
+    }
+}
+
+/// Receives what the command line asks for.
+pub fn receive(messages: impl Messenger, receiving: &Receiving) -> Result<()> {
+    let &Receiving { timeout, count, follow, json } = receiving;
+    let output = Output::new();
+    let newline = count.is_some() || follow || output.is_terminal();
+    let limit = if follow { u64::MAX } else { count.unwrap_or(1) };
+    let form = match (json, newline) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Line,
+        (false, false) => Form::Bare,
+    };
+    Receiver { messages, output, timeout, form }.receive(limit)
+}
+
+struct Sender<M> {
+    messages: M,
+    priority: u32,
+    timeout: Option<Duration>,
+}
+
+impl<M: Messenger> Sender<M> {
+    fn send(&self, message: &[u8]) -> Result<()> {
+        let deadline = deadline(self.timeout);
+        let _deferred = signals::defer();
+        // One that came during an earlier message.
+        signals::check()?;
+        let send = |deadline| self.messages.send_until(message, self.priority, deadline);
+        if wait(deadline, send, || Ok(()))? { Ok(()) } else { Err(Failure::TimeOver) }
+    }
+
+    fn send_input(&self) -> Result<()> {
+        let mut message = Vec::new();
+        let read = io::stdin().lock().take(self.enough()).read_to_end(&mut message);
+        read.map_err(|error| cannot("read standard input", error))?;
+        self.check_length(message.len(), "standard input")?;
+        self.send(&message)
+    }
+
+    fn send_lines(&self) -> Result<()> {
+        let mut input = io::stdin().lock();
+        for number in 1_u64.. {
+            let mut line = Vec::new();
+            // The newline counts, too.
+            let read = (&mut input).take(self.enough() + 1).read_until(b'\n', &mut line);
+            if read.map_err(|error| cannot("read standard input", error))? == 0 {
+                break;
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            self.check_length(line.len(), &format!("line {number} of standard input"))?;
+            self.send(&line)?;
+        }
+        Ok(())
+    }
+
+    /// One byte more than a message may have: with it, it is known to be too long.
+    fn enough(&self) -> u64 {
+        (self.messages.max_message_size() as u64).saturating_add(1)
+    }
+
+    fn check_length(&self, length: usize, what: &str) -> Result<()> {
+        let limit = self.messages.max_message_size();
+        if length <= limit {
+            return Ok(());
+        }
+        Err(Failure::because(format!(
+            "{what} has more than the {limit} bytes that a message in \"{}\" may have",
+            self.messages.name()
+        )))
+    }
+}
+
+/// How a message is printed.
+#[derive(Clone, Copy)]
+enum Form {
+    Bare,
+    Line,
+    Json,
+}
+
+struct Receiver<M> {
+    messages: M,
+    output: Output,
+    timeout: Option<Duration>,
+    form: Form,
+}
+
+impl<M: Messenger> Receiver<M> {
+    fn receive(&self, limit: u64) -> Result<()> {
+        let mut buffer = Vec::new();
+        let _deferred = signals::defer();
+        for _ in 0..limit {
+            let deadline = deadline(self.timeout);
+            self.wait_for_output(deadline)?;
+            let receive = |deadline| self.messages.receive_until(&mut buffer, deadline);
+            let received = wait(deadline, receive, || self.look_at_output())?;
+            let Some(received) = received else { return Err(Failure::TimeOver) };
+            self.deliver(&buffer[..received.length], received.priority)?;
+            signals::check()?;
+        }
+        Ok(())
+    }
+
+    /// No message is taken while nobody can take it over.
+    fn wait_for_output(&self, deadline: Deadline) -> Result<()> {
+        while !self.output.is_ready(PollTimeout::from(250_u8))? {
+            signals::check()?;
+            if deadline.has_passed() {
+                return Err(Failure::TimeOver);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_output(&self) -> Result<()> {
+        self.output.is_ready(PollTimeout::ZERO).map(drop)
+    }
+
+    fn deliver(&self, message: &[u8], priority: u32) -> Result<()> {
+        let written = match self.form {
+            Form::Bare => self.output.write(message),
+            Form::Line => self.output.write(&[message, b"\n"].concat()),
+            Form::Json => {
+                self.output.write(json::line(&MessageJson::new(message, priority)).as_bytes())
+            }
+        };
+        let failure = match written {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let name = self.messages.name();
+        let lost = text::escape_exactly(message);
+        let undelivered = format!(
+            "a message was taken from \"{name}\" with priority {priority} and could not be written: \
+             {lost}"
+        );
+        match failure {
+            Failure::Signalled(_) => {
+                complain(&undelivered);
+                Err(failure)
+            }
+            Failure::Failed(why) => {
+                complain(&why);
+                Err(Failure::Failed(undelivered))
+            }
+            _ => Err(Failure::Failed(undelivered)),
+        }
+    }
+}
