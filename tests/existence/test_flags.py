@@ -7,6 +7,7 @@ import pytest
 from support.checks import conformance, helpful
 from support.children import as_nobody, become, in_child
 from support.kinds import (
+    CHANNEL,
     KINDS,
     LOCK,
     OWNED,
@@ -100,6 +101,7 @@ def test_linking_ignores_what_describes_a_new_object(name: str) -> None:
     queue = QUEUE.create(name, mode=0o600)
     lock = LOCK.create(name, mode=0o600)
     permits = PERMITS.create(name, value=3, mode=0o600)
+    channel = CHANNEL.create(name, mode=0o600)
     flag = Flags.LINK_OR_CREATE
     assert SEMAPHORE.open(name, flag, initial_value=42, mode=0o666).value == 3
     assert SEGMENT.open(name, flag, size=7, mode=0o666).size == 64
@@ -107,7 +109,10 @@ def test_linking_ignores_what_describes_a_new_object(name: str) -> None:
     assert (linked.max_messages, linked.max_message_size) == (2, 16)
     assert LOCK.open(name, flag, mode=0o666).linked_existing_object
     assert PERMITS.open(name, flag, value=42, mode=0o666).bound == 3
-    for kind, handle in zip(KINDS, (semaphore, segment, queue, lock, permits), strict=True):
+    other = CHANNEL.open(name, flag, max_messages=9, capacity=1 << 30, priorities=2, mode=0o666)
+    assert (other.max_messages, other.capacity, other.priorities) == (2, 4096, 8)
+    handles = (semaphore, segment, queue, lock, permits, channel)
+    for kind, handle in zip(KINDS, handles, strict=True):
         assert kind.mode(handle) == 0o600
 
 
@@ -232,9 +237,10 @@ def test_the_default_mode_is_private(kind: Kind, name: str) -> None:
 def test_the_creator_owns_what_it_makes(kind: Kind, name: str) -> None:
     """C20, C21: effective ids, and a handle that works whatever the mode says.
 
-    A handle of a lock or bounded semaphore opens the file afresh, so its creator needs both bits.
+    A handle of a lock, bounded semaphore or channel opens the file afresh, so its creator needs
+    both bits.
     """
-    mode = 0o600 if kind in OWNED else 0
+    mode = 0o600 if kind in (*OWNED, CHANNEL) else 0
 
     def create() -> tuple[int, int, int]:
         handle = kind.create(name, mode=mode)

@@ -17,7 +17,14 @@ from support.kinds import (
 
 from nob.ipc import Flags, InvalidArgument
 
-LONGEST = {"semaphore": 251, "segment": 255, "queue": 255, "lock": 246, "permits": 243}
+LONGEST = {
+    "semaphore": 251,
+    "segment": 255,
+    "queue": 255,
+    "lock": 246,
+    "permits": 243,
+    "channel": 243,
+}
 
 each_prefixed_kind = pytest.mark.parametrize(
     "prefixed", [kind for kind in KINDS if kind.prefix], ids=lambda kind: kind.word
@@ -172,7 +179,9 @@ def test_the_kinds_do_not_share_names(name: str) -> None:
         assert kind.is_stamped(handle)
     for number, handle in enumerate(handles):
         handle.unlink()
-        assert [kind.exists(name) for kind in KINDS] == [index > number for index in range(5)]
+        assert [kind.exists(name) for kind in KINDS] == [
+            index > number for index in range(len(KINDS))
+        ]
 
 
 @conformance("C12")

@@ -24,6 +24,7 @@ CLASSES = {
     "queue": "kind, small = NamedMessageQueue, dict(max_messages=1, max_message_size=8)",
     "lock": "kind, small = NamedLock, dict()",
     "permits": "kind, small = NamedBoundedSemaphore, dict(value=7)",
+    "channel": "kind, small = NamedChannel, dict(max_messages=7, capacity=4096)",
 }
 
 
@@ -157,6 +158,7 @@ complete = {{
     NamedMessageQueue: lambda handle: (handle.max_messages, handle.max_message_size) == (1, 8),
     NamedLock: lambda handle: not handle.locked() and not handle.owner_died,
     NamedBoundedSemaphore: lambda handle: (handle.value, handle.bound) == (7, 7),
+    NamedChannel: lambda handle: (handle.max_messages, handle.capacity) == (7, 4096),
 }}[kind]
 end = time.monotonic() + {seconds(1.0)}
 chance = random.Random(os.getpid())

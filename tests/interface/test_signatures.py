@@ -27,7 +27,7 @@ def test_unknown_and_missing_arguments(kind: Kind, name: str) -> None:
 
 
 def test_unknown_and_missing_arguments_of_methods(name: str) -> None:
-    semaphore, segment, queue, lock, permits = (kind.create(name) for kind in KINDS)
+    semaphore, segment, queue, lock, permits, channel = (kind.create(name) for kind in KINDS)
     for call in (
         lambda: semaphore.acquire(True, 1, 2),
         lambda: semaphore.acquire(wait=1),
@@ -46,6 +46,10 @@ def test_unknown_and_missing_arguments_of_methods(name: str) -> None:
         lambda: permits.acquire(True, 1, 2),
         lambda: permits.release(2),
         lambda: permits.release(n=1),
+        channel.send,
+        channel.receive_into,
+        lambda: channel.send(b"x", 0, 0, 0),
+        lambda: channel.receive(0, 0),
     ):
         with pytest.raises(TypeError) as caught:
             call()

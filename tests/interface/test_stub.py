@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import stub_docstrings
-from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 
 import nob.ipc
 
@@ -21,6 +21,7 @@ LISTED = {
     QUEUE: ("mq", "_Queue"),
     LOCK: ("lock", "_Lock"),
     PERMITS: ("permits", "_BoundedSemaphore"),
+    CHANNEL: ("channel", "_Channel"),
 }
 
 
@@ -46,7 +47,8 @@ def test_all_that_is_public_is_in_the_stub() -> None:
 TYPES = """
 from typing import assert_type
 from nob.ipc import (
-    Flags, NamedBoundedSemaphore, NamedLock, NamedMessageQueue, NamedSemaphore, list_objects, reap
+    Flags, NamedBoundedSemaphore, NamedChannel, NamedLock, NamedMessageQueue, NamedSemaphore,
+    list_objects, reap
 )
 
 def use(queue: NamedMessageQueue, seconds: float | None) -> None:
@@ -68,12 +70,20 @@ def use(queue: NamedMessageQueue, seconds: float | None) -> None:
         elif listed["kind"] == "permits":
             assert_type(listed["owners"], list[int] | None)
             assert_type(listed["bound"], int | None)
+        elif listed["kind"] == "channel":
+            assert_type(listed["used_bytes"], int | None)
         else:
             assert_type(listed["messages"], int | None)
     for found in reap():
         assert_type(found["outcome"], str)
         if found["kind"] == "mq":
             assert_type(found["max_messages"], int | None)
+
+def stream(channel: NamedChannel, buffer: bytearray) -> None:
+    assert_type(channel.receive(), tuple[bytes, int])
+    assert_type(channel.receive(1), tuple[bytes, int] | None)
+    assert_type(channel.receive_into(buffer), tuple[int, int] | None)
+    assert_type([message for message, _ in channel], list[bytes])
 
 async def wait(queue: NamedMessageQueue) -> None:
     assert_type(await queue.receive_async(), tuple[bytes, int])

@@ -42,11 +42,13 @@ for call in (
     lambda: NamedMessageQueue("/x", mode=0o600),
     lambda: NamedLock("/x", unlink_on_delete=False),
     lambda: NamedBoundedSemaphore("/x", 3),
+    lambda: NamedChannel("/x"),
     lambda: NamedSemaphore.unlink_name("/x"),
     lambda: NamedSharedMemory.unlink_name("/x"),
     lambda: NamedMessageQueue.unlink_name("/x"),
     lambda: NamedLock.unlink_name("/x"),
     lambda: NamedBoundedSemaphore.unlink_name("/x"),
+    lambda: NamedChannel.unlink_name("/x"),
     list_objects,
     lambda: reap(dry_run=False),
 ):
@@ -58,8 +60,8 @@ for call in (
     done = without(code, 'ModuleNotFoundError("No module", name=name)')
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 12
-    words = ["semaphore", "shared memory", "message queue", "lock", "bounded semaphore"]
+    assert len(lines) == 14
+    words = ["semaphore", "shared memory", "message queue", "lock", "bounded semaphore", "channel"]
     for line, what in zip(lines, [*words, *words, "objects", "objects"], strict=True):
         assert what in line
         assert "Linux" in line

@@ -13,6 +13,7 @@ from support.system import descriptors
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -74,7 +75,7 @@ def test_what_is_read_only(kind: Kind, name: str) -> None:
 
 
 def test_more_that_is_read_only(name: str) -> None:
-    semaphore, segment, queue, lock, permits = (kind.create(name) for kind in KINDS)
+    semaphore, segment, queue, lock, permits, channel = (kind.create(name) for kind in KINDS)
     lock.acquire()
     for handle, attributes in (
         (semaphore, ["value", "linked_existing_semaphore"]),
@@ -82,6 +83,7 @@ def test_more_that_is_read_only(name: str) -> None:
         (queue, ["mqd", "mdq", "current_messages", "max_messages", "max_message_size"]),
         (lock, ["held", "owner", "owner_died", "fence"]),
         (permits, ["value", "bound", "holders"]),
+        (channel, ["current_messages", "max_messages", "capacity", "priorities"]),
     ):
         for attribute in attributes:
             with pytest.raises(AttributeError):
@@ -222,20 +224,22 @@ def test_deletion_that_fails_is_heard(kind: Kind, name: str) -> None:
     assert kind.exists(name)
 
 
-def test_with_closes_segments_and_queues_only(name: str) -> None:
+def test_with_closes_segments_queues_and_channels_only(name: str) -> None:
     """Contract 2."""
     flag = Flags.RAISE_IF_EXISTS
     with NamedSharedMemory(name, 1, handle_existence=flag) as segment:
         assert not segment.closed
     with NamedMessageQueue(name, 1, 1, handle_existence=flag) as queue:
         assert not queue.closed
+    with NamedChannel(name, 1, 1, handle_existence=flag) as channel:
+        assert not channel.closed
     with NamedSemaphore(name, handle_existence=flag) as semaphore:
         pass
     with NamedLock(name, handle_existence=flag) as lock:
         pass
     with NamedBoundedSemaphore(name, handle_existence=flag) as permits:
         pass
-    assert (segment.closed, queue.closed) == (True, True)
+    assert (segment.closed, queue.closed, channel.closed) == (True, True, True)
     assert (semaphore.closed, lock.closed, permits.closed) == (False, False, False)
     assert SEGMENT.exists(name)
     with pytest.raises(ValueError, match="closed"), segment:

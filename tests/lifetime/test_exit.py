@@ -7,7 +7,7 @@ import time
 
 import pytest
 from support.checks import conformance, eventually, rounds
-from support.kinds import KINDS, LOCK, PERMITS, Kind, each_kind, removed
+from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, Kind, each_kind, removed
 from support.scripts import PRELUDE, Script, run
 from support.tally import counting
 from support.waits import wait_until_asleep
@@ -18,6 +18,7 @@ segment = NamedSharedMemory(name, 64, handle_existence=CREATE)
 queue = NamedMessageQueue(name, 2, 16, handle_existence=CREATE)
 lock = NamedLock(name, CREATE)
 permits = NamedBoundedSemaphore(name, 3, CREATE)
+channel = NamedChannel(name, 2, 16, handle_existence=CREATE, priorities=8)
 """
 
 TAKE = "assert lock.acquire() and permits.acquire()\n"
@@ -44,8 +45,8 @@ ALL = [kind.word for kind in KINDS]
         ("raise KeyboardInterrupt", -signal.SIGINT),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)", -signal.SIGINT),
         ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); signal.raise_signal(15)", 5),
-        ("del semaphore, segment, queue, lock, permits; sys.exit(7)", 7),
-        ("for it in semaphore, segment, queue, lock, permits: it.close()", 0),
+        ("del semaphore, segment, queue, lock, permits, channel; sys.exit(7)", 7),
+        ("for it in semaphore, segment, queue, lock, permits, channel: it.close()", 0),
     ],
 )
 @pytest.mark.parametrize("take", ["", TAKE], ids=["", "held"])
@@ -80,7 +81,7 @@ def test_other_ends_leave_everything(name: str, ending: str) -> None:
 def test_what_nobody_is_due_to_unlink_stays(name: str, ending: str) -> None:
     """C32: `unlink_on_delete=False`, by argument and by attribute."""
     code = CREATE + "semaphore.unlink_on_delete = segment.unlink_on_delete = False\n"
-    code += "for it in queue, lock, permits: it.unlink_on_delete = False\n"
+    code += "for it in queue, lock, permits, channel: it.unlink_on_delete = False\n"
     run(code + ending, name)
     assert left(name) == ALL
 
@@ -92,7 +93,7 @@ def test_a_process_that_only_linked_leaves_everything(name: str) -> None:
     code = """
 import multiprocessing.resource_tracker
 handles = [NamedSemaphore(name), NamedSharedMemory(name), NamedMessageQueue(name)]
-handles += [NamedLock(name), NamedBoundedSemaphore(name)]
+handles += [NamedLock(name), NamedBoundedSemaphore(name), NamedChannel(name)]
 assert handles[3].acquire()
 memory = handles[1].mmap()
 """
@@ -104,7 +105,8 @@ memory = handles[1].mmap()
 def test_due_though_only_linked(name: str) -> None:
     handles = [kind.create(name, unlink_on_delete=False) for kind in KINDS]
     code = """
-kinds = NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
+kinds = [NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock]
+kinds += [NamedBoundedSemaphore, NamedChannel]
 handles = [kind(name, unlink_on_delete=True) for kind in kinds]
 """
     assert run(code, name) == (0, "")
@@ -117,6 +119,9 @@ WAITS = [
     "semaphore.acquire()",
     "queue.receive()",
     "queue.receive(1000)",
+    "channel.receive()",
+    "channel.receive(1000)",
+    "channel.send_many([bytes(16)] * 3)",
     "(lock.acquire(), lock.acquire())",
     "(lock.acquire(), lock.acquire(timeout=1000))",
     "[permits.acquire() for _ in range(4)]",
@@ -168,8 +173,8 @@ sys.late = Late(*handles)
 @pytest.mark.parametrize("place", PLACES)
 def test_wherever_the_handle_is(name: str, place: str) -> None:
     """The end of the interpreter unlinks, also what it does not take apart."""
-    code = f"{CREATE}handles = semaphore, segment, queue, lock, permits\n{PLACES[place]}\n"
-    code += "handle = None\ndel semaphore, segment, queue, lock, permits, handles\n"
+    code = f"{CREATE}handles = semaphore, segment, queue, lock, permits, channel\n{PLACES[place]}\n"
+    code += "handle = None\ndel semaphore, segment, queue, lock, permits, channel, handles\n"
     every = "segment=segment, queue=queue, lock=lock, permits=permits"
     code = code.replace("def generate():", f"def generate({every}):")
     status, errors = run(code, name)
@@ -207,13 +212,16 @@ again(lambda: semaphore.acquire())
 again(lambda: semaphore.acquire(timeout=0.001))
 again(lambda: queue.receive())
 again(lambda: queue.receive(0.001))
+again(lambda: channel.receive())
+again(lambda: channel.receive(0.001))
+again(lambda: channel.send(b"x", 0.001))
 again(lambda: (semaphore.release(), queue.send(b"x", 0.001)))
 again(lambda: (lock.acquire(), lock.release()))
 again(lambda: (lock.acquire(timeout=0.001) and lock.release()))
 again(lambda: (permits.acquire(), permits.acquire(), permits.release(), permits.release()))
 for kind, *size in (
     (NamedSemaphore, 1), (NamedSharedMemory, 100_000), (NamedMessageQueue, 1), (NamedLock,),
-    (NamedBoundedSemaphore, 1),
+    (NamedBoundedSemaphore, 1), (NamedChannel, 1),
 ):
     flag = Flags.LINK_OR_CREATE
     again(lambda kind=kind, size=size: kind(name + "-", *size, handle_existence=flag).close())
@@ -246,6 +254,7 @@ def test_killed_by_sigterm_during_a_wait(kind: Kind, name: str) -> None:
     wait = {
         LOCK: "lock.acquire(); lock.acquire()",
         PERMITS: "for _ in range(4): permits.acquire()",
+        CHANNEL: "channel.receive()",
     }.get(kind, "semaphore.acquire()")
     with Script(f"{CREATE}say(1)\n{wait}", name) as script:
         script.expect("1")

@@ -16,6 +16,9 @@ def work():
     queue = NamedMessageQueue(name, 2, 16, handle_existence=CREATE)
     lock = NamedLock(name, CREATE)
     permits = NamedBoundedSemaphore(name, 3, CREATE)
+    channel = NamedChannel(name, handle_existence=CREATE)
+    NamedChannel(name).send(b"x")
+    assert channel.fileno() and channel.receive() == (b"x", 0)
     with lock, permits:
         # Opened while /proc/self is empty, as each handle must be.
         other = NamedLock(name)
@@ -29,7 +32,7 @@ def work():
     NamedSharedMemory(name, 64, handle_existence=Flags.UNLINK_AND_CREATE, unlink_on_delete=False)
     say("ready")
     hear()
-    for handle in semaphore, segment, queue, lock, permits:
+    for handle in semaphore, segment, queue, lock, permits, channel:
         handle.__del__()
     os._exit(0)
 
@@ -46,7 +49,7 @@ def test_what_other_threads_do(name: str) -> None:
         with Script(CODE, name) as script:
             script.expect("ready")
             found = {each["kind"]: each for each in list_objects() if each["name"] == name}
-            assert set(found) == {"sem", "shm", "mq", "lock", "permits"}
+            assert set(found) == {"sem", "shm", "mq", "lock", "permits", "channel"}
             for each in found.values():
                 if each["kind"] != "shm":
                     assert [holder["pid"] for holder in each["holders"]] == [script.pid]

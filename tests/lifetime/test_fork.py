@@ -96,7 +96,7 @@ def test_a_forked_child_that_ends_normally(name: str, ending: str) -> None:
     code = f"""
 kinds = [(NamedSemaphore, {{}}), (NamedSharedMemory, dict(size=1)),
          (NamedMessageQueue, dict(max_messages=1, max_message_size=1)),
-         (NamedLock, {{}}), (NamedBoundedSemaphore, {{}})]
+         (NamedLock, {{}}), (NamedBoundedSemaphore, {{}}), (NamedChannel, {{}})]
 handles = [kind(name, handle_existence=CREATE, **more) for kind, more in kinds]
 child = os.fork()
 if child == 0:

@@ -14,7 +14,7 @@ from support.children import as_nobody
 from support.kinds import KINDS, OWNED, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import STAMP, Script
 
-from nob.ipc import Flags, NamedLock, NamedSemaphore
+from nob.ipc import Flags, NamedChannel, NamedLock, NamedSemaphore
 
 # Newer Pythons warn of forking beside threads, which is done here on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -267,7 +267,12 @@ def test_the_state_of_subclasses_goes_along(name: str, again: Callable[[Any], An
 
 
 def use_all(
-    semaphore: NamedSemaphore, segment: object, queue: object, lock: NamedLock, permits: object
+    semaphore: NamedSemaphore,
+    segment: object,
+    queue: object,
+    lock: NamedLock,
+    permits: object,
+    channel: NamedChannel,
 ) -> str:
     """What a worker does with handles that it was given."""
     semaphore.release()
@@ -277,6 +282,7 @@ def use_all(
     with permits:  # type: ignore[attr-defined]
         assert len(permits.holders) == 2  # type: ignore[attr-defined]
     queue.send(b"worker")  # type: ignore[attr-defined]
+    channel.send(b"worker")
     with segment.mmap() as memory:  # type: ignore[attr-defined]
         memory[:6] = b"worker"
     return semaphore.name
@@ -287,7 +293,7 @@ def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
     """Of a process, with each way to start it; the objects outlive it."""
     handles = [kind.create(name) for kind in KINDS]
     context = multiprocessing.get_context(method)
-    semaphore, segment, queue, lock, permits = handles
+    semaphore, segment, queue, lock, permits, channel = handles
     assert lock.acquire()
     assert permits.acquire()
     worker = context.Process(target=use_all, args=handles)
@@ -296,6 +302,7 @@ def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
     assert worker.exitcode == 0
     assert semaphore.value == 4
     assert queue.receive(0) == (b"worker", 0)
+    assert channel.receive(0) == (b"worker", 0)
     with segment.mmap() as memory:
         assert memory[:6] == b"worker"
     assert lock.held
@@ -305,14 +312,14 @@ def test_handles_as_arguments_of_workers(name: str, method: str) -> None:
 
 def test_handles_as_arguments_of_a_pool(name: str) -> None:
     handles = [kind.create(name) for kind in KINDS]
-    semaphore, _, queue, lock, permits = handles
+    semaphore, _, queue, lock, permits, channel = handles
     assert lock.acquire()
     assert permits.acquire()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         for _ in range(2):
             assert pool.submit(use_all, *handles).result(60) == name
     assert semaphore.value == 5
-    assert queue.current_messages == 2
+    assert (queue.current_messages, channel.current_messages) == (2, 2)
     assert lock.held
     assert permits.value == 2
     assert all(kind.exists(name) for kind in KINDS)

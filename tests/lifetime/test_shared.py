@@ -250,7 +250,8 @@ class Wrapper:
 wrappers = [
     Wrapper(cls(name + flag.name, handle_existence=flag))
     for cls in (
-        NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
+        NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore,
+        NamedChannel,
     )
     for flag in (Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE)
 ]

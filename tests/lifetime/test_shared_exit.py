@@ -11,7 +11,8 @@ segment = NamedSharedMemory(name, 64, handle_existence=SHARED)
 queue = NamedMessageQueue(name, 2, 16, handle_existence=SHARED)
 lock = NamedLock(name, SHARED)
 permits = NamedBoundedSemaphore(name, 3, SHARED)
-handles = [semaphore, segment, queue, lock, permits]
+channel = NamedChannel(name, 2, 16, handle_existence=SHARED)
+handles = [semaphore, segment, queue, lock, permits, channel]
 """
 
 # Where handles can be when the interpreter ends; the last two it does not deallocate.
@@ -32,7 +33,7 @@ for handle in handles:
 }
 
 
-DEL = "\ndel semaphore, segment, queue, lock, permits"
+DEL = "\ndel semaphore, segment, queue, lock, permits, channel"
 
 
 def left(name: str) -> list[str]:

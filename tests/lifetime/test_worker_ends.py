@@ -12,7 +12,7 @@ PROGRAM = """
 import multiprocessing, os, sys, time
 
 def opened(name, flag):
-    from nob.ipc import NamedBoundedSemaphore, NamedLock, NamedMessageQueue
+    from nob.ipc import NamedBoundedSemaphore, NamedChannel, NamedLock, NamedMessageQueue
     from nob.ipc import NamedSemaphore, NamedSharedMemory
     return [
         NamedSemaphore(name, 0, flag),
@@ -20,6 +20,7 @@ def opened(name, flag):
         NamedMessageQueue(name, 2, 16, handle_existence=flag),
         NamedLock(name, flag),
         NamedBoundedSemaphore(name, 3, flag),
+        NamedChannel(name, 2, 16, handle_existence=flag),
     ]
 
 def make(name):

@@ -77,12 +77,12 @@ import multiprocessing
 
 def work():
     global kept
-    from nob.ipc import Flags, NamedBoundedSemaphore, NamedLock, NamedMessageQueue
+    from nob.ipc import Flags, NamedBoundedSemaphore, NamedChannel, NamedLock, NamedMessageQueue
     from nob.ipc import NamedSemaphore, NamedSharedMemory
     new = {{"handle_existence": Flags.RAISE_IF_EXISTS}}
     kept = [NamedSemaphore({name!r}, **new), NamedSharedMemory({name!r}, 1, **new),
             NamedMessageQueue({name!r}, 1, 1, **new), NamedLock({name!r}, **new),
-            NamedBoundedSemaphore({name!r}, **new)]
+            NamedBoundedSemaphore({name!r}, **new), NamedChannel({name!r}, **new)]
 
 if __name__ == "__main__":
     worker = multiprocessing.get_context({method!r}).Process(target=work)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 from support.namespaces import alone, needs_namespaces
 from support.scripts import Script, run
 
@@ -23,10 +23,11 @@ handles = [
     NamedMessageQueue(name, 2, 16, **flag),
     NamedLock(name, **flag),
     NamedBoundedSemaphore(name, 3, **flag),
+    NamedChannel(name, 2, 16, **flag),
     NamedSemaphore(name + "-meant", unlink_on_delete=False, **flag),
     NamedLock(name + "-meant", unlink_on_delete=False, **flag),
 ]
-assert handles[3].acquire() and handles[4].acquire() and handles[6].acquire()
+assert handles[3].acquire() and handles[4].acquire() and handles[7].acquire()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -45,8 +46,10 @@ def test_each_object_is_listed(name: str) -> None:
         lock, permits = LOCK.create(name), PERMITS.create(name, value=3)
         for handle in (lock, permits, permits):
             assert handle.acquire()
+        channel = CHANNEL.create(name, capacity=4096)
+        channel.send(b"one")
         found = listed(name)
-        for handle in (semaphore, segment, queue, lock, permits):
+        for handle in (semaphore, segment, queue, lock, permits, channel):
             handle.unlink()
         return found, listed(name), os.getpid()
 
@@ -63,6 +66,15 @@ def test_each_object_is_listed(name: str) -> None:
     assert found["lock"] == {"kind": "lock", "mode": "0600", **owner, **told, **common}
     owners = {"value": 1, "bound": 3, "owners": [pid, pid]}
     assert found["permits"] == {"kind": "permits", "mode": "0600", **owners, **told, **common}
+    room = {"used_bytes": 16, "capacity": 8 * 4096, "priorities": 8}
+    assert found["channel"] == {
+        "kind": "channel",
+        "mode": "0600",
+        **depth,
+        **room,
+        **told,
+        **common,
+    }
     assert left == {}
 
 
@@ -76,7 +88,7 @@ def test_nothing_else_is_listed(name: str) -> None:
         looks.append(nob.ipc.list_objects())
         return [sorted(entry["kind"] for entry in look) for look in looks]
 
-    assert alone(look) == [[], ["lock", "mq", "permits", "sem", "shm"], []]
+    assert alone(look) == [[], ["channel", "lock", "mq", "permits", "sem", "shm"], []]
 
 
 def test_other_processes_hold_it_too(name: str) -> None:

@@ -147,7 +147,8 @@ def test_the_mark_survives_its_creator(name: str) -> None:
 handles = [NamedSemaphore(name, 3, handle_existence=CREATE),
            NamedSharedMemory(name, 64, handle_existence=CREATE),
            NamedMessageQueue(name, 2, 16, handle_existence=CREATE),
-           NamedLock(name, CREATE), NamedBoundedSemaphore(name, 3, CREATE)]
+           NamedLock(name, CREATE), NamedBoundedSemaphore(name, 3, CREATE),
+           NamedChannel(name, 2, 16, handle_existence=CREATE, priorities=8)]
 assert handles[3].acquire() and handles[4].acquire()
 say("ready"); hear()
 """

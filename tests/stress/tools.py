@@ -21,13 +21,15 @@ _UNFIT = [
     "full_shm::address_space",
     "full_shm::mappings",
     "close_and_unlink::a_thousand_rounds",
+    "limits::no_memory_for_a_message",
+    "traffic::memory_does_not_grow",
     "examples::",
 ]
 
 
 def check(progress: Progress) -> None:
     _inject_faults(progress)
-    _kill_owners(progress)
+    _kill_processes(progress)
     _fuzz(progress)
     _address_sanitizer(progress)
     _valgrind(progress)
@@ -45,14 +47,14 @@ def _inject_faults(progress: Progress) -> None:
     )
 
 
-def _kill_owners(progress: Progress) -> None:
-    """Owners die at random moments: nothing is lost, doubled, or kept silent."""
-    progress.step = "owners of locks and permits are killed"
+def _kill_processes(progress: Progress) -> None:
+    """Processes die at random moments: nothing is lost, doubled, or kept silent."""
+    progress.step = "owners, senders and receivers are killed"
     command = ["cargo", "test", "--locked", "--package", "nob-ipc", "--test", "it"]
     run(
         progress,
-        [*command, "kill_loop::", "--", "--nocapture"],
-        r"(\d+) (?:owners|holders) killed",
+        [*command, "--", "--nocapture", "kill_loop::", "memory_does_not_grow"],
+        r"(\d+) (?:owners|holders|senders|processes) killed",
         "kills",
     )
 

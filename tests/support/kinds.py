@@ -18,6 +18,7 @@ import pytest
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -64,7 +65,7 @@ class Kind:
         elif self is SEGMENT:
             with handle.mmap() as memory:
                 memory[:5] = b"stamp"
-        elif self is QUEUE:
+        elif self in MESSAGES:
             assert handle.send(b"stamp")
         else:
             # It stays for as long as the handle is open.
@@ -76,7 +77,7 @@ class Kind:
         if self is SEGMENT:
             with handle.mmap() as memory:
                 return bytes(memory[:5]) == b"stamp"
-        if self is QUEUE:
+        if self in MESSAGES:
             return bool(handle.current_messages == 1)
         return bool(handle.locked() if self is LOCK else handle.value < handle.bound)
 
@@ -96,8 +97,8 @@ class Kind:
             if free:
                 handle.release()
         else:
-            assert handle.send(b"used", timeout=0, priority=9)
-            assert handle.receive(timeout=0) == (b"used", 9)
+            assert handle.send(b"used", timeout=0, priority=3)
+            assert handle.receive(timeout=0) == (b"used", 3)
 
     def path(self, name: str) -> str:
         """The file that the object is, of the kinds that are files."""
@@ -139,7 +140,14 @@ SEGMENT = Kind("segment", NamedSharedMemory, {"size": 64})
 QUEUE = Kind("queue", NamedMessageQueue, {"max_messages": 2, "max_message_size": 16})
 LOCK = Kind("lock", NamedLock, {}, "nob.lock.")
 PERMITS = Kind("permits", NamedBoundedSemaphore, {"value": 3}, "nob.permits.")
-KINDS = (SEMAPHORE, SEGMENT, QUEUE, LOCK, PERMITS)
+CHANNEL = Kind(
+    "channel",
+    NamedChannel,
+    {"max_messages": 2, "max_message_size": 16, "priorities": 8},
+    "nob.channel.",
+)
+KINDS = (SEMAPHORE, SEGMENT, QUEUE, LOCK, PERMITS, CHANNEL)
+MESSAGES = (QUEUE, CHANNEL)
 OWNED = (LOCK, PERMITS)
 """What a handle has of these goes with it, and a stamp is something that a handle has."""
 
@@ -147,6 +155,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.word)
 each_file_kind = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind is not QUEUE], ids=lambda kind: kind.word
 )
+each_message_kind = pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.word)
 each_owned_kind = pytest.mark.parametrize("kind", OWNED, ids=lambda kind: kind.word)
 
 
@@ -197,6 +206,20 @@ USES = {
         lambda h: setattr(h, "block", False),
         lambda h: h.request_notification(None),
         lambda h: h.request_notification(10),
+        lambda h: h.__enter__(),
+    ],
+    "channel": [
+        lambda h: h.send(b"x"),
+        lambda h: h.receive(),
+        lambda h: h.receive(0),
+        lambda h: h.receive_into(bytearray(9)),
+        lambda h: h.current_messages,
+        lambda h: h.max_messages,
+        lambda h: h.capacity,
+        lambda h: h.priorities,
+        lambda h: h.fileno(),
+        lambda h: h.block,
+        lambda h: setattr(h, "block", False),
         lambda h: h.__enter__(),
     ],
     "lock": [

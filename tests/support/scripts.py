@@ -18,7 +18,7 @@ PRELUDE = """
 import ctypes, gc, os, signal, sys, threading, time
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: not to outlive the test
 from nob.ipc import Flags, InvalidArgument, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
-from nob.ipc import NamedBoundedSemaphore, NamedLock
+from nob.ipc import NamedBoundedSemaphore, NamedChannel, NamedLock
 LINK, CREATE = Flags.RAISE_IF_NOT_EXISTS, Flags.RAISE_IF_EXISTS
 name = sys.argv[1] if len(sys.argv) > 1 else None
 def say(*words):
@@ -33,7 +33,7 @@ if isinstance(handle, NamedSemaphore):
     handle.release()
 elif isinstance(handle, NamedSharedMemory):
     with handle.mmap() as memory: memory[:5] = b"stamp"
-elif isinstance(handle, NamedMessageQueue):
+elif isinstance(handle, (NamedMessageQueue, NamedChannel)):
     assert handle.send(b"stamp")
 else:
     assert handle.acquire(timeout=0)
@@ -89,6 +89,10 @@ class Script:
             self._read += more
         line, self._read = self._read.split(b"\n", 1)
         return line.decode()
+
+    def heard(self) -> bytes:
+        """What has been read of the process beyond the last line that was heard."""
+        return self._read
 
     def expect(self, line: str) -> None:
         assert self.hear() == line

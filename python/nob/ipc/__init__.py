@@ -7,6 +7,7 @@ Flags: what to do about an object that exists, or does not.
 NamedSemaphore: a number of permits.
 NamedSharedMemory: a segment of memory; its bytes are a Mapping.
 NamedMessageQueue: a queue of messages with priorities.
+NamedChannel: messages of any size, without the kernel's limits.
 NamedLock: a lock that a dead owner lets go.
 NamedBoundedSemaphore: permits that a dead holder gives back.
 list_objects, reap: what exists on the machine; what dead processes left behind.
@@ -22,6 +23,7 @@ if not TYPE_CHECKING:
     try:
         from nob.ipc._native import (
             NamedBoundedSemaphore,
+            NamedChannel,
             NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
@@ -35,6 +37,7 @@ if not TYPE_CHECKING:
             raise
         from nob.ipc._unsupported import (
             NamedBoundedSemaphore,
+            NamedChannel,
             NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
@@ -46,6 +49,7 @@ else:
     from nob.ipc._mapping import Mapping
     from nob.ipc._native import (
         NamedBoundedSemaphore,
+        NamedChannel,
         NamedLock,
         NamedMessageQueue,
         NamedSemaphore,
@@ -59,6 +63,7 @@ __all__ = [
     "InvalidArgument",
     "Mapping",
     "NamedBoundedSemaphore",
+    "NamedChannel",
     "NamedLock",
     "NamedMessageQueue",
     "NamedSemaphore",

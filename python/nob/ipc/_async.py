@@ -5,8 +5,9 @@ and returning nothing is awaited, so cancellation loses nothing, and nothing is 
 that was cancelled. Those who wait for one thing of one handle in one loop are in a FIFO queue, and
 only the first of them tries.
 
-Queues wait through the loop's readiness. Semaphores and locks have no descriptor to wait on: a
-native thread, one for each loop, looks at the values of all that somebody waits for.
+Queues wait through the loop's readiness; channels, too, by a descriptor that a native thread
+makes readable, one thread for all channels of the process. Semaphores and locks have no descriptor
+to wait on: a native thread, one for each loop, looks at the values of all that somebody waits for.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from weakref import WeakValueDictionary
 
 from nob.ipc._native import (
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
     _message,
     _Poller,
+    _Readiness,
     _register,
     _seconds,
 )
@@ -36,7 +39,9 @@ CHECK_INTERVAL = 0.25
 
 Permits = NamedSemaphore | NamedBoundedSemaphore | NamedLock
 
-Handle = TypeVar("Handle", bound=Permits | NamedMessageQueue)
+Messages = NamedMessageQueue | NamedChannel
+
+Handle = TypeVar("Handle", bound=Permits | Messages)
 PermitHandle = TypeVar("PermitHandle", NamedSemaphore, NamedBoundedSemaphore, NamedLock)
 Result = TypeVar("Result")
 
@@ -151,6 +156,9 @@ class _WaitQueue(Generic[Handle]):
         """Whether one may wait at all."""
         raise NotImplementedError
 
+    def tried_in_vain(self) -> None:
+        """The first has found nothing, and goes on waiting."""
+
     def wake_first(self) -> None:
         for waiter in self.waiters:
             waiter.wake()
@@ -172,6 +180,8 @@ class _WaitQueue(Generic[Handle]):
                     return result
                 if not self.may_wait(self.handle):
                     return _nothing(self.handle, nothing)
+                if is_first:
+                    self.tried_in_vain()
         finally:
             del self.waiters[waiter]
             if self.waiters:
@@ -181,7 +191,7 @@ class _WaitQueue(Generic[Handle]):
                 self.end()
 
 
-def _nothing(handle: Permits | NamedMessageQueue, nothing: Result) -> Result:
+def _nothing(handle: Permits | Messages, nothing: Result) -> Result:
     if handle.closed:
         raise ValueError("the handle was closed while this call waited")
     return nothing
@@ -249,6 +259,48 @@ class _Senders(_QueueWaits):
     events = select.EPOLLOUT
 
 
+class _ChannelWaits(_WaitQueue[NamedChannel]):
+    """Waits for messages of a channel, or for room in it."""
+
+    writing = False
+
+    def begin(self) -> None:
+        self._readiness = _Readiness(self.handle, self.writing)
+        self.waits.loop.add_reader(self._readiness.fileno(), self.wake_first)
+
+    def end(self) -> None:
+        if not self.waits.loop.is_closed():
+            self.waits.loop.remove_reader(self._readiness.fileno())
+        del self._readiness
+
+    def tried_in_vain(self) -> None:
+        self._readiness.clear()
+
+    @staticmethod
+    def may_wait(handle: NamedChannel) -> bool:
+        return handle.block
+
+
+class _ChannelReceivers(_ChannelWaits):
+    pass
+
+
+class _ChannelSenders(_ChannelWaits):
+    writing = True
+
+    async def wait(
+        self, timeout: float | None, attempt: Callable[[], Result], nothing: Result
+    ) -> Result:
+        if not self.waiters:
+            # Its attempt says how much room it wants.
+            self.waits.loop.call_soon(self.wake_first)
+        return await super().wait(timeout, attempt, nothing)
+
+    def want(self, length: int, priority: int) -> None:
+        """Be told when there is room for the message of the first."""
+        self._readiness.want_room(length, priority)
+
+
 class _Acquirers(_WaitQueue[Any]):
     """Waits for permits of a semaphore, or for a lock."""
 
@@ -266,23 +318,42 @@ class _Acquirers(_WaitQueue[Any]):
 # The attempts are those of the classes themselves: a subclass may have methods of its own.
 
 
-async def send(handle: NamedMessageQueue, message: Any, timeout: Any, priority: Any) -> bool:
-    """What NamedMessageQueue.send_async awaits."""
+async def send(handle: Messages, message: Any, timeout: Any, priority: Any) -> bool:
+    """What send_async of a class awaits."""
     what, rank = _message(handle, message, priority)
+    if isinstance(handle, NamedChannel):
+        return await _send_to_channel(handle, what, timeout, rank)
     return await _wait(
         _Senders, handle, timeout, lambda: NamedMessageQueue.send(handle, what, 0, rank), False
     )
 
 
-async def receive(handle: NamedMessageQueue, timeout: Any) -> tuple[bytes, int] | None:
-    """What NamedMessageQueue.receive_async awaits."""
+async def _send_to_channel(channel: NamedChannel, what: bytes, timeout: Any, rank: int) -> bool:
+    def attempt() -> bool:
+        if NamedChannel.send(channel, what, 0, rank):
+            return True
+        waits = _waits.get(id(asyncio.get_running_loop()))
+        queue = None if waits is None else waits.queues.get((id(channel), _ChannelSenders))
+        if isinstance(queue, _ChannelSenders):
+            queue.want(len(what), rank)
+        return False
+
+    return await _wait(_ChannelSenders, channel, timeout, attempt, False)
+
+
+async def receive(handle: Messages, timeout: Any) -> tuple[bytes, int] | None:
+    """What receive_async of a class awaits."""
+    if isinstance(handle, NamedChannel):
+        return await _wait(
+            _ChannelReceivers, handle, timeout, lambda: NamedChannel.receive(handle, 0), None
+        )
     return await _wait(
         _Receivers, handle, timeout, lambda: NamedMessageQueue.receive(handle, 0), None
     )
 
 
-async def receive_next(handle: NamedMessageQueue) -> tuple[bytes, int]:
-    """What `async for` over a queue awaits."""
+async def receive_next(handle: Messages) -> tuple[bytes, int]:
+    """What `async for` over a queue or channel awaits."""
     message = await receive(handle, None)
     if message is None:
         raise StopAsyncIteration

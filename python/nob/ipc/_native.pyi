@@ -27,6 +27,7 @@ __all__ = [
     "Lease",
     "MessageQueue",
     "NamedBoundedSemaphore",
+    "NamedChannel",
     "NamedLock",
     "NamedMessageQueue",
     "NamedSemaphore",
@@ -36,6 +37,7 @@ __all__ = [
     "_Named",
     "_Poller",
     "_PosixNamed",
+    "_Readiness",
     "_Watch",
     "_command",
     "_message",
@@ -564,6 +566,252 @@ class Lease:
     """What a Mapping holds of its segment handle until it is closed."""
 
 @disjoint_base
+class NamedChannel(_Named):
+    """A channel of messages of any size that processes share by name.
+
+    Any number of handles send and receive; each message is received by one of them, whole. The
+    highest priority is received first; within a priority, the first that was sent. A process that is
+    killed at whatever moment loses nothing but its own unfinished message, and delays the others by
+    50 ms at the most. `with channel:` closes on exit; `for` and `async for` over a channel receive
+    for ever.
+
+    Args:
+        name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
+            random free name.
+        max_messages: How many messages a new channel holds. `None`: as many as fit.
+        max_message_size: How many bytes a message of a new channel may have. `None`: 16 less than
+            the capacity.
+        read: Opens for receiving.
+        write: Opens for sending; one of the two must be true.
+        handle_existence: What to do about a channel that exists, or does not.
+        unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
+            owned or kept. `True`: deletion of this handle does. `False`: none does.
+        capacity: The room for messages of a new channel in bytes, for each priority; rounded up to a
+            power of two. `None`: room for `max_messages` of `max_message_size` if both are given,
+            else 1 MiB.
+        priorities: How many priorities a new channel has, 1 to 8.
+        mode: Permission bits of a new channel, subject to the umask. Each handle must be able to
+            read and to write.
+        reserve: Allocates the memory of a new channel at once: want of memory is an error then, and
+            no bus error later.
+
+    Raises:
+        FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
+        FileNotFoundError: The name is free, with `RAISE_IF_NOT_EXISTS`.
+        PermissionError: The system does not permit it to this user.
+        OSError: What has the name is no channel, or one of another version; 1023 handles are open
+            (`EMFILE`); or the system has no room for it (`ENOSPC`).
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
+    def __init__(
+        self,
+        name: str | None,
+        max_messages: SupportsIndex | None = None,
+        max_message_size: SupportsIndex | None = None,
+        read: bool = True,
+        write: bool = True,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        capacity: SupportsIndex | None = None,
+        priorities: SupportsIndex = 1,
+        mode: SupportsIndex = 0o600,
+        reserve: bool = True,
+    ) -> None: ...
+    def send(
+        self,
+        message: Buffer | str,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> bool:
+        """Send a message; False when there was no room until the time was over.
+
+        Signal handlers run while it waits; what one raises comes out, and then nothing was sent.
+
+        Args:
+            message: Bytes-like, or `str`, which is sent as UTF-8.
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+            priority: 0 to `priorities` - 1; the highest is received first.
+
+        Raises:
+            ValueError: The message is longer than `max_message_size`, or the handle is or gets
+                closed.
+            io.UnsupportedOperation: The channel was opened with `write=False`.
+            OSError: Somebody has written rubbish into the file (`EUCLEAN`).
+            InvalidArgument: A priority out of range, for example.
+        """
+
+    @overload
+    def receive(self, timeout: None = None) -> tuple[bytes, int]:
+        """Receive a message and its priority; None when there was none in time.
+
+        Without a timeout it is `None` only where `block` is `False`. Signal handlers run while it
+        waits; what one raises comes out, and then nothing was taken.
+
+        Args:
+            timeout: Seconds on the monotonic clock; `None` waits for ever, 0 not at all.
+
+        Raises:
+            ValueError: The handle is closed, or gets closed by another thread while this waits.
+            io.UnsupportedOperation: The channel was opened with `read=False`.
+            OSError: Somebody has written rubbish into the file (`EUCLEAN`).
+            MemoryError: There is no memory for the message, which stays.
+        """
+
+    @overload
+    def receive(
+        self, timeout: SupportsFloat | SupportsIndex | None
+    ) -> tuple[bytes, int] | None: ...
+    def send_many(
+        self,
+        messages: Iterable[Buffer | str],
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> int:
+        """Send messages, waiting for room; how many were sent in time.
+
+        All of them are checked before one is sent, and those for which there is room at once become
+        visible at once. Once one has been sent, nothing raises: the number is returned, and what a
+        signal handler raised comes out right after that.
+
+        Args:
+            messages: Bytes-like, or `str`, each.
+            timeout: Seconds for all of them; `None` waits for ever.
+            priority: 0 to `priorities` - 1, of all.
+
+        Raises:
+            ValueError: As `send`, and so for the others that it raises.
+        """
+
+    def receive_into(
+        self, buffer: Buffer, timeout: SupportsFloat | SupportsIndex | None = None
+    ) -> tuple[int, int] | None:
+        """Receive a message into a buffer; its length and priority, None when there was none in time.
+
+        Args:
+            buffer: A writable and contiguous object with a buffer: `bytearray`, `memoryview`, an array.
+            timeout: As of `receive`.
+
+        Raises:
+            ValueError: The next message is longer than the buffer; it stays, and the text has both
+                numbers.
+        """
+
+    def receive_many(
+        self,
+        max_messages: SupportsIndex | None = None,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        into: list[tuple[bytes, int]] | None = None,
+    ) -> list[tuple[bytes, int]]:
+        """Receive what is there, waiting for the first; a list of (message, priority).
+
+        Once one has been taken, the call itself raises nothing.
+
+        Args:
+            max_messages: At most so many. `None`: as many as the channel holds.
+            timeout: Seconds to wait for the first; `None` waits for ever. The list is empty when
+                the time was over.
+            into: A list to which each message is appended as it is taken, and which is returned.
+                So what a signal handler raises at the end of the call loses none of them.
+
+        Raises:
+            ValueError: As `receive`, and so for the others that it raises.
+        """
+
+    def send_async(
+        self,
+        message: Buffer | str,
+        timeout: SupportsFloat | SupportsIndex | None = None,
+        priority: SupportsIndex = 0,
+    ) -> Coroutine[Any, Any, bool]:
+        """Send a message in asyncio; awaits False when there was no room in time.
+
+        Arguments and errors are those of `send`; the message is taken as it is now. Cancelled, it has
+        sent nothing. Waits of one loop on one handle are served in the order in which they came;
+        `timeout=0` passes nobody.
+        """
+
+    @overload
+    def receive_async(self, timeout: None = None) -> Coroutine[Any, Any, tuple[bytes, int]]:
+        """Receive a message in asyncio; awaits None when there was none in time.
+
+        Arguments and errors are those of `receive`. Cancelled, it has taken nothing. Waits of one
+        loop on one handle are served in the order in which they came; `timeout=0` passes nobody.
+        """
+
+    @overload
+    def receive_async(
+        self, timeout: SupportsFloat | SupportsIndex | None
+    ) -> Coroutine[Any, Any, tuple[bytes, int] | None]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[bytes, int]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, tuple[bytes, int]]: ...
+    @property
+    def current_messages(self) -> int:
+        """How many messages are in the channel at this moment (int)."""
+
+    @property
+    def capacity(self) -> int:
+        """How many bytes of messages there is room for, of each priority (int).
+
+        A message takes 8 bytes more than it has, rounded up to a multiple of 8.
+        """
+
+    @property
+    def priorities(self) -> int:
+        """How many priorities there are: 0 to one less may be sent (int)."""
+
+    @property
+    def max_messages(self) -> int:
+        """How many messages the channel holds at the most (int)."""
+
+    @property
+    def max_message_size(self) -> int:
+        """How many bytes a message may have (int)."""
+
+    @property
+    def block(self) -> bool:
+        """Whether send and receive of this handle wait at all (bool; may be set).
+
+        `False`: what would have to wait returns `False` or `None` at once, whatever the timeout.
+        """
+
+    @block.setter
+    def block(self, value: bool) -> None: ...
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is a message (int).
+
+        After a receive that found nothing it is not readable until the next message. It is made by
+        the first call, open as long as the handle is, and of no other use than to be polled. A forked
+        child gets another one.
+        """
+
+    def close(self) -> None:
+        """Give up this handle; never unlinks, and twice is fine.
+
+        A wait of another thread on this handle ends with `ValueError` within half a second.
+        """
+
+    @classmethod
+    def unlink_name(cls, name: str) -> None:
+        """Remove a name without opening what has it.
+
+        Raises:
+            FileNotFoundError: Nothing has the name.
+            PermissionError: The system does not permit it to this user.
+            InvalidArgument: No channel can have this name.
+        """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a handle that links by name; ValueError when closed.
+
+        It shares a shared object, and unlinks no other.
+        """
+
+@disjoint_base
 class NamedLock(_Named):
     """A lock that processes share by name, and that survives its owner.
 
@@ -884,6 +1132,20 @@ class _Poller:
         """The keys of those that have a permit; makes the descriptor unreadable."""
 
 @final
+class _Readiness:
+    """A descriptor that is readable when a channel has a message, or room."""
+
+    def __new__(cls, channel: NamedChannel, writing: bool) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor (int)."""
+
+    def clear(self) -> None:
+        """Make it unreadable, until it is worth trying again."""
+
+    def want_room(self, length: int, priority: int) -> None:
+        """Say what room is wanted from here on."""
+
+@final
 class _Watch:
     """A request for a notification, waited for by a thread of its own."""
 
@@ -910,7 +1172,9 @@ def _register(queue: NamedMessageQueue, epoll: epoll, events: int) -> None:
     The descriptor is the queue's until that is done, whatever another thread closes.
     """
 
-def _message(queue: NamedMessageQueue, message: Any, priority: Any) -> tuple[bytes, int]:
+def _message(
+    handle: NamedMessageQueue | NamedChannel, message: Any, priority: Any
+) -> tuple[bytes, int]:
     """A message and its priority as they can be sent later, or what send would raise."""
 
 def _seconds(timeout: object, /) -> float | None:
@@ -965,6 +1229,18 @@ class _BoundedSemaphore(_Object):
     deaths: int | None
 
 @type_check_only
+class _Channel(_Object):
+    kind: Literal["channel"]
+    messages: int | None
+    max_messages: int | None
+    max_message_size: int | None
+    used_bytes: int | None
+    capacity: int | None
+    priorities: int | None
+    waiters: int | None
+    deaths: int | None
+
+@type_check_only
 class _Found(TypedDict):
     outcome: str
 
@@ -983,7 +1259,10 @@ class _FoundLock(_Lock, _Found): ...
 @type_check_only
 class _FoundBoundedSemaphore(_BoundedSemaphore, _Found): ...
 
-def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSemaphore]:
+@type_check_only
+class _FoundChannel(_Channel, _Found): ...
+
+def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSemaphore | _Channel]:
     """List all named objects of the machine that this user can see.
 
     Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
@@ -991,13 +1270,14 @@ def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSema
     surrogates, as in the module `os`.
 
     Returns:
-        A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"` or `"permits"`),
-            `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
+        A `dict` for each object, with `kind` (`"sem"`, `"shm"`, `"mq"`, `"lock"`, `"permits"` or
+            `"channel"`), `name`, `mode` (octal, as `str`), `uid`, `gid`, `holders` (who has it open: a list of
             `dict` with `pid` and `command`), `orphan` (`True` if its creator was due to unlink it
             and is dead, `None` if that is unknown), and what it holds. A semaphore has `value`; a
             segment `size`; a queue `messages`, `max_messages` and `max_message_size`; a lock
             `owner`, `owner_died`, `waiters` and `deaths`; a bounded semaphore `value`, `bound`,
-            `owners` (a list of pids), `waiters` and `deaths`. `None` is what this user may not see,
+            `owners` (a list of pids), `waiters` and `deaths`; a channel what a queue has, and `used_bytes`
+            and `capacity` in bytes, `priorities`, `waiters` and `deaths`. `None` is what this user may not see,
             or a lock without an owner.
 
     Raises:
@@ -1006,7 +1286,14 @@ def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSema
 
 def reap(
     dry_run: bool = True,
-) -> list[_FoundSemaphore | _FoundSegment | _FoundQueue | _FoundLock | _FoundBoundedSemaphore]:
+) -> list[
+    _FoundSemaphore
+    | _FoundSegment
+    | _FoundQueue
+    | _FoundLock
+    | _FoundBoundedSemaphore
+    | _FoundChannel
+]:
     """Remove what dead processes left behind; with dry_run, only say what would be removed.
 
     Only what is proven to be an orphan, and held by nobody, is ever removed.

@@ -42,6 +42,10 @@ class NamedBoundedSemaphore(_Named):
     _kind = "a named bounded semaphore"
 
 
+class NamedChannel(_Named):
+    _kind = "a named channel"
+
+
 def list_objects(*_args: Any, **_kwargs: Any) -> NoReturn:
     _refuse("named objects")
 
