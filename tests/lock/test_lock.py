@@ -391,7 +391,31 @@ def test_1023_handles(name: str) -> None:
         with pytest.raises(OSError, match="1023 slots") as refused:
             NamedLock(name)
         assert (refused.value.errno, refused.value.filename) == (24, name)
+        # What would remove the name if it was open has not come to that.
+        with pytest.raises(OSError, match="1023 slots"):
+            NamedLock(name, unlink_on_delete=True)
+        assert LOCK.exists(name)
         handles.pop().close()
         with NamedLock(name) as room:
             assert room.held
             assert not handles[0].acquire(False)
+
+
+def test_what_cannot_be_linked_to_stays(name: str) -> None:
+    """A newer version's, for example, that killed processes left: it is not ours to remove."""
+
+    def dies() -> None:
+        kept = NamedLock(name, Flags.LINK_OR_CREATE)
+        os.kill(os.getpid(), signal.SIGKILL)
+        del kept
+
+    child = os.fork()
+    if child == 0:
+        dies()
+    os.waitpid(child, 0)
+    with open(LOCK.path(name), "r+b") as file:
+        file.seek(12)
+        file.write((2).to_bytes(4, "little"))
+    with pytest.raises(OSError, match=r"version 2\.0"):
+        NamedLock(name)
+    assert LOCK.exists(name)

@@ -27,6 +27,15 @@ pub(crate) struct RobustFile<T: Content = Header> {
     ownership: Arc<Ownership>,
 }
 
+/// A file that was opened, checked and mapped.
+pub(super) struct Object<T: Content> {
+    /// By which the handle takes part in the use of it.
+    pub file: OwnedFd,
+    pub content: Mapped<T>,
+    pub rest: T::Rest,
+    pub permits: u32,
+}
+
 /// The descriptor by which a handle takes part in the use of its object. Daemons close descriptors that
 /// they do not know, and the number becomes another file's: so it is compared before it is used.
 #[derive(Debug)]
@@ -79,21 +88,21 @@ impl Drop for Kept {
 }
 
 impl<T: Content> RobustFile<T> {
-    /// The handle to a file that was opened, checked and mapped, in whose use `file` takes part.
+    /// The handle to a file that was opened, checked and mapped.
     /// `inheritable`: whether its life can be handed on.
+    /// `own`: makes the ownership, when nothing can fail any more.
     pub(super) fn new(
-        file: OwnedFd,
-        content: Mapped<T>,
-        rest: T::Rest,
-        size: u64,
-        permits: u32,
-        ownership: Arc<Ownership>,
+        object: Object<T>,
+        name: &Name,
+        stat: &Stat,
+        operation: Operation,
         inheritable: bool,
+        own: impl FnOnce() -> Arc<Ownership>,
     ) -> Result<RobustFile<T>> {
-        let operation = if ownership.created() { Operation::Create } else { Operation::Link };
-        let identity = ownership.identity();
+        let Object { file, content, rest, permits } = object;
+        let (identity, size) = (stat.identity, stat.size);
         let kept = Kept { file: Some(file), identity, size };
-        let mut claim = claim(&*content, &kept, ownership.name(), inheritable, operation)?;
+        let mut claim = claim(&*content, &kept, name, inheritable, operation)?;
         let file = claim.file.take();
         let inheritable = file.map(|file| (claim.slot, Kept { file: Some(file), identity, size }));
         Ok(RobustFile {
@@ -103,7 +112,7 @@ impl<T: Content> RobustFile<T> {
             rest,
             kept,
             permits,
-            ownership,
+            ownership: own(),
         })
     }
 

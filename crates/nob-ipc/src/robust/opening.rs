@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::RobustFile;
+use super::file::Object;
 use super::header::{Content, Unfit};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::reserve::{self, Stop};
@@ -94,8 +95,10 @@ impl<T: Content> OpeningRobust<'_, T> {
             Unfit::System(errno) => Error::map_failed(operation, name, errno),
         })?;
         let lifetime = self.common.lifetime(stat, created);
-        let ownership = Arc::new(Ownership::new(name, stat, created, lifetime));
-        RobustFile::new(file, content, rest, stat.size, permits, ownership, self.new.inheritable)
+        // Not before the handle is sure to be made: what is dropped as an owner removes the name.
+        let own = || Arc::new(Ownership::new(name, stat, created, lifetime));
+        let object = Object { file, content, rest, permits };
+        RobustFile::new(object, name, stat, operation, self.new.inheritable, own)
     }
 
     fn not_one(&self, operation: Operation, name: &Name, why: &str) -> Error {
@@ -131,8 +134,12 @@ impl<T: Content> Opening for OpeningRobust<'_, T> {
         match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
             Part::Taken(stat) => {
                 let handle = self.handle(name, file, &stat, false);
-                // Who has taken part leaves as the others do.
-                handle.map(Linked::Handle).inspect_err(|_| self.common.give_up(name, &stat))
+                handle.map(Linked::Handle).inspect_err(|error| {
+                    // Who has taken part leaves as the others do; what is none of ours is not ours to remove.
+                    if error.kind() != ErrorKind::WrongType {
+                        self.common.give_up(name, &stat);
+                    }
+                })
             }
             Part::Again(refused) => Ok(Linked::Contended(refused)),
         }
