@@ -25,8 +25,14 @@ use crate::named::batches::{checked_messages, list_to_fill};
 /// Up to so many bytes are copied with the GIL held.
 const QUICK: usize = 64 << 10;
 
+/// What is written before each message.
+const PREFIX: usize = 8;
+
 /// So many messages are received in one turn at the most.
 const TURN: usize = 1024;
+
+/// How often a place is made for a message that others receive first.
+const ATTEMPTS: u32 = 16;
 
 /// Works on the channel: with the GIL held if that is quick.
 fn with<R: Send>(
@@ -76,6 +82,18 @@ pub(crate) fn wait_send(
     })
 }
 
+/// How much work it is to send messages, in bytes; no more is counted than decides whether that is quick.
+fn about(messages: &[&[u8]]) -> usize {
+    let mut bytes = 0;
+    for message in messages {
+        bytes += PREFIX + message.len();
+        if bytes > QUICK {
+            break;
+        }
+    }
+    bytes
+}
+
 /// Sends messages, all of which are checked before one is sent; how many were sent in time. It raises
 /// nothing once one has been sent.
 pub(crate) fn send_many(
@@ -91,9 +109,12 @@ pub(crate) fn send_many(
     let deadline = wait::deadline(timeout);
     let mut sent = 0;
     while let Some(rest @ [first, ..]) = messages.get(sent..) {
-        let bytes = rest.iter().map(|message| message.len()).fold(0, usize::saturating_add);
-        let more =
-            with(py, slot, bytes, |channel| channel.try_send_many(rest.iter().copied(), priority));
+        let yielded = if sent > 0 { detach::yield_gil(py) } else { Ok(()) };
+        let more = yielded.map_err(Ended::Raised).and_then(|()| {
+            with(py, slot, about(rest), |channel| {
+                channel.try_send_many(rest.iter().copied(), priority)
+            })
+        });
         let more = match more {
             Ok(0) => wait_send(py, slot, first, priority, deadline).map(usize::from),
             more => more,
@@ -119,12 +140,14 @@ struct Objects<'py> {
     messages: Vec<(Bound<'py, PyBytes>, u32)>,
     /// How many bytes more may be copied with the GIL held.
     quick: usize,
+    /// The length of a message for which that was too little.
+    refused: Option<usize>,
     failure: Option<PyErr>,
 }
 
 impl<'py> Objects<'py> {
     fn new(py: Python<'py>) -> Self {
-        Objects { py, messages: Vec::new(), quick: QUICK, failure: None }
+        Objects { py, messages: Vec::new(), quick: QUICK, refused: None, failure: None }
     }
 }
 
@@ -148,7 +171,11 @@ fn content<'a>(bytes: &'a mut Bound<'_, PyBytes>, length: usize) -> &'a mut [May
 
 impl Sink for Objects<'_> {
     fn place(&mut self, length: usize, priority: u32) -> Option<&mut [MaybeUninit<u8>]> {
-        self.quick = self.quick.checked_sub(length)?;
+        let Some(quick) = self.quick.checked_sub(length) else {
+            self.refused = Some(length);
+            return None;
+        };
+        self.quick = quick;
         if self.messages.try_reserve(1).is_err() {
             self.failure = Some(PyMemoryError::new_err("no memory for the message, which stays"));
             return None;
@@ -169,11 +196,14 @@ impl Sink for Objects<'_> {
 struct Exactly<'a> {
     place: &'a mut [MaybeUninit<u8>],
     priority: Option<u32>,
+    /// The message has another length.
+    is_another: bool,
 }
 
 impl Sink for Exactly<'_> {
     fn place(&mut self, length: usize, priority: u32) -> Option<&mut [MaybeUninit<u8>]> {
         if length != self.place.len() {
+            self.is_another = true;
             return None;
         }
         self.priority = Some(priority);
@@ -181,19 +211,18 @@ impl Sink for Exactly<'_> {
     }
 }
 
-/// Takes up to `most` messages that are there. An empty list: there is none.
+/// Takes up to `most` messages that are there. An empty list: there is none, or another receiver's copy did
+/// not end in time.
 pub(crate) fn try_receive<'py>(
     py: Python<'py>,
     slot: &Closable<Channel>,
     most: usize,
 ) -> Result<Vec<(Bound<'py, PyBytes>, u32)>, Ended> {
-    loop {
+    // Others may receive the message for which a place was made. Whoever writes rubbish can do so for ever.
+    for _ in 0..ATTEMPTS {
         let mut objects = Objects::new(py);
-        let (taken, next) = slot
-            .with(py, |channel| {
-                let taken = channel.try_receive_with(most.min(TURN), &mut objects);
-                (taken, channel.peek())
-            })
+        let taken = slot
+            .with(py, |channel| channel.try_receive_with(most.min(TURN), &mut objects))
             .map_err(Ended::Closed)?;
         if taken.map_err(Ended::Failed)? > 0 {
             return Ok(objects.messages);
@@ -201,20 +230,23 @@ pub(crate) fn try_receive<'py>(
         if let Some(failure) = objects.failure {
             return Err(Ended::Raised(failure));
         }
-        let Some(length) = next.filter(|&length| length > QUICK) else { return Ok(Vec::new()) };
+        let Some(length) = objects.refused else { return Ok(Vec::new()) };
         // The object is made before the lock is taken, and the copy without the GIL.
         let mut bytes = new_bytes(py, length).map_err(Ended::Raised)?;
         let place = content(&mut bytes, length);
         let taken = slot.with_detached(py, |channel| {
-            let mut sink = Exactly { place, priority: None };
+            let mut sink = Exactly { place, priority: None, is_another: false };
             let taken = channel.try_receive_with(1, &mut sink);
-            taken.map(|taken| sink.priority.filter(|_| taken == 1))
+            taken.map(|taken| (sink.priority.filter(|_| taken == 1), sink.is_another))
         });
-        if let Some(priority) = taken.map_err(Ended::Closed)?.map_err(Ended::Failed)? {
-            return Ok(vec![(bytes, priority)]);
+        match taken.map_err(Ended::Closed)?.map_err(Ended::Failed)? {
+            (Some(priority), _) => return Ok(vec![(bytes, priority)]),
+            // Another has received it meanwhile, and the next one is of another length.
+            (None, true) => {}
+            (None, false) => return Ok(Vec::new()),
         }
-        // Another has received it meanwhile: the next one may be of another length.
     }
+    Ok(Vec::new())
 }
 
 /// Takes up to `most` messages, waiting for the first; none when there was none in time.
@@ -229,9 +261,11 @@ fn wait_for_messages<'py>(
             channel.wait_for_message(deadline)
         })?;
         let messages = try_receive(py, slot, most)?;
-        if !messages.is_empty() || !seen {
+        if !messages.is_empty() || !seen || deadline.has_passed() {
             return Ok(messages);
         }
+        // A message that another is copying is there as long as that takes, so the wait ends at once.
+        py.check_signals().map_err(Ended::Raised)?;
     }
 }
 
@@ -348,9 +382,10 @@ pub(crate) fn receive_into(
         .map_err(raised)?;
         let next = slot.with(py, Channel::peek)?.unwrap_or(0);
         received = with(py, slot, next, |channel| channel.try_receive(place)).map_err(raised)?;
-        if !seen {
+        if !seen || received.is_some() || deadline.has_passed() {
             break;
         }
+        py.check_signals()?;
     }
     Ok(received.map(|received| (received.length, received.priority)))
 }

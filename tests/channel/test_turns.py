@@ -1,0 +1,100 @@
+"""Another handle copies, and does not end: a process that was stopped amid its copy, for example.
+
+The turn is given by hand to a handle that lives.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support.checks import WATCHDOG
+from support.kinds import CHANNEL
+from support.scripts import Script
+from support.waits import Background
+
+from nob.ipc import Flags, NamedChannel
+
+RECEIVERS = 12288 + 128
+"""Where the word is that says which slot receives."""
+
+SLOT_HINT, SLOTS = 32, 1023
+
+LARGE = (64 << 10) + 1
+"""So large a message is copied without the GIL."""
+
+RECEIVING: dict[str, Callable[[NamedChannel, float | None], Any]] = {
+    "receive": lambda channel, timeout: channel.receive(timeout),
+    "receive_into": lambda channel, timeout: channel.receive_into(bytearray(LARGE), timeout),
+    "receive_many": lambda channel, timeout: channel.receive_many(timeout=timeout),
+}
+
+receiving = pytest.mark.parametrize("receive", RECEIVING.values(), ids=RECEIVING)
+
+sizes = pytest.mark.parametrize("size", [1, LARGE])
+
+
+@pytest.fixture
+def channel(name: str) -> Iterator[NamedChannel]:
+    """One whose receivers' turn another handle has."""
+    channel = NamedChannel(name, handle_existence=Flags.RAISE_IF_EXISTS)
+    with open(CHANNEL.path(name), "r+b", buffering=0) as file:
+        file.seek(SLOT_HINT)
+        slot = int.from_bytes(file.read(4), "little") % SLOTS + 1
+        with NamedChannel(name):
+            file.seek(RECEIVERS)
+            file.write(slot.to_bytes(4, "little"))
+            yield channel
+
+
+@receiving
+@sizes
+@pytest.mark.parametrize("timeout", [0, 0.1])
+def test_a_timeout_is_kept(channel: NamedChannel, receive: Any, size: int, timeout: float) -> None:
+    channel.send(bytes(size))
+    assert not Background(lambda: receive(channel, timeout)).result()
+    assert channel.current_messages == 1
+
+
+@receiving
+@sizes
+def test_what_a_handler_raises_comes_out(channel: NamedChannel, receive: Any, size: int) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    channel.send(bytes(size))
+    watchdog = threading.Timer(WATCHDOG, channel.close)
+    watchdog.start()
+    before = signal.signal(signal.SIGALRM, fail)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(ZeroDivisionError):
+            receive(channel, None)
+    finally:
+        watchdog.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert channel.current_messages == 1
+
+
+def test_signal_handlers_run_amid_a_batch(name: str) -> None:
+    """Also where the receiver is so quick that nothing has to be waited for."""
+    channel = NamedChannel(name, capacity=4096, handle_existence=Flags.RAISE_IF_EXISTS)
+    code = """
+channel = NamedChannel(name)
+say("ready")
+channel.receive()
+os.kill(os.getppid(), signal.SIGUSR1)
+while True: channel.receive_many()
+"""
+    batch = [b"x" * 8] * 1_000_000
+    before = signal.signal(signal.SIGUSR1, lambda *_: channel.close())
+    try:
+        with Script(code, name) as receiver:
+            receiver.expect("ready")
+            assert 0 < channel.send_many(batch) < len(batch)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
