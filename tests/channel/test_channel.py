@@ -327,13 +327,64 @@ def test_fileno_in_a_forked_child(channel: NamedChannel) -> None:
     assert channel.receive(0) == (b"y", 0)
 
 
-def test_fileno_of_a_closed_handle(channel: NamedChannel) -> None:
+@pytest.mark.parametrize("end", ["close", "__exit__", "__del__"])
+def test_fileno_of_a_closed_handle(channel: NamedChannel, end: str) -> None:
     descriptor = channel.fileno()
-    channel.close()
-    with pytest.raises(ValueError, match="closed"):
-        channel.fileno()
+    getattr(channel, end)(*[None] * (3 if end == "__exit__" else 0))
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(descriptor)
+    with pytest.raises(ValueError, match="closed"):
+        channel.fileno()
+
+
+def test_a_descriptor_that_others_closed_is_left_to_them(name: str) -> None:
+    """A daemon closes what it does not know; the number is another file's then."""
+    code = """
+channel = NamedChannel(name, handle_existence=CREATE)
+descriptor = channel.fileno()
+os.closerange(3, 1024)
+file = os.memfd_create("another")
+if file != descriptor:
+    os.dup2(file, descriptor)
+os.write(descriptor, b"precious")
+channel.send("one")
+time.sleep(0.2)
+say(channel.receive(0) is not None, channel.receive(0))
+channel.close()
+say(os.pread(descriptor, 99, 0))
+"""
+    with Script(code, name) as daemon:
+        daemon.expect("True None")
+        daemon.expect("b'precious'")
+        daemon.finish()
+
+
+def test_a_filter_that_refuses_to_sleep_on_several_words(name: str) -> None:
+    """As containers and services may have it: the thread looks now and then, and does not spin."""
+    code = """
+import ctypes, select, struct
+FUTEX_WAITV, REFUSED, ALLOWED = 449, 0x50001, 0x7FFF0000  # EPERM
+steps = (0x20, 0, 0, 0), (0x15, 0, 1, FUTEX_WAITV), (6, 0, 0, REFUSED), (6, 0, 0, ALLOWED)
+rules = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(rules)))
+prctl = ctypes.CDLL(None).prctl
+if prctl(38, 1, 0, 0, 0) or prctl(22, 2, program):
+    say("no filters here")
+else:
+    channel = NamedChannel(name, handle_existence=CREATE)
+    descriptor = channel.fileno()
+    before = time.process_time()
+    time.sleep(1)
+    quiet = time.process_time() - before < 0.5
+    channel.send("one")
+    say("quiet" if quiet else "spins", bool(select.select([descriptor], [], [], 10)[0]))
+"""
+    with Script(code, name) as filtered:
+        said = filtered.hear()
+        if said == "no filters here":
+            pytest.skip(said)
+        assert said == "quiet True"
+        filtered.finish()
 
 
 def test_the_thread_that_looks_out_ends(channel: NamedChannel) -> None:

@@ -795,6 +795,16 @@ class NamedChannel(_Named):
         A wait of another thread on this handle ends with `ValueError` within half a second.
         """
 
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def __del__(self) -> None:
+        """Close, and remove the name if unlink_on_delete says so; what deletion does."""
+
     @classmethod
     def unlink_name(cls, name: str) -> None:
         """Remove a name without opening what has it.

@@ -424,6 +424,24 @@ impl NamedChannel {
         slf.as_super().get().close(py);
     }
 
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        exc_type: Arg<'_, '_>,
+        exc: Arg<'_, '_>,
+        traceback: Arg<'_, '_>,
+    ) {
+        Self::close(slf);
+    }
+
+    /// Close, and remove the name if unlink_on_delete says so; what deletion does.
+    fn __del__(slf: &Bound<'_, Self>) {
+        let py = slf.py();
+        drop(slf.get().readable.replace(py, None));
+        slf.as_super().get().__del__(py);
+    }
+
     /// Remove a name without opening what has it.
     ///
     /// Raises:

@@ -4,7 +4,7 @@
 //! wants to know of, and makes their descriptors readable. It looks by itself every 50 ms, as all who wait
 //! do, and ends when there is nobody left who wants to know.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,11 +13,12 @@ use std::time::Duration;
 use super::layout::{Cursor, Page, room_for};
 use super::{Channel, LOOK_FOR_MESSAGES};
 use crate::error::{Error, Operation, Result};
+use crate::sys::eventfd::EventFd;
 use crate::sys::fork::PerProcess;
 use crate::sys::futex::{self, Awaited};
 use crate::sys::mman::Mapped;
 use crate::sys::time::monotonic;
-use crate::sys::{self, Errno, eventfd};
+use crate::sys::{self, Errno};
 
 /// Bytes of the thread's stack; it calls next to nothing.
 const STACK: usize = 64 << 10;
@@ -62,7 +63,7 @@ struct Watched {
     capacity: usize,
     max_messages: u64,
     wanted: Wanted,
-    descriptor: OwnedFd,
+    descriptor: EventFd,
     /// Whether the descriptor is readable, and nobody has tried in vain since. Both change together.
     told: Mutex<bool>,
 }
@@ -109,7 +110,7 @@ impl Channel {
             capacity: self.capacity(),
             max_messages: self.file.rest().max_messages,
             wanted,
-            descriptor: eventfd::create().map_err(fail)?,
+            descriptor: EventFd::new().map_err(fail)?,
             told: Mutex::new(false),
         });
         lookout().watch(&watched).map_err(fail)?;
@@ -194,7 +195,7 @@ impl Watched {
         let mut told = self.told();
         if *told {
             // Fails for no descriptor that is open.
-            let _ = eventfd::clear(self.descriptor.as_fd());
+            let _ = self.descriptor.clear();
         }
         std::mem::take(&mut *told)
     }
@@ -214,7 +215,7 @@ impl Watched {
             return Some(Awaited::shared(event.word(), seen));
         }
         // Fails for no descriptor that is open; nobody adds so many that its count is full.
-        let _ = eventfd::set(self.descriptor.as_fd());
+        let _ = self.descriptor.set();
         *told = true;
         None
     }
@@ -303,8 +304,9 @@ impl Lookout {
         if awaited.len() <= futex::MOST_AWAITED {
             match futex::wait_for_any(awaited, until) {
                 // A channel may have been unmapped meanwhile.
-                Err(Errno::NOSYS | Errno::INVAL) => {}
-                _ => return,
+                Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT | Errno::INTR | Errno::FAULT) => return,
+                // There is no such call, or a filter refuses it: with any errno.
+                Err(_) => {}
             }
         }
         // Woken or not: the next look tells.

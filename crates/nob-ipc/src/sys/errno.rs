@@ -14,6 +14,7 @@ impl Errno {
     pub(crate) const BUSY: Errno = Errno(libc::EBUSY);
     pub(crate) const EXIST: Errno = Errno(libc::EEXIST);
     pub(crate) const FBIG: Errno = Errno(libc::EFBIG);
+    pub(crate) const FAULT: Errno = Errno(libc::EFAULT);
     pub(crate) const INTR: Errno = Errno(libc::EINTR);
     pub(crate) const INVAL: Errno = Errno(libc::EINVAL);
     pub(crate) const ISDIR: Errno = Errno(libc::EISDIR);
