@@ -31,7 +31,8 @@ impl History {
     }
 }
 
-/// The number behind a measure: of a channel, the bytes that are used; of a lock, how many have it or wait for it. What may not be seen is 0.
+/// The number behind a measure: of a channel, the bytes that are used; of a lock, how many have it or wait
+/// for it. What may not be seen is 0.
 pub fn amount(measure: Measure) -> u64 {
     match measure {
         Measure::Value(value) => value.unwrap_or(0).into(),
@@ -46,8 +47,8 @@ pub fn amount(measure: Measure) -> u64 {
     }
 }
 
-/// What the top of a curve stands for: the room of a queue or channel, how many permits there are, else the highest
-/// measure. What does not change is a line at the foot.
+/// What the top of a curve stands for: the room of a queue or channel, how many permits there are, else the
+/// highest measure. What does not change is a line at the foot.
 pub fn scale(measure: Measure, measures: &[u64]) -> u64 {
     let highest = measures.iter().copied().max().unwrap_or(0);
     match measure {

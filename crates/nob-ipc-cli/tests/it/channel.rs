@@ -1,6 +1,6 @@
 //! `nob-ipc channel`.
 
-use nob_ipc_testing::{Unique, watchdog};
+use nob_ipc_testing::{Unique, wait_until, watchdog};
 use serde_json::Value;
 
 use crate::support::{address, json, nob, nob_with, start, text};
@@ -124,4 +124,25 @@ fn what_is_shown() {
     let list = text(nob(&[&"ls", &"channel"]));
     assert!(list.contains("1 messages, 1% full"), "{list}");
     text(nob(&[&"rm", &address("channel", &name)]));
+}
+
+/// Who waits is counted, and an unlinked channel is listed while somebody uses it.
+#[test]
+fn waiters_and_holders() {
+    let _watchdog = watchdog();
+    let name = channel();
+    let receiver = start(&[&"channel", &"receive", &name, &"--follow"]);
+    wait_until(|| shown(&name)["waiters"] == 1);
+    let list = text(nob(&[&"ls", &"channel"]));
+    let line = list.lines().find(|line| line.contains(&*name)).expect("it is listed");
+    assert!(line.contains("0% full, 1 waiting"), "{line}");
+    let page = text(nob(&[&"show", &address("channel", &name)]));
+    assert!(page.contains("1 thread"), "{page}");
+
+    text(nob(&[&"rm", &address("channel", &name)]));
+    let mut unlinked: Vec<Value> = json(&[&"ls", &"channel", &"--json"]);
+    unlinked.retain(|object| object["name"] == *name);
+    assert_eq!(unlinked.len(), 1);
+    assert_eq!(unlinked[0]["state"], "unlinked");
+    assert_eq!(unlinked[0]["holders"][0]["pid"], receiver.id());
 }

@@ -90,6 +90,8 @@ fn errors_are_escaped() {
         &[&"sem", &"run", &"nob-cli-none", &"--create", &hostile, &"--", &"true"],
         &[&"lock", &"show", &hostile],
         &[&"permits", &"run", &"nob-cli-none", &"--value", &hostile, &"--", &"true"],
+        &[&"channel", &"receive", &hostile],
+        &[&"channel", &"create", &"x", &"--capacity", &hostile],
         &[&hostile],
     ] {
         let output = nob(arguments);

@@ -11,10 +11,13 @@ use nob_ipc::{Existence, MessageQueue};
 use nob_ipc_testing::{Machine, Role, signals};
 use serde_json::Value;
 
-use crate::support::{json, nob, text};
+use crate::support::{Argument, json, nob, text};
 
-pub const ROLES: &[Role] =
-    &[("planted::records", |_| records()), ("planted::leased", |_| leased())];
+pub const ROLES: &[Role] = &[
+    ("planted::records", |_| records()),
+    ("planted::leased", |_| leased()),
+    ("planted::channels", |_| channels()),
+];
 
 /// Two users who are nobody here.
 const OTHER: u32 = 54_321;
@@ -88,4 +91,44 @@ fn leased() {
     assert_eq!(orphan("/leased"), Value::Null);
     assert_eq!(orphan("/readable"), false);
     text(nob(&[&"reap"]));
+}
+
+/// Files with a channel's name that hold something else are listed, used by nobody, and can be removed.
+#[test]
+fn what_is_no_channel() {
+    Machine::new("size=1m").run("planted::channels", &[]);
+}
+
+fn channels() {
+    text(nob(&[&"channel", &"create", &"real", &"--capacity", &"4K"]));
+    let real = fs::read("/dev/shm/nob.channel.real").expect("it is there");
+    let mut damaged = real.clone();
+    damaged[..4096].fill(0xff);
+    let files = [
+        ("short", b"garbage".to_vec()),
+        ("empty", Vec::new()),
+        ("zero", vec![0; real.len()]),
+        ("damaged", damaged),
+    ];
+    for (name, bytes) in &files {
+        fs::write(format!("/dev/shm/nob.channel.{name}"), bytes).expect("it is free");
+    }
+    let listed: Vec<Value> = json(&[&"ls", &"channel", &"--json"]);
+    assert_eq!(listed.len(), files.len() + 1, "{listed:?}");
+    for (name, _) in &files {
+        let address = format!("channel:/{name}");
+        let shown: Value = json(&[&"show", &address, &"--json"]);
+        assert_eq!(shown["messages"], Value::Null, "{shown}");
+        text(nob(&[&"show", &address]));
+        for verb in ["send", "receive"] {
+            let mut arguments: Vec<Argument> = vec![&"channel", &verb, name, &"--timeout", &"0"];
+            if verb == "send" {
+                arguments.push(&"x");
+            }
+            assert_eq!(nob(&arguments).status.code(), Some(1), "{verb} {name}");
+        }
+        text(nob(&[&"rm", &address]));
+    }
+    let listed: Vec<Value> = json(&[&"ls", &"channel", &"--json"]);
+    assert_eq!(listed[0]["messages"], 0, "{listed:?}");
 }

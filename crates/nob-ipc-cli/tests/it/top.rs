@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use nob_ipc_testing::{Unique, output, prepare, wait_until, watchdog};
 
 use crate::support::pty::OnTerminal;
-use crate::support::{PROGRAM, address, lists_queues, nob, text};
+use crate::support::{PROGRAM, address, lists_queues, nob, nob_with, text};
 
 /// A terminal of its own server; gone when it is dropped.
 struct Tmux(String);
@@ -65,6 +65,7 @@ fn watch_filter_look_and_remove() {
     text(nob(&[&"mq", &"create", &name, &"--max-messages", &"8", &"--max-message-size", &"8"]));
     text(nob(&[&"lock", &"run", &name, &"--", &"true"]));
     text(nob(&[&"permits", &"run", &name, &"--value", &"3", &"--", &"true"]));
+    text(nob(&[&"channel", &"create", &name, &"--capacity", &"4K"]));
     let Some(tmux) = Tmux::start(&format!("{PROGRAM} top --interval 0.1")) else { return };
     tmux.wait_for("KIND    NAME");
 
@@ -72,8 +73,8 @@ fn watch_filter_look_and_remove() {
     tmux.wait_for("filter:");
     tmux.press(&["-l", &name]);
     tmux.press(&["Enter"]);
-    let screen = tmux.wait_for(" 4 of ");
-    for content in ["value 2", "0/8 messages", " free ", "3/3 free"] {
+    let screen = tmux.wait_for(" 5 of ");
+    for content in ["value 2", "0/8 messages", " free ", "3/3 free", "0 messages, 0% full"] {
         assert!(screen.contains(content), "{screen}");
     }
 
@@ -107,6 +108,10 @@ fn watch_filter_look_and_remove() {
     tmux.press(&["y"]);
     tmux.wait_for("is removed");
     assert_eq!(nob(&[&"show", &address("mq", &name)]).status.code(), Some(3));
+
+    // A channel is shown as how full its bytes are.
+    text(nob_with(&[b'x'; 4000], &[&"channel", &"send", &name]));
+    tmux.wait_for("1 messages, 98% full");
 
     tmux.press(&["q"]);
     tmux.wait_for("status 0");
