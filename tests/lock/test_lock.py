@@ -241,6 +241,21 @@ def test_closing_gives_it_up_though_another_thread_waits(name: str, kind: Kind) 
     other.release()
 
 
+def test_what_a_closed_handle_gets_too_late_is_no_death(lock: NamedLock) -> None:
+    """The wait of another thread takes the lock after all, and nobody has worked with it."""
+    lock.acquire()
+    handle = another(lock)
+    waiter = Background(handle.acquire)
+    waiter.wait_until_asleep()
+    handle.close()
+    lock.release()
+    with pytest.raises(ValueError, match="closed"):
+        waiter.result()
+    assert lock.acquire(timeout=10)
+    assert not lock.owner_died
+    lock.release()
+
+
 @each_owned_kind
 def test_signals_during_a_wait(name: str, kind: Kind) -> None:
     """A handler runs; what it raises comes out, and nothing was taken."""

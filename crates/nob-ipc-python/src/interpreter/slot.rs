@@ -3,6 +3,7 @@
 #![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nob_ipc::fork_generation;
@@ -17,6 +18,8 @@ use crate::interpreter::detach::without_gil;
 #[derive(Debug)]
 pub(crate) struct Closable<T> {
     state: Guarded<State<T>>,
+    /// Whether it was closed, for calls without the GIL.
+    closed: AtomicBool,
     /// Why the object could not be opened, if it was to be.
     refusal: OnceLock<Refusal>,
 }
@@ -162,7 +165,11 @@ impl<T> Closable<T> {
     pub(crate) fn new() -> Self {
         let in_flight = InFlight { attached: 0, detached: 0, generation: fork_generation() };
         let state = State { stage: Stage::Unset, object: None, in_flight };
-        Closable { state: Guarded::new(state), refusal: OnceLock::new() }
+        Closable {
+            state: Guarded::new(state),
+            closed: AtomicBool::new(false),
+            refusal: OnceLock::new(),
+        }
     }
 
     /// Puts the object in; `false`, and it is dropped, when there has been one.
@@ -278,8 +285,14 @@ impl<T> Closable<T> {
         }
     }
 
+    /// Whether it has been closed, as far as a call without the GIL can tell.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Closes: no call begins from here on, and the last one in flight drops the object.
     pub(crate) fn close(&self, py: Python<'_>) {
+        self.closed.store(true, Ordering::Relaxed);
         give_up(self.state.update(py, |state| {
             if state.stage == Stage::Open {
                 state.stage = Stage::Closed;

@@ -80,8 +80,17 @@ pub(crate) fn wait_acquire<C: GivesPermits>(
     deadline: Deadline,
 ) -> Result<bool, Ended> {
     let slot = handle.slot();
-    let taken = wait::wait(py, slot, deadline, AfterSignal::GoOn, C::Object::wait_acquire)?;
-    if taken && C::OWNED {
+    let acquire = |object: &C::Object, deadline| {
+        let taken = object.wait_acquire(deadline)?;
+        if taken && C::OWNED && slot.is_closed() {
+            // Nobody has worked with it: it is released, and not left as by a death.
+            object.release()?;
+            return Ok(false);
+        }
+        Ok(taken)
+    };
+    let taken = wait::wait(py, slot, deadline, AfterSignal::GoOn, acquire)?;
+    if C::OWNED {
         // What a handle has goes when it is closed.
         slot.check_open(py).map_err(Ended::Closed)?;
     }
