@@ -1,11 +1,10 @@
 //! `_Named`, what the classes of all kinds have in common.
 
-use std::ffi::CString;
 use std::sync::{Arc, OnceLock};
 
 use nob_ipc::{Kind, Lifetime, Name, Ownership, unlink};
 use pyo3::PyClass;
-use pyo3::exceptions::{PyResourceWarning, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::convert::error::raise;
@@ -190,28 +189,6 @@ impl Drop for Named {
     fn drop(&mut self) {
         // Python objects are deallocated with the GIL held; this takes it once more.
         Python::attach(|py| self.__del__(py));
-    }
-}
-
-/// Warns that a handle is given up that has something; fails where warnings are errors.
-pub(crate) fn warn_of_held(py: Python<'_>, name: &Name) -> PyResult<()> {
-    let category = py.get_type::<PyResourceWarning>();
-    let message = format!(
-        "the {} '{name}' was given up while it was held; release it before its handle goes",
-        name.kind()
-    );
-    PyErr::warn(py, &category, &CString::new(message)?, 1)
-}
-
-/// The same for one that is being deleted, whom nobody can tell.
-pub(crate) fn warn_of_deleted(py: Python<'_>, name: &Name) {
-    // An exception that is on its way must survive this one.
-    let pending = PyErr::take(py);
-    if let Err(error) = warn_of_held(py, name) {
-        error.write_unraisable(py, None);
-    }
-    if let Some(pending) = pending {
-        pending.restore(py);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nob_ipc::{Kind, Lock, Name};
+use nob_ipc::{Kind, Lock};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -14,6 +14,7 @@ use crate::interpreter::slot::Closable;
 use crate::named::acquire::{GivesPermits, acquire_with, release};
 use crate::named::base::{self, Named};
 use crate::named::coroutine::coroutine;
+use crate::named::holding;
 
 /// A lock that processes share by name, and that survives its owner.
 ///
@@ -234,18 +235,13 @@ impl NamedLock {
     /// If it holds the lock, that is given up as by a death, with a `ResourceWarning`. A wait of
     /// another thread on this handle ends with `ValueError` within half a second.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, this) = (slf.py(), slf.get());
-        let warned = this.held_name(py).map_or(Ok(()), |name| base::warn_of_held(py, &name));
-        // A call of another thread may keep the object for a while.
-        let _ = this.slot.with(py, Lock::abandon);
-        slf.as_super().get().close(py);
-        warned
+        holding::close(slf.py(), slf.as_super().get(), &slf.get().slot)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
     fn __del__(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        slf.get().warn_if_held(py);
+        holding::warn_of_deletion(py, &slf.get().slot);
         slf.as_super().get().__del__(py);
     }
 
@@ -270,25 +266,10 @@ impl NamedLock {
     }
 }
 
-impl NamedLock {
-    /// The name, if the handle has something.
-    fn held_name(&self, py: Python<'_>) -> Option<Name> {
-        let name = |lock: &Lock| lock.is_held().then(|| lock.ownership().name().clone());
-        // One that is closed has nothing.
-        self.slot.with(py, name).ok().flatten()
-    }
-
-    fn warn_if_held(&self, py: Python<'_>) {
-        if let Some(name) = self.held_name(py) {
-            base::warn_of_deleted(py, &name);
-        }
-    }
-}
-
 impl Drop for NamedLock {
     fn drop(&mut self) {
         // Python objects are deallocated with the GIL held; this takes it once more.
-        Python::attach(|py| self.warn_if_held(py));
+        Python::attach(|py| holding::warn_of_deletion(py, &self.slot));
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod bounded_semaphore;
 pub(crate) mod channel;
 pub(crate) mod channel_messages;
 pub(crate) mod coroutine;
+pub(crate) mod holding;
 pub(crate) mod lock;
 pub(crate) mod message_queue;
 pub(crate) mod notification;
