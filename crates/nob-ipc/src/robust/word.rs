@@ -83,13 +83,25 @@ impl OwnedWord {
 
     /// Takes the word if no living handle has it.
     pub(crate) fn try_take(&self, file: &RobustFile<impl Content>, slot: u32) -> Result<bool> {
-        if self.try_take_free(slot) || self.take_if_free(file, slot, 0) {
-            return Ok(true);
+        // The word of a dead owner changes when somebody notes that he sleeps. Whoever writes rubbish can
+        // change it for ever.
+        const ATTEMPTS: u32 = 16;
+        for _ in 0..ATTEMPTS {
+            if self.try_take_free(slot) || self.take_if_free(file, slot, 0) {
+                return Ok(true);
+            }
+            let word = self.word.load(Ordering::Relaxed);
+            if word & OWNER == NOBODY {
+                continue;
+            }
+            if file.is_alive(word & OWNER, Operation::Acquire)? {
+                return Ok(false);
+            }
+            if self.take_from_dead(file, slot, word)? {
+                return Ok(true);
+            }
         }
-        let word = self.word.load(Ordering::Relaxed);
-        Ok(word & OWNER != NOBODY
-            && !file.is_alive(word & OWNER, Operation::Acquire)?
-            && self.take_from_dead(file, slot, word)?)
+        Ok(false)
     }
 
     /// Takes it if nobody has it, whatever else the word says. `waiters`: what it is to say of them.
