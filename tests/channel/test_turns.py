@@ -6,6 +6,7 @@ The turn is given by hand to a handle that lives.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,8 +19,8 @@ from support.waits import Background
 
 from nob.ipc import Flags, NamedChannel
 
-RECEIVERS = 12288 + 128
-"""Where the word is that says which slot receives."""
+SENDERS, RECEIVERS = 12288 + 64, 12288 + 128
+"""Where the words are that say which slot sends, and which receives."""
 
 SLOT_HINT, SLOTS = 32, 1023
 
@@ -50,6 +51,18 @@ def channel(name: str) -> Iterator[NamedChannel]:
             yield channel
 
 
+@pytest.fixture
+def full_turns(channel: NamedChannel) -> NamedChannel:
+    """One in which another handle also has the senders' turn, with a message."""
+    channel.send("one")
+    with open(CHANNEL.path(channel.name), "r+b", buffering=0) as file:
+        file.seek(RECEIVERS)
+        slot = file.read(4)
+        file.seek(SENDERS)
+        file.write(slot)
+    return channel
+
+
 @receiving
 @sizes
 @pytest.mark.parametrize("timeout", [0, 0.1])
@@ -78,6 +91,33 @@ def test_what_a_handler_raises_comes_out(channel: NamedChannel, receive: Any, si
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert channel.current_messages == 1
+
+
+ATTEMPTS: dict[str, Callable[[NamedChannel], Any]] = {
+    "send": lambda channel: channel.send("two", timeout=0),
+    "send_many": lambda channel: channel.send_many(["two"], timeout=0),
+    "receive": lambda channel: channel.receive(0),
+    "receive_into": lambda channel: channel.receive_into(bytearray(9), 0),
+    "receive_many": lambda channel: channel.receive_many(timeout=0),
+}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS)
+def test_other_threads_run_while_a_copy_is_borne(full_turns: NamedChannel, attempt: Any) -> None:
+    """5.5: also by calls that do not wait for messages or room."""
+    begin, ran = threading.Event(), threading.Event()
+    other = threading.Thread(target=lambda: (begin.wait(WATCHDOG), ran.set()))
+    other.start()
+    before = sys.getswitchinterval()
+    try:
+        # Nothing but a call that releases the GIL lets the other one run.
+        sys.setswitchinterval(WATCHDOG)
+        begin.set()
+        assert not attempt(full_turns)
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(before)
+        other.join()
 
 
 def test_signal_handlers_run_amid_a_batch(name: str) -> None:

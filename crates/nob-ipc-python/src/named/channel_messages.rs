@@ -34,14 +34,16 @@ const TURN: usize = 1024;
 /// How often a place is made for a message that others receive first.
 const ATTEMPTS: u32 = 16;
 
-/// Works on the channel: with the GIL held if that is quick.
+/// Works on the channel: with the GIL held if that is quick, and no other handle's copy is to be borne.
 fn with<R: Send>(
     py: Python<'_>,
     slot: &Closable<Channel>,
     bytes: usize,
+    is_busy: fn(&Channel) -> bool,
     work: impl FnOnce(&Channel) -> nob_ipc::Result<R> + Send,
 ) -> Result<R, Ended> {
-    let done = if bytes <= QUICK { slot.with(py, work) } else { slot.with_detached(py, work) };
+    let quick = bytes <= QUICK && !slot.with(py, is_busy).map_err(Ended::Closed)?;
+    let done = if quick { slot.with(py, work) } else { slot.with_detached(py, work) };
     done.map_err(Ended::Closed)?.map_err(Ended::Failed)
 }
 
@@ -53,7 +55,9 @@ pub(crate) fn send(
     priority: u32,
     timeout: Option<Duration>,
 ) -> Result<bool, Ended> {
-    if with(py, slot, message.len(), |channel| channel.try_send(message, priority))? {
+    if with(py, slot, message.len(), Channel::is_being_sent_to, |channel| {
+        channel.try_send(message, priority)
+    })? {
         return Ok(true);
     }
     wait_send(py, slot, message, priority, wait::deadline(timeout))
@@ -66,7 +70,9 @@ pub(crate) fn try_send(
     slot: &Closable<Channel>,
     message: &[u8],
 ) -> Option<Result<bool, Ended>> {
-    (message.len() <= QUICK).then(|| with(py, slot, 0, |channel| channel.try_send(message, 0)))
+    (message.len() <= QUICK).then(|| {
+        with(py, slot, 0, Channel::is_being_sent_to, |channel| channel.try_send(message, 0))
+    })
 }
 
 /// Waits until a message could be sent, after a try that found no room.
@@ -111,7 +117,7 @@ pub(crate) fn send_many(
     while let Some(rest @ [first, ..]) = messages.get(sent..) {
         let yielded = if sent > 0 { detach::yield_gil(py) } else { Ok(()) };
         let more = yielded.map_err(Ended::Raised).and_then(|()| {
-            with(py, slot, about(rest), |channel| {
+            with(py, slot, about(rest), Channel::is_being_sent_to, |channel| {
                 channel.try_send_many(rest.iter().copied(), priority)
             })
         });
@@ -221,9 +227,18 @@ pub(crate) fn try_receive<'py>(
     // Others may receive the message for which a place was made. Whoever writes rubbish can do so for ever.
     for _ in 0..ATTEMPTS {
         let mut objects = Objects::new(py);
-        let taken = slot
-            .with(py, |channel| channel.try_receive_with(most.min(TURN), &mut objects))
-            .map_err(Ended::Closed)?;
+        let taken = slot.with(py, |channel| {
+            let free = !channel.is_being_received_from();
+            free.then(|| channel.try_receive_with(most.min(TURN), &mut objects))
+        });
+        let Some(taken) = taken.map_err(Ended::Closed)? else {
+            // That copy is borne without the GIL.
+            let free = slot.with_detached(py, Channel::wait_for_receiver);
+            if free.map_err(Ended::Closed)?.map_err(Ended::Failed)? {
+                continue;
+            }
+            return Ok(Vec::new());
+        };
         if taken.map_err(Ended::Failed)? > 0 {
             return Ok(objects.messages);
         }
@@ -373,7 +388,8 @@ pub(crate) fn receive_into(
     let raised = |ended: Ended| PyErr::from(ended);
     let next = slot.with(py, Channel::peek)?.unwrap_or(0);
     let mut received =
-        with(py, slot, next, |channel| channel.try_receive(place)).map_err(raised)?;
+        with(py, slot, next, Channel::is_being_received_from, |channel| channel.try_receive(place))
+            .map_err(raised)?;
     let deadline = wait::deadline(timeout);
     while received.is_none() {
         let seen = wait::wait(py, slot, deadline, AfterSignal::GoOn, |channel, deadline| {
@@ -381,7 +397,10 @@ pub(crate) fn receive_into(
         })
         .map_err(raised)?;
         let next = slot.with(py, Channel::peek)?.unwrap_or(0);
-        received = with(py, slot, next, |channel| channel.try_receive(place)).map_err(raised)?;
+        received = with(py, slot, next, Channel::is_being_received_from, |channel| {
+            channel.try_receive(place)
+        })
+        .map_err(raised)?;
         if !seen || received.is_some() || deadline.has_passed() {
             break;
         }

@@ -265,6 +265,31 @@ impl Channel {
         Ok(Some(result))
     }
 
+    /// Whether a handle copies messages into the channel at this moment, or has died amid it. A call that
+    /// sends bears that for 20 ms.
+    #[must_use]
+    #[inline]
+    pub fn is_being_sent_to(&self) -> bool {
+        self.page().senders.owner().is_some()
+    }
+
+    /// The same of a handle that copies messages out of it, for a call that receives.
+    #[must_use]
+    #[inline]
+    pub fn is_being_received_from(&self) -> bool {
+        self.page().receivers.owner().is_some()
+    }
+
+    /// Waits until no other handle copies messages out of the channel; `false` if one still does after
+    /// 20 ms. For those who receive where they must not wait.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be told whether that handle lives.
+    pub fn wait_for_receiver(&self) -> Result<bool> {
+        Ok(self.in_turn(&self.page().receivers, Operation::Receive, || ())?.is_some())
+    }
+
     #[cold]
     fn wait_for_turn(&self, word: &OwnedWord, slot: u32) -> Result<bool> {
         let deadline = Deadline::after(COPY);
