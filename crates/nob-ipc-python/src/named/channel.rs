@@ -13,7 +13,7 @@ use crate::convert::message::Message;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::detach::without_gil;
+use crate::interpreter::detach::in_steps;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
 use crate::named::channel_messages as messages;
@@ -137,8 +137,7 @@ impl NamedChannel {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::Channel, name, existence)?;
-        let channel = without_gil(py, || options.open_named(&name));
-        let channel = channel.map_err(|error| raise(py, &error))?;
+        let channel = in_steps(py, raise, |on_step| options.open_with(&name, on_step))?;
         let ownership = Arc::clone(channel.ownership());
         slf.as_super().get().open(py, &slf.get().slot, channel, ownership)
     }

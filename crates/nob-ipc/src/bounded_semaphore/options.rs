@@ -1,6 +1,7 @@
 //! How a bounded semaphore is opened.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 
 use super::BoundedSemaphore;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -77,6 +78,7 @@ impl BoundedSemaphoreOptions {
             reservation: Reservation::Reserved,
             inheritable: self.inheritable,
             fill: &|_: &Header| (),
+            on_step: &mut || ControlFlow::Continue(()),
         };
         robust::open(Kind::BoundedSemaphore, name, self.common, new).map(BoundedSemaphore::new)
     }

@@ -1,6 +1,7 @@
 //! How a channel is opened.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 
 use super::Channel;
 use super::layout::{
@@ -108,6 +109,21 @@ impl ChannelOptions {
     /// As [`open`](ChannelOptions::open); a name of another kind is
     /// [`ErrorKind::InvalidArgument`].
     pub fn open_named(&self, name: &Name) -> Result<Channel> {
+        self.open_with(name, &mut || ControlFlow::Continue(()))
+    }
+
+    /// Opens a channel whose memory may take long to reserve: `on_step` is called between the steps and
+    /// after each signal, and ends it with [`Break`](ControlFlow::Break).
+    ///
+    /// # Errors
+    ///
+    /// As [`open_named`](ChannelOptions::open_named); [`ErrorKind::Interrupted`] when `on_step` ended it:
+    /// all is as it was before.
+    pub fn open_with(
+        &self,
+        name: &Name,
+        on_step: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Channel> {
         self.common.check(name, Kind::Channel)?;
         let limits = self.limits(name)?;
         let size = limits.file_size().unwrap_or(u64::MAX);
@@ -118,6 +134,7 @@ impl ChannelOptions {
             reservation: self.reservation,
             inheritable: false,
             fill: &write_limits,
+            on_step,
         };
         let file = robust::open(Kind::Channel, name, self.common, new)?;
         Ok(Channel::new(file, self.direction))

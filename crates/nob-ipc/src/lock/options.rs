@@ -1,6 +1,7 @@
 //! How a lock is opened.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 
 use super::Lock;
 use crate::error::Result;
@@ -62,6 +63,7 @@ impl LockOptions {
             reservation: Reservation::Reserved,
             inheritable: self.inheritable,
             fill: &|_: &Header| (),
+            on_step: &mut || ControlFlow::Continue(()),
         };
         robust::open(Kind::Lock, name, self.common, new).map(Lock::new)
     }

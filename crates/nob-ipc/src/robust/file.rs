@@ -318,6 +318,8 @@ fn refused(operation: Operation, name: &Name, errno: Errno) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::kind::Kind;
     use crate::object::existence::Existence;
@@ -331,15 +333,19 @@ mod tests {
     fn a_copy_keeps_a_handle_alive_until_it_is_dropped() {
         let name = Name::random(Kind::Lock).expect("random bytes");
         let common = Common { existence: Existence::Create, ..Common::new() };
-        let new = |inheritable| New {
-            size: FILE_SIZE,
-            permits: 0,
-            reservation: Reservation::Reserved,
-            inheritable,
-            fill: &|_: &Header| (),
+        let open = |common, inheritable| {
+            let new = New {
+                size: FILE_SIZE,
+                permits: 0,
+                reservation: Reservation::Reserved,
+                inheritable,
+                fill: &|_: &Header| (),
+                on_step: &mut || ControlFlow::Continue(()),
+            };
+            robust::open(Kind::Lock, &name, common, new)
         };
-        let handle = robust::open(Kind::Lock, &name, common, new(true)).expect("a new lock");
-        let other = robust::open(Kind::Lock, &name, Common::new(), new(false));
+        let handle = open(common, true).expect("a new lock");
+        let other = open(Common::new(), false);
         let other = other.expect("it is there");
         assert!(other.life().is_none());
         let slot = handle.own_slot().expect("this is no child");

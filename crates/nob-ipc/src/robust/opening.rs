@@ -1,6 +1,5 @@
 //! How a file of this format is made and opened, for whatever kind.
 
-use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use super::RobustFile;
 use super::file::Object;
 use super::header::{Content, Unfit};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::home::reserve::{self, Stop};
+use crate::home::reserve::{self, OnStep, Stop};
 use crate::home::shm;
 use crate::home::usage::Part;
 use crate::kind::Kind;
@@ -32,6 +31,7 @@ pub(crate) struct New<'a, T> {
     pub inheritable: bool,
     /// Writes what is in it besides the header.
     pub fill: &'a dyn Fn(&T),
+    pub on_step: OnStep<'a>,
 }
 
 /// Opens an object.
@@ -110,14 +110,14 @@ impl<T: Content> OpeningRobust<'_, T> {
     }
 
     /// Makes a file without a name, of zeros.
-    fn build(&self) -> std::result::Result<(OwnedFd, Stat), Stop> {
+    fn build(&mut self) -> std::result::Result<(OwnedFd, Stat), Stop> {
         let file = shm::create(self.common.mode_of_new())?;
         if self.common.is_marked() {
             shm::put_mark(file.as_fd());
         }
         match self.new.reservation {
             Reservation::Reserved => {
-                reserve::fill(file.as_fd(), self.new.size, &mut || ControlFlow::Continue(()))?;
+                reserve::fill(file.as_fd(), self.new.size, self.new.on_step)?;
             }
             Reservation::Sparse => reserve::set_size(file.as_fd(), self.new.size)?,
         }

@@ -1,9 +1,10 @@
 //! How much a channel takes.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 
-use nob_ipc::{Channel, ChannelOptions, Deadline, ErrorKind, Existence, Kind, Reservation};
+use nob_ipc::{Channel, ChannelOptions, Deadline, ErrorKind, Existence, Kind, Name, Reservation};
 use nob_ipc_testing::{Child, Role, Unique, files, files::Trace, limits, say, watchdog};
 
 use super::RINGS;
@@ -15,6 +16,31 @@ fn created(name: &str, set: impl FnOnce(&mut ChannelOptions)) -> nob_ipc::Result
     let mut options = Channel::options();
     set(options.existence(Existence::Create));
     options.open(name)
+}
+
+/// What ends the creation of a large one leaves nothing of it.
+#[test]
+fn giving_up() {
+    const LARGE: u64 = 256 << 20;
+    let _watchdog = watchdog();
+    if files::free_in_shm() < 2 * LARGE {
+        eprintln!("skipped: /dev/shm is too small");
+        return;
+    }
+    let name = Unique::new();
+    let checked = Name::new(Kind::Channel, &*name).expect("a legal name");
+    let mut options = Channel::options();
+    options.existence(Existence::Create).capacity(LARGE);
+    for patience in 0..3 {
+        let mut calls = 0;
+        let opened = options.open_with(&checked, &mut || {
+            calls += 1;
+            if calls > patience { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_refused(opened, &name, ErrorKind::Interrupted, Some(libc::EINTR));
+        assert_eq!(calls, patience + 1);
+        assert!(!files::exists(Kind::Channel, &name));
+    }
 }
 
 /// The capacity is a power of two, and a page at the least.
