@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.children import in_child
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import MESSAGES, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import Script, run
 
 from nob.ipc import Flags, NamedSemaphore
@@ -55,7 +55,7 @@ def test_processes_come_and_go(kind: Kind, name: str) -> None:
 
 @each_kind
 def test_all_users_are_killed(kind: Kind, name: str) -> None:
-    """What a kill may have broken is replaced; a queue keeps its messages."""
+    """What a kill may have broken is replaced; the others are linked to, with what is in them."""
     with Script(hold(kind), name) as script:
         assert script.hear() == "False"
         visitor = kind.open(name)
@@ -67,8 +67,8 @@ def test_all_users_are_killed(kind: Kind, name: str) -> None:
     with pytest.raises(FileExistsError, match="left behind"):
         kind.create(name)
     handle = kind.create(name, SHARED)
-    assert handle.linked_existing_object is (kind is QUEUE)
-    assert kind.is_stamped(handle) is (kind is QUEUE)
+    assert handle.linked_existing_object is (kind not in (SEMAPHORE, SEGMENT))
+    assert kind.is_stamped(handle) is (kind in MESSAGES)
     del handle
     assert not kind.exists(name)
 

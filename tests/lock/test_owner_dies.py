@@ -387,7 +387,7 @@ def test_many_short_lives(name: str) -> None:
 
 
 def test_a_shared_lock_lives_as_long_as_its_users(name: str) -> None:
-    """What killed users have left is replaced by the next who links or creates, and is free."""
+    """What its last user was killed with is told to the next, until one leaves in order."""
     with Script(
         "handle = NamedLock(name, Flags.LINK_OR_CREATE); handle.acquire(); say(1); hear()", name
     ) as owner:
@@ -396,8 +396,35 @@ def test_a_shared_lock_lives_as_long_as_its_users(name: str) -> None:
         assert user.linked_existing_object
         user.close()
     with NamedLock(name, Flags.LINK_OR_CREATE) as lock:
-        assert not lock.linked_existing_object
-        assert not lock.owner_died
+        assert lock.linked_existing_object
+        assert lock.owner_died
+    del lock, user
+    assert not LOCK.exists(name)
+
+
+@pytest.mark.parametrize("unlink_on_delete", [None, False])
+def test_a_lone_user_is_killed(name: str, unlink_on_delete: bool | None) -> None:
+    """A service that is killed amid its work is told when it starts again, until it repairs."""
+    code = f"""
+lock = NamedLock(name, Flags.LINK_OR_CREATE, unlink_on_delete={unlink_on_delete})
+lock.acquire()
+say(lock.owner_died)
+if hear() == "repaired":
+    lock.mark_repaired()
+    lock.release()
+else:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for died in ["False", "True", "True"]:
+        with Script(code, name) as service:
+            service.expect(died)
+            service.say("die")
+            service.process.wait()
+    with Script(code, name) as service:
+        service.expect("True")
+        service.say("repaired")
+        service.finish()
+    assert LOCK.exists(name) is (unlink_on_delete is False)
 
 
 def test_hostile_bytes(name: str) -> None:

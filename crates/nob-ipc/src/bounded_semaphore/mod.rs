@@ -25,7 +25,7 @@ pub use options::BoundedSemaphoreOptions;
 /// drops its handle, its permits are free: the next who asks has one at once, and one who sleeps within
 /// 16 ms. A forked child holds none.
 ///
-/// A handle has a descriptor and a page of address space of its own, and there may be 1,023 of them: share
+/// A handle has a descriptor and two mappings of its own, and there may be 1,023 of them: share
 /// one among the threads of a process.
 ///
 /// ```

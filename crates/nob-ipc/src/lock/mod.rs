@@ -24,7 +24,7 @@ pub use options::LockOptions;
 /// until one calls [`mark_repaired`](Lock::mark_repaired). A living owner never loses the lock: neither to
 /// time, nor to a stop signal or a debugger. A forked child holds nothing.
 ///
-/// A handle has a descriptor and a page of address space of its own, and there may be 1,023 of them: share
+/// A handle has a descriptor and two mappings of its own, and there may be 1,023 of them: share
 /// one among the threads of a process.
 ///
 /// ```

@@ -68,7 +68,8 @@ macro_rules! common_setters {
         }
 
         /// The permission bits of an object that is created, subject to the umask; default `0o600`. Who
-        /// links needs read permission, write permission, or both, for what the handle is to do.
+        /// links to a queue or a segment needs read permission, write permission, or both, for what the
+        /// handle is to do; to another kind, both.
         pub fn mode(&mut self, mode: u32) -> &mut Self {
             self.common.mode = mode;
             self

@@ -129,9 +129,10 @@ impl<T: Content> OpeningRobust<'_, T> {
 impl<T: Content> Opening for OpeningRobust<'_, T> {
     type Handle = RobustFile<T>;
 
-    fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<RobustFile<T>>> {
+    fn link(&mut self, name: &Name, _: Existence) -> Result<Linked<RobustFile<T>>> {
         let Some(file) = shm::open(name, OpenMode::ReadWrite)? else { return Ok(Linked::Missing) };
-        match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
+        // No death breaks it, and it tells of the deaths.
+        match shm::link(name, file.as_fd(), false)? {
             Part::Taken(stat) => {
                 let handle = self.handle(name, file, &stat, false);
                 handle.map(Linked::Handle).inspect_err(|error| {
