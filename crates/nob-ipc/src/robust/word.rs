@@ -81,7 +81,8 @@ impl OwnedWord {
         }
     }
 
-    /// Takes the word if no living handle has it.
+    /// Takes the word if no living handle has it. Apart, so that the callers' fast path stays short.
+    #[cold]
     pub(crate) fn try_take(&self, file: &RobustFile<impl Content>, slot: u32) -> Result<bool> {
         // The word of a dead owner changes when somebody notes that he sleeps. Whoever writes rubbish can
         // change it for ever.
