@@ -51,6 +51,6 @@ impl<'a> LockGuard<'a> {
 impl Drop for LockGuard<'_> {
     fn drop(&mut self) {
         // Not held: in a forked child, or released by hand. Then there is nothing to give up.
-        let _ = self.lock.release();
+        self.lock.release_held();
     }
 }

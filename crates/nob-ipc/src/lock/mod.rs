@@ -152,7 +152,8 @@ impl Lock {
         if word.try_take_free(slot) { Ok(true) } else { word.try_take(&self.file, slot) }
     }
 
-    /// Gives the lock up, and wakes one who waits. For a hold whose guard was [leaked](LockGuard::leak).
+    /// Gives the lock up, and wakes one who waits. For a hold whose guard was [leaked](LockGuard::leak): a
+    /// guard that is dropped at the same moment in another thread could give up what comes after its hold.
     ///
     /// # Errors
     ///
@@ -163,6 +164,14 @@ impl Lock {
         match self.file.own_slot() {
             Some(slot) if self.file.header().lock.release(slot) => Ok(()),
             _ => Err(self.not_held(Operation::Release)),
+        }
+    }
+
+    /// Gives up what a guard holds.
+    #[inline]
+    fn release_held(&self) {
+        if let Some(slot) = self.file.own_slot() {
+            self.file.header().lock.release_held(slot);
         }
     }
 

@@ -204,6 +204,22 @@ impl OwnedWord {
         }
     }
 
+    /// Gives the word up, as [`release`](OwnedWord::release) does, for one who knows that nobody else gives up
+    /// this hold meanwhile: without a second atomic exchange, which is half of the cost.
+    ///
+    /// A waiter that announces itself between the load and the store finds in the kernel, microseconds later,
+    /// that the word has changed. Should this thread be stopped just there, the waiter sleeps until its next
+    /// look.
+    #[inline]
+    pub(crate) fn release_held(&self, slot: u32) {
+        let word = self.word.load(Ordering::Relaxed);
+        if word == slot {
+            self.word.store(NOBODY, Ordering::Release);
+        } else {
+            self.give_up(slot, word, NOBODY);
+        }
+    }
+
     /// Leaves the word to others as its dead owner would; nothing if this slot does not have it.
     pub(crate) fn abandon(&self, slot: u32) {
         self.give_up(slot, self.word.load(Ordering::Relaxed), ABANDONED);
