@@ -1,7 +1,7 @@
 """What the build of the site does beside MkDocs.
 
-Own diagrams take the colours of the page; a page that would load anything from another host is a
-warning, which ends the build.
+Each page says the version, and where the repository is. Own diagrams take the colours of the page.
+A page that would load anything from another host is a warning, which ends the build.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import logging
 import re
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,19 @@ import griffe
 
 log = logging.getLogger("mkdocs.hooks.nob")
 
-DIAGRAM = re.compile(
-    r'<p><img alt="(?P<words>[^"]*)" src="[^"]*diagrams/(?P<file>[\w-]+\.svg)" ?/></p>'
-)
-STUB = Path(__file__).parent.parent / "python" / "nob" / "ipc" / "_native.pyi"
+ROOT = Path(__file__).parent.parent
+STUB = ROOT / "python" / "nob" / "ipc" / "_native.pyi"
+PACKAGE = ROOT / "python" / "nob" / "ipc" / "__init__.py"
 
-WIDE = "conformance.md"
-"""The page whose table takes the place of the table of contents."""
+DIAGRAM = re.compile(r'<p><img alt="(?P<words>[^"]*)" src="(?P<path>[^":]*\.svg)" ?/></p>')
+
+MANUAL = re.compile(r"\b(?P<page>[a-z]\w+)\((?P<section>[2-8])\)")
+"""A page of the Linux manual, as docstrings name it."""
+
+NOT_TEXT = re.compile(r"(<(pre|code|a|h[1-6]|svg)\b.*?</\2>|<[^>]*>)", re.DOTALL)
+
+WIDE = {"index.md", "conformance.md"}
+"""Pages whose tables and columns take the place of the table of contents."""
 
 FOREIGN = re.compile(
     r"""<(?:script|img|iframe|source|audio|video)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'> ]*"""
@@ -34,36 +40,74 @@ FOREIGN = re.compile(
 )
 
 
+def on_config(config: Any) -> Any:
+    """The version is that of the crates; so is the repository, as soon as Cargo.toml names one."""
+    package = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))["workspace"][
+        "package"
+    ]
+    config.site_name = f"nob.ipc {package['version']}"
+    words = [config.site_name]
+    if repository := package.get("repository"):
+        config.repo_url = repository
+        config.repo_name = "Repository"
+        words.append(f'<a href="{repository}">Repository</a>')
+    config.copyright = " · ".join([*words, config.copyright])
+    return config
+
+
+def with_manual_pages(html: str) -> str:
+    """Links to the pages of the Linux manual that a text names, outside of code and links."""
+
+    def link(match: re.Match[str]) -> str:
+        page, section = match["page"], match["section"]
+        address = f"https://man7.org/linux/man-pages/man{section}/{page}.{section}.html"
+        return f'<a href="{address}">{match[0]}</a>'
+
+    # The pattern has two groups: text, a tag or what is left alone, the name of the tag, text, ...
+    parts = NOT_TEXT.split(html)
+    parts[::3] = [MANUAL.sub(link, text) for text in parts[::3]]
+    parts[2::3] = [""] * len(parts[2::3])
+    return "".join(parts)
+
+
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Put diagrams into the page itself, where its scheme reaches them."""
     if page.parent is None:
         # A page that is a tab by itself has nothing to show beside it.
-        page.meta.setdefault("hide", ["navigation"])
-    if page.file.src_uri == WIDE:
-        page.meta.setdefault("hide", ["toc"])
-    folder = Path(config.docs_dir) / "diagrams"
+        page.meta.setdefault("hide", []).append("navigation")
+    if page.file.src_uri in WIDE:
+        page.meta.setdefault("hide", []).append("toc")
+    folder = (Path(config.docs_dir) / page.file.src_uri).parent
 
     def inline(match: re.Match[str]) -> str:
-        svg = (folder / match["file"]).read_text(encoding="utf-8")
-        return f'<figure class="diagram" role="img" aria-label="{match["words"]}">{svg}</figure>'
+        path = folder / match["path"]
+        svg = path.read_text(encoding="utf-8")
+        kind = "plot" if path.parent == Path(config.docs_dir) else "diagram"
+        return f'<figure class="{kind}" role="img" aria-label="{match["words"]}">{svg}</figure>'
 
-    return DIAGRAM.sub(inline, html)
+    return with_manual_pages(DIAGRAM.sub(inline, html))
 
 
-def public_methods() -> Iterator[str]:
-    """What the reference has to document: the methods of the stub's classes, as `Class.method`."""
+def public_names() -> set[str]:
+    """What the reference has to document: all that is public, and the methods of the classes."""
+    names = set[str]()
+    for node in ast.parse(PACKAGE.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names.update(ast.literal_eval(node.value))
     for node in ast.parse(STUB.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and node.name.startswith("Named"):
+        if isinstance(node, ast.ClassDef) and node.name in names:
             for method in node.body:
                 if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-                    yield f"{node.name}.{method.name}"
+                    names.add(f"{node.name}.{method.name}")
+    return names
 
 
 def on_post_build(config: Any) -> None:
     """See that the site is complete, also without a network."""
     site = Path(config.site_dir)
-    reference = (site / "reference" / "ipc.html").read_text(encoding="utf-8")
-    for name in public_methods():
+    pages = sorted((site / "reference").glob("*.html"))
+    reference = "".join(page.read_text(encoding="utf-8") for page in pages)
+    for name in sorted(public_names()):
         if f'id="nob.ipc.{name}"' not in reference:
             log.warning("the reference does not document %s", name)
     for path in sorted([*site.rglob("*.html"), *site.rglob("*.css")]):
@@ -80,8 +124,11 @@ class OctalModes(griffe.Extension):
                 parameter.default = "0o600"
 
 
-class Overloads(griffe.Extension):
-    """Functions of which the stub has overloads alone: the first of them stands for all."""
+class Members(griffe.Extension):
+    """The members of a class as a reader looks for them: its own before those of all kinds.
+
+    Where the stub has overloads alone, the first of them stands for all.
+    """
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         for name, overloads in cls.overloads.items():
@@ -89,3 +136,9 @@ class Overloads(griffe.Extension):
                 function = overloads[0]
                 function.overloads = list(overloads)
                 cls.set_member(name, function)
+        own = sorted(cls.members.values(), key=lambda member: member.lineno or 0)
+        cls.members = {member.name: member for member in own}
+        if any(str(base) == "_Named" for base in cls.bases):
+            for name, member in cls.module.members["_Named"].members.items():
+                if name not in cls.members:
+                    cls.set_member(name, griffe.Alias(name, member, parent=cls, inherited=True))
