@@ -27,6 +27,7 @@ DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("
 
 RUN_ELSEWHERE = {
     ("README.md", "rust"),  # a doctest of the core
+    ("docs/index.md", "rust"),  # another
     ("docs/command.md", "sh"),  # crates/nob-ipc-cli/tests/it/recipes.rs
 }
 

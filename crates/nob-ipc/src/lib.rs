@@ -96,7 +96,8 @@ mod home;
 #[allow(unsafe_code)]
 mod sys;
 
-/// The examples of the README run as documentation tests.
+/// The examples of the README and of the site's first page run as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../docs/index.md")]
 struct Readme;
