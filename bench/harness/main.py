@@ -66,7 +66,7 @@ def _write(results: Results, directory: Path) -> None:
     # From what was written, so that `--render` makes the same page.
     results = Results.from_json(results.to_json())
     (directory / "benchmarks.md").write_text(page(results))
-    plot.write(results, directory / "benchmarks.svg")
+    plot.write(results, directory)
 
 
 class Run:

@@ -4,6 +4,7 @@ import re
 from string import Template
 
 from harness.environments import BENCH
+from harness.headline import sentence
 from harness.results import Results
 from harness.tables import TABLES, Table
 
@@ -27,6 +28,7 @@ def _markdown(table: Table) -> str:
 
 def page(results: Results) -> str:
     parts = {key: _markdown(make(results)) for key, make in TABLES.items()}
+    parts["sentence"] = sentence(results)
     run = "make bench-quick" if results.quick else "make bench"
     facts = {"run": f"`{run}`", **results.facts}
     parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in facts.items())

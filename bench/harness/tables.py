@@ -15,6 +15,7 @@ from harness.cases import (
     SPARSE,
     C,
 )
+from harness.headline import OTHERS, headlines, times_text
 from harness.results import Comparison, Result, Results, Timing
 
 
@@ -97,6 +98,21 @@ def targets(results: Results) -> Table:
             title = ""  # said once
     columns = ["operation", "ours", "against", "median", "p10 to p90", "target", "verdict"]
     return Table("Targets", columns, rows)
+
+
+def result(results: Results) -> Table:
+    others = list(dict.fromkeys(OTHERS.values()))
+    rows = [
+        [
+            row.title,
+            time_text(row.ns),
+            *(times_text(row.times[other]) if other in row.times else "" for other in others),
+        ]
+        for row in headlines(results)
+    ]
+    return Table(
+        "Result: the others, as a multiple of ours", ["operation", "nob.ipc", *others], rows
+    )
 
 
 def _by_contestant(
@@ -218,6 +234,7 @@ def idle(results: Results) -> Table:
 
 
 TABLES: dict[str, Callable[[Results], Table]] = {
+    "result": result,
     "targets": targets,
     "times": times,
     "percentiles": percentiles,
