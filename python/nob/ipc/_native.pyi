@@ -913,11 +913,10 @@ class NamedLock(_Named):
     ) -> Coroutine[Any, Any, None]: ...
     @property
     def owner_died(self) -> bool:
-        """Whether an owner died, or gave up its handle, while it held the lock, and nobody has called
-        mark_repaired() since (bool).
+        """Whether an owner died with the lock, and nobody has called mark_repaired() since (bool).
 
-        What the lock protects may be half changed then. Nothing is raised, and the lock works as
-        always.
+        Closing or deleting a handle that holds the lock counts as a death. What the lock protects may
+        be half changed then. Nothing is raised, and the lock works as always.
         """
 
     def mark_repaired(self) -> None:

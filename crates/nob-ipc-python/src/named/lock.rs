@@ -161,11 +161,10 @@ impl NamedLock {
         coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
     }
 
-    /// Whether an owner died, or gave up its handle, while it held the lock, and nobody has called
-    /// mark_repaired() since (bool).
+    /// Whether an owner died with the lock, and nobody has called mark_repaired() since (bool).
     ///
-    /// What the lock protects may be half changed then. Nothing is raised, and the lock works as
-    /// always.
+    /// Closing or deleting a handle that holds the lock counts as a death. What the lock protects may
+    /// be half changed then. Nothing is raised, and the lock works as always.
     #[getter]
     fn owner_died(&self, py: Python<'_>) -> PyResult<bool> {
         let died = self.slot.with(py, Lock::owner_died)?;
