@@ -56,5 +56,8 @@ def sentence(results: Results) -> str:
         times = [row.times[other] for row in rows if other in row.times]
         if times:
             faster = sum(value > 1 for value in times)
-            parts.append(f"than {other} in {faster} of {len(times)} operations")
-    return f"`nob.ipc` is faster {', '.join(parts)}." if parts else "Nothing of this was measured."
+            parts.append(f"than {other} in {faster} of {len(times)}")
+    if not parts:
+        return "None of the operations below was measured."
+    *first, last = parts
+    return f"In these operations `nob.ipc` is faster {', '.join(first)} and {last}."
