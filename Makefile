@@ -89,11 +89,11 @@ instructions: ## instructions of the hot calls, against their budget (valgrind)
 	@python=$$($(FIND_PYTHON)); $$python bench/instructions.py
 
 .PHONY: bench
-bench: ## measure for eight minutes, and write docs/benchmarks.md
+bench: ## measure for twelve minutes, and write docs/benchmarks.md
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py
 
 .PHONY: bench-quick
-bench-quick: ## measure for two minutes
+bench-quick: ## measure for three minutes
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py --quick
 
 DOCS := .venv-docs

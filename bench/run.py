@@ -1,4 +1,4 @@
-"""The benchmark: `python bench/run.py`, or `--quick` for two minutes. It needs Python 3.11 or
+"""The benchmark: `python bench/run.py`, or `--quick` for three minutes. It needs Python 3.11 or
 newer, cargo and a C compiler, and makes everything else itself under `.bench/`."""
 
 import os

@@ -15,6 +15,14 @@ C_SPINNING = "C, spinning"
 FILELOCK = "filelock"
 FLOCK = "fcntl.flock"
 ROBUST = "robust mutex, C"
+OURS_QUEUE = "nob.ipc, queue"
+SINGLE = "nob.ipc, one by one"
+SEQPACKET = "SEQPACKET"
+PIPE = "Pipe"
+SIMPLE_QUEUE = "SimpleQueue"
+MP_QUEUE = "Queue"
+FASTER_FIFO = "faster-fifo"
+ICEORYX2 = "iceoryx2"
 
 _WORKERS = {
     OURS: "ours",
@@ -27,14 +35,44 @@ _WORKERS = {
     FILELOCK: "filelock",
     FLOCK: "flock",
     ROBUST: "raw",
+    OURS_QUEUE: "ours_queue",
+    SINGLE: "ours",
+    SEQPACKET: "seqpacket",
+    PIPE: "pipe",
+    SIMPLE_QUEUE: "multiprocessing",
+    MP_QUEUE: "mp_queue",
+    FASTER_FIFO: "faster_fifo",
+    ICEORYX2: "iceoryx2",
 }
-_SUFFIXES = {SPARSE: "_sparse", C_SPINNING: "_spinning"}  # of the operation
+_SUFFIXES = {SPARSE: "_sparse", C_SPINNING: "_spinning", SINGLE: "_single"}  # of the operation
 _ALL = (OURS, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C)
+_OWN = {OURS, SPARSE, OURS_QUEUE, SINGLE, C, C_SPINNING, ROBUST}
+# Those that may wait for ever: each case has a process of its own, which takes no other with it.
+_FRAGILE = {FASTER_FIFO, ICEORYX2}
+_CARRIERS = (
+    OURS,
+    OURS_QUEUE,
+    POSIX_IPC,
+    SEQPACKET,
+    PIPE,
+    SIMPLE_QUEUE,
+    MP_QUEUE,
+    FASTER_FIFO,
+    ICEORYX2,
+)
 
 MESSAGE_SIZES = (8, 32, 128, 512, 2048, 8192)
 SEGMENT_SIZES = tuple(4096 << shift for shift in (0, 4, 8, 12, 16, 18))  # to 1 GiB
 CROWDS = (1, 2, 4, 8, 16)
 _PERMITS = 4
+FLOW_BATCH = 64  # messages: see peers/flow.py
+_SENDERS = 4
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+def is_own(contestant: str) -> bool:
+    """Whether it is a fault of this project if the contestant fails."""
+    return contestant in _OWN
 
 
 @dataclass(frozen=True)
@@ -46,6 +84,7 @@ class Case:
     operation: str
     contestants: Sequence[str]
     targets: Mapping[str, float] = field(default_factory=dict)  # of the ratio to a contestant
+    processor_targets: Mapping[str, float] = field(default_factory=dict)  # of processor time
     size: int = 0
     limit: int = 0
     per: int = 1  # what one operation counts for
@@ -56,11 +95,13 @@ class Case:
     trace: bool = False  # the times of each are measured
     asleep: bool = False  # who waits is to sleep
 
-    def worker(self, contestant: str) -> tuple[str, str]:
-        """Ours spins only where it may run on more than one processor: it is never kept apart
-        where it is not to sleep, but Linux puts it apart."""
+    def worker(self, contestant: str) -> tuple[str, ...]:
+        """Peer, placement, and what else tells its process from others. Ours spins only where it
+        may run on more than one processor: it is never kept apart where it is not to sleep, but
+        Linux puts it apart."""
         settled = self.placement == "apart" and not self.asleep and contestant == OURS
-        return _WORKERS[contestant], "settled" if settled else self.placement
+        alone = (self.key,) if contestant in _FRAGILE else ()
+        return _WORKERS[contestant], "settled" if settled else self.placement, *alone
 
     def operation_of(self, contestant: str) -> str:
         return self.operation + _SUFFIXES.get(contestant, "")
@@ -75,6 +116,8 @@ class Group:
     cases: Sequence[Case]
     rounds: int
     sample_ms: float
+    watchdog: float = 60.0  # seconds in which a sample comes, or its contestant is out
+    busy: bool = False  # beside a busy loop on each processor
 
 
 def _targets() -> list[Case]:
@@ -287,6 +330,178 @@ def _locks() -> list[Case]:
     return cases
 
 
+def _without(*labels: str) -> tuple[str, ...]:
+    return tuple(label for label in _CARRIERS if label not in labels)
+
+
+_TOO_LARGE = (OURS_QUEUE, POSIX_IPC)  # for a message of 1 MiB
+
+
+def _channels() -> list[Case]:
+    cases = [
+        Case(
+            "channel_64",
+            "64 B, one process: send, receive",
+            "channel_send_receive",
+            _CARRIERS,
+            {POSIX_IPC: 0.20},
+            size=64,
+        ),
+        Case(
+            "channel_batch",
+            f"the same, {FLOW_BATCH} in a batch, a message",
+            "channel_batch",
+            (OURS, SINGLE, FASTER_FIFO),
+            {SINGLE: 0.60},
+            size=64,
+            per=FLOW_BATCH,
+        ),
+        Case(
+            "channel_4k",
+            "4 KiB, one process: send, receive",
+            "channel_send_receive",
+            _CARRIERS,
+            size=4 * _KIB,
+        ),
+        Case(
+            "channel_1m",
+            "1 MiB, one process: send, receive",
+            "channel_send_receive",
+            _without(*_TOO_LARGE, PIPE, SIMPLE_QUEUE),  # two that hold no such message
+            size=_MIB,
+        ),
+    ]
+    if len(os.sched_getaffinity(0)) > 1:
+        cases += [
+            Case(
+                "channel_round_trip_64",
+                "64 B, round trip, where Linux puts them",
+                "channel_round_trip",
+                _CARRIERS,
+                {POSIX_IPC: 0.40, SEQPACKET: 0.35, PIPE: 0.20, ICEORYX2: 0.20},
+                size=64,
+                placement="free",
+                trace=True,
+            ),
+            Case(
+                "channel_round_trip_64_apart",
+                "64 B, round trip, a processor each",
+                "channel_round_trip",
+                _CARRIERS,
+                size=64,
+                placement="apart",
+                trace=True,
+            ),
+            Case(
+                "channel_round_trip_4k",
+                "4 KiB, round trip, where Linux puts them",
+                "channel_round_trip",
+                _CARRIERS,
+                {POSIX_IPC: 0.85},
+                size=4 * _KIB,
+                placement="free",
+                trace=True,
+            ),
+            Case(
+                "channel_round_trip_1m",
+                "1 MiB, round trip, where Linux puts them",
+                "channel_round_trip",
+                _without(*_TOO_LARGE),
+                size=_MIB,
+                placement="free",
+                trace=True,
+            ),
+        ]
+    return cases
+
+
+def _flows() -> list[Case]:
+    """On one processor the time of a message is processor time, and depends on nothing else."""
+    return [
+        Case(
+            "flow_64",
+            "64 B, one way, one processor",
+            "channel_flow",
+            _CARRIERS,
+            processor_targets={SEQPACKET: 0.15, MP_QUEUE: 0.03},
+            size=64,
+            limit=1,
+        ),
+        Case(
+            "flow_batch",
+            f"the same, {FLOW_BATCH} in a batch, a message",
+            "channel_flow_of_batches",
+            (OURS, FASTER_FIFO),
+            processor_targets={FASTER_FIFO: 0.05},
+            size=64,
+            limit=1,
+            per=FLOW_BATCH,
+        ),
+        Case(
+            "flow_64_free",
+            "64 B, one way, where Linux puts them",
+            "channel_flow",
+            _CARRIERS,
+            size=64,
+            limit=1,
+            placement="free",
+        ),
+        Case(
+            "flow_64_senders",
+            f"64 B, {_SENDERS} senders, where Linux puts them",
+            "channel_flow",
+            _without(PIPE),  # which is for one
+            processor_targets={FASTER_FIFO: 0.05},
+            size=64,
+            limit=_SENDERS,
+            placement="free",
+        ),
+        Case(
+            "flow_4k_free",
+            "4 KiB, one way, where Linux puts them",
+            "channel_flow",
+            _CARRIERS,
+            size=4 * _KIB,
+            limit=1,
+            placement="free",
+        ),
+        Case(
+            "flow_1m_free",
+            "1 MiB, one way, where Linux puts them",
+            "channel_flow",
+            _without(*_TOO_LARGE),
+            {SEQPACKET: 0.85, PIPE: 0.50, ICEORYX2: 0.30},
+            {SEQPACKET: 0.85, PIPE: 0.50, ICEORYX2: 0.30},
+            size=_MIB,
+            limit=1,
+            placement="free",
+        ),
+    ]
+
+
+def _busy() -> list[Case]:
+    return [
+        Case(
+            "busy_round_trip_64",
+            "64 B, round trip, beside busy loops",
+            "channel_round_trip",
+            _CARRIERS,
+            {POSIX_IPC: 0.75},
+            size=64,
+            placement="free",
+        ),
+        Case(
+            "busy_flow_64",
+            "64 B, one way, beside busy loops",
+            "channel_flow",
+            _CARRIERS,
+            size=64,
+            limit=1,
+            placement="free",
+        ),
+    ]
+
+
 def size_text(size: int) -> str:
     for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
         if size >= 1 << shift:
@@ -345,6 +560,31 @@ def groups(quick: bool) -> list[Group]:
             _locks(),
             rounds=20 if quick else 80,
             sample_ms=8 if quick else 16,
+        ),
+        Group(
+            "channels",
+            "channels",
+            _channels(),
+            rounds=15 if quick else 60,
+            sample_ms=6 if quick else 12,
+            watchdog=20,
+        ),
+        Group(
+            "flows",
+            "channels, one way",
+            _flows(),
+            rounds=11 if quick else 40,
+            sample_ms=12 if quick else 24,
+            watchdog=20,
+        ),
+        Group(
+            "busy",
+            "channels beside busy loops",
+            _busy(),
+            rounds=41 if quick else 151,
+            sample_ms=10,
+            watchdog=20,
+            busy=True,
         ),
         Group(
             "messages",

@@ -55,5 +55,7 @@ class Reporter:
             table = make(results)
             if table.rows:
                 self.console.print(_rich(table))
+        for text in results.unmeasured:
+            self.say(f"not measured: {text}", "yellow")
         for failure in results.failures:
             self.say(f"failed: {failure}", "bold red")

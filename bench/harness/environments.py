@@ -13,6 +13,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
 HOME = ROOT / ".bench"
+STANDARD = ("multiprocessing", "flock", "seqpacket", "pipe", "mp_queue")  # need no package
 
 
 class BuildError(Exception):
@@ -79,8 +80,8 @@ def peers() -> tuple[dict[str, Path], dict[str, str]]:
     """The peers written in Python, by the name of their environment; and why others are not there:
     a package that cannot be installed does not take the run with it."""
     standard = _make("multiprocessing", "", [])
-    pythons, missing = {"multiprocessing": standard, "flock": standard}, {}
-    for name in ("posix_ipc", "original", "filelock"):
+    pythons, missing = dict.fromkeys(STANDARD, standard), {}
+    for name in ("posix_ipc", "original", "filelock", "faster_fifo", "iceoryx2"):
         try:
             pythons[name] = _from_file(name)
         except (BuildError, subprocess.TimeoutExpired) as error:

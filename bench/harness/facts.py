@@ -46,5 +46,7 @@ def facts(pythons: dict[str, Path], missing: dict[str, str]) -> dict[str, str]:
         "nob.ipc (ours)": _version(pythons["ours"], "nob.py"),
         "posix_ipc": version("posix_ipc", "posix_ipc"),
         "filelock": version("filelock", "filelock"),
+        "faster-fifo": version("faster_fifo", "faster-fifo"),
+        "iceoryx2": version("iceoryx2", "iceoryx2"),
         "original nob.py": version("original", "nob.py"),
     }

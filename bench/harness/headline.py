@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.cases import MULTIPROCESSING, POSIX_IPC, ROBUST, C
+from harness.cases import MULTIPROCESSING, POSIX_IPC, ROBUST, SIMPLE_QUEUE, C
 from harness.results import TIMES, Results
 
 _OPERATIONS = {
@@ -13,10 +13,18 @@ _OPERATIONS = {
     "semaphores_two": "semaphores: there and back",
     "send_receive": "queue: send, receive 64 bytes",
     "queues_two": "queues: there and back",
+    "channel_64": "channel: send, receive 64 bytes",
+    "channel_round_trip_64_apart": "channels: there and back",
     "segment_create": "segment: create, use, remove",
     "segment_attach": "segment: attach, detach",
 }
-OTHERS = {POSIX_IPC: POSIX_IPC, MULTIPROCESSING: MULTIPROCESSING, C: C, ROBUST: C}
+OTHERS = {
+    POSIX_IPC: POSIX_IPC,
+    MULTIPROCESSING: MULTIPROCESSING,
+    SIMPLE_QUEUE: MULTIPROCESSING,
+    C: C,
+    ROBUST: C,
+}
 """The others by label, and the name of the column or bar that they have."""
 
 

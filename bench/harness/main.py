@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from harness import alone, cases, environments, plot
@@ -12,15 +13,19 @@ from harness.environments import HOME, ROOT, BuildError
 from harness.facts import facts
 from harness.measure import measure
 from harness.names import Names
-from harness.page import page
+from harness.page import guide, page
 from harness.results import Result, Results
 from harness.summary import summarise
-from harness.workers import WorkerError, Workers
+from harness.workers import WorkerError, Workers, busy_loops
 
 DOCS = ROOT / "docs"
+GUIDE = DOCS / "guides" / "channels.md"
 STAGES = (
     "targets",
     "locks",
+    "channels",
+    "flows",
+    "busy",
     "messages",
     "segments",
     "crowds",
@@ -38,7 +43,7 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="less than two minutes; the page goes to .bench/quick instead of docs",
+        help="about three minutes; the page goes to .bench/quick instead of docs",
     )
     parser.add_argument(
         "--render",
@@ -67,6 +72,8 @@ def _write(results: Results, directory: Path) -> None:
     results = Results.from_json(results.to_json())
     (directory / "benchmarks.md").write_text(page(results))
     plot.write(results, directory)
+    here = GUIDE if directory == DOCS else directory / GUIDE.name
+    here.write_text(guide(GUIDE.read_text(), results))
 
 
 class Run:
@@ -77,13 +84,14 @@ class Run:
         with self.reporter.stage("building", 3) as advance:
             pythons, missing = environments.peers()
             advance()
-            pythons["ours"] = environments.ours(package)
+            pythons["ours"] = pythons["ours_queue"] = environments.ours(package)
             advance()
             self.pythons, self.raw = pythons, environments.raw()
             advance()
         self.results = Results(self.quick, facts(pythons, missing))
-        for peer, why in missing.items():
-            self.reporter.say(f"{peer} is not installed, so it is not measured: {why}", "yellow")
+        self.results.unmeasured += [
+            f"{peer}: it could not be installed: {why}" for peer, why in missing.items()
+        ]
 
     def attempt(self, stage: str, title: str, total: int, step: Callable[..., None]) -> None:
         """One stage that fails does not take the others with it."""
@@ -103,10 +111,9 @@ class Run:
             for group in cases.groups(self.quick):
 
                 def in_rounds(advance: Callable[[], None], group: cases.Group = group) -> None:
-                    entrants = measure(group, workers, names, advance)
-                    results, failures = summarise(group.key, entrants)
-                    self.add(results)
-                    self.results.failures += failures
+                    with busy_loops() if group.busy else nullcontext():
+                        entrants = measure(group, workers, names, advance)
+                    summarise(group, entrants, self.results)
 
                 self.attempt(
                     group.key, group.title, len(group.cases) * (group.rounds + 1), in_rounds

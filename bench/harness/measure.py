@@ -21,24 +21,29 @@ class Entrant:
     label: str
     worker: Worker
     key: str
+    watchdog: float
     n: int = 1
     samples: dict[int, float] = field(default_factory=dict)  # ns of an operation, by round
-    processor: list[float] = field(default_factory=list)  # ns of processor time, where reported
+    processor: dict[int, float] = field(default_factory=dict)  # the same, of processor time
     traced: list[int] = field(default_factory=list)
     failure: str | None = None
 
+    def ask(self, verb: str, *words: object) -> list[int]:
+        return self.worker.ask(verb, self.key, *words, within=self.watchdog)
+
     def open(self, name: str) -> None:
-        operation = self.case.operation_of(self.label)
-        self.worker.ask("open", self.key, operation, name, self.case.size, self.case.limit)
+        self.ask("open", self.case.operation_of(self.label), name, self.case.size, self.case.limit)
 
     def calibrate(self, sample_ns: float) -> None:
-        """Finds the `n` that takes about `sample_ns`."""
+        """Finds the `n` that takes about `sample_ns`. What the first operation sets up does not
+        count, nor does a moment in which something else ran."""
         if not self.case.run:
             self.n = _WAKE_UPS
-            self.worker.ask("trace", self.key, self.n)
+            self.ask("trace", self.n)
             return
+        self.ask("run", 1)
         while True:
-            elapsed = max(1, self.worker.ask("run", self.key, self.n)[0])
+            elapsed = max(1, min(self.ask("run", self.n)[0] for _ in range(2)))
             if elapsed >= sample_ns / 4:
                 break
             self.n = min(_MOST, self.n * min(20, max(2, int(sample_ns / elapsed / 2))))
@@ -46,20 +51,21 @@ class Entrant:
 
     def sample(self, round_number: int) -> None:
         if self.case.run:
-            elapsed, *used = self.worker.ask("run", self.key, self.n)
+            elapsed, *used = self.ask("run", self.n)
             each = elapsed / self.n / self.case.per
             self.samples[round_number] = each
-            self.processor += [nanoseconds / self.n for nanoseconds in used]
+            if used:
+                self.processor[round_number] = used[0] / self.n / self.case.per
             if self.case.trace:
                 count = max(10, min(2000, int(_TRACED_MS * 1e6 / each)))
-                self.traced += self.worker.ask("trace", self.key, count)
+                self.traced += self.ask("trace", count)
         else:
-            times = sorted(self.worker.ask("trace", self.key, self.n))
+            times = sorted(self.ask("trace", self.n))
             self.samples[round_number] = times[len(times) // 2]
             self.traced += times
 
     def close(self) -> None:
-        self.worker.ask("close", self.key, 0)
+        self.ask("close", 0)
 
     def attempt(self, step: Callable[..., None], *args: object) -> None:
         """A contestant that fails is out, and the others go on."""
@@ -81,7 +87,9 @@ def measure(
     """The contestants with their samples, by case."""
     cases = [
         [
-            Entrant(case, label, workers.get(case.worker(label)), f"{case.key}.{number}")
+            Entrant(
+                case, label, workers.get(case.worker(label)), f"{case.key}.{number}", group.watchdog
+            )
             for number, label in enumerate(case.contestants)
             if case.worker(label)[0] in workers.peers
         ]

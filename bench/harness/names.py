@@ -3,10 +3,12 @@
 import ctypes
 import os
 import secrets
+import shutil
+import tempfile
 from pathlib import Path
 
 _SHM = Path("/dev/shm")
-_SUFFIXES = ("", "-there", "-back", "-0", "-1")  # what an operation appends
+_SUFFIXES = ("", "-there", "-back", "-0", "-1", "-2", "-3")  # what an operation appends
 
 
 class Names:
@@ -24,6 +26,8 @@ class Names:
         their file system need not be mounted."""
         for path in _SHM.glob(f"*{self.prefix}*"):  # each kind has a prefix of its own
             path.unlink(missing_ok=True)
+        for path in Path(tempfile.gettempdir()).glob(f"{self.prefix}*"):
+            shutil.rmtree(path, ignore_errors=True)
         libc = ctypes.CDLL(None)
         for name in self.given:
             for suffix in _SUFFIXES:

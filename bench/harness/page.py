@@ -1,4 +1,5 @@
-"""`docs/benchmarks.md`: the prose of the template with the tables filled in."""
+"""`docs/benchmarks.md`: the prose of the template with the tables filled in. And the table of a
+guide, between two marks."""
 
 import re
 from string import Template
@@ -6,9 +7,12 @@ from string import Template
 from harness.environments import BENCH
 from harness.headline import sentence
 from harness.results import Results
-from harness.tables import TABLES, Table
+from harness.tables import TABLES, Table, choices
 
 TEMPLATE = BENCH / "benchmarks.md.in"
+_MARKED = re.compile(
+    r"(<!-- bench/run\.py writes this table -->\n).*?(<!-- to here -->\n)", re.DOTALL
+)
 
 
 def _bare(text: str) -> str:
@@ -31,6 +35,16 @@ def page(results: Results) -> str:
     parts["sentence"] = sentence(results)
     run = "make bench-quick" if results.quick else "make bench"
     facts = {"run": f"`{run}`", **results.facts}
+    why = "".join(f"- {text}\n" for text in results.unmeasured)
+    parts["unmeasured"] = f"Not measured, and why:\n\n{why}" if why else ""
     parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in facts.items())
     text = Template(TEMPLATE.read_text()).substitute(parts)
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def guide(text: str, results: Results) -> str:
+    """The text of the guide to channels, with the table of these results."""
+    table = _markdown(choices(results))
+    filled, count = _MARKED.subn(lambda marks: f"{marks[1]}\n{table}\n{marks[2]}", text)
+    assert count == 1, "the guide has one place for the table"
+    return filled

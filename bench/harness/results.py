@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+PROCESSOR = ", processor time"  # of a comparison that is not of elapsed time
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Results:
     facts: dict[str, str]  # the machine and the versions
     results: list[Result] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    unmeasured: list[str] = field(default_factory=list)  # of others, and why
 
     def group(self, group: str) -> list[Result]:
         return [result for result in self.results if result.group == group]

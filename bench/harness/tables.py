@@ -5,13 +5,21 @@ from dataclasses import dataclass
 
 from harness.cases import (
     C_SPINNING,
+    FASTER_FIFO,
     FILELOCK,
     FLOCK,
+    ICEORYX2,
+    MP_QUEUE,
     MULTIPROCESSING,
     ORIGINAL,
     OURS,
+    OURS_QUEUE,
+    PIPE,
     POSIX_IPC,
     ROBUST,
+    SEQPACKET,
+    SIMPLE_QUEUE,
+    SINGLE,
     SPARSE,
     C,
 )
@@ -71,17 +79,27 @@ def _worst(title: str, results: Sequence[Result], number: int) -> Result:
 def _with_targets(results: Results) -> list[Result]:
     chosen = [result for result in results.results if result.group not in ("growth", "idle")]
     if growth := results.group("growth"):
-        count = "many" if results.quick else "a million"
-        chosen.append(_worst(f"growth over {count} operations, the worst kind", growth, 0))
+        chosen.append(_worst("growth over many operations, the worst kind", growth, 0))
         chosen.append(_worst("", growth, 1))
-    if idle := results.group("idle"):
-        for unit, title in (
-            ("ms", "five seconds of waiting, the worst kind"),
-            ("%", "the same for a lock or a permit, the worst"),
-        ):
-            if alike := [result for result in idle if result.comparisons[0].unit == unit]:
-                chosen.append(_worst(title, alike, 0))
+    idle = results.group("idle")
+    for unit, channel, title in (
+        ("ms", False, "five seconds of waiting, the worst kind"),
+        ("%", False, "the same for a lock or a permit, the worst"),
+        ("%", True, "the same for a message of a channel, the worst"),
+    ):
+        if alike := [
+            result
+            for result in idle
+            if result.comparisons[0].unit == unit and result.title.startswith("channel") == channel
+        ]:
+            chosen.append(_worst(title, alike, 0))
     return chosen
+
+
+def _both_times(timing: Timing) -> str:
+    """Elapsed time, and processor time where it was measured."""
+    used = "" if timing.processor_ns is None else f" / {time_text(timing.processor_ns)}"
+    return time_text(timing.ns.median) + used
 
 
 def targets(results: Results) -> Table:
@@ -91,7 +109,7 @@ def targets(results: Results) -> Table:
         for comparison in result.comparisons:
             if comparison.target is None:
                 continue
-            ours = time_text(result.timings[0].ns.median) if result.timings else ""
+            ours = _both_times(result.timings[0]) if result.timings else ""
             cells = [comparison.against, value_text(comparison), spread_text(comparison)]
             cells += [target_text(comparison), verdict(comparison)]
             rows.append([title, ours if title else "", *cells])
@@ -133,6 +151,18 @@ def _by_contestant(
 
 _LABELS = (OURS, SPARSE, POSIX_IPC, MULTIPROCESSING, ORIGINAL, C, C_SPINNING)
 _LOCK_LABELS = (OURS, POSIX_IPC, MULTIPROCESSING, FILELOCK, FLOCK, ROBUST)
+_CHANNEL_LABELS = (
+    OURS,
+    SINGLE,
+    OURS_QUEUE,
+    POSIX_IPC,
+    SEQPACKET,
+    PIPE,
+    SIMPLE_QUEUE,
+    MP_QUEUE,
+    FASTER_FIFO,
+    ICEORYX2,
+)
 
 
 def times(results: Results) -> Table:
@@ -171,6 +201,47 @@ def locks(results: Results) -> Table:
 def lock_percentiles(results: Results) -> Table:
     title = "Hand-over of a lock (p50 / p99)"
     return _percentiles(title, results.group("locks"), _LOCK_LABELS)
+
+
+def _channels(title: str, group: str) -> Callable[[Results], Table]:
+    def table(results: Results) -> Table:
+        chosen = results.group(group)
+        return _by_contestant(title, "messages", chosen, _CHANNEL_LABELS, _both_times)
+
+    return table
+
+
+def channel_percentiles(results: Results) -> Table:
+    title = "Round trip over channels (p50 / p99)"
+    return _percentiles(title, results.group("channels"), _CHANNEL_LABELS)
+
+
+# of the guide: what is measured, and what one would choose among
+_CHOICES = (OURS, OURS_QUEUE, MP_QUEUE, FASTER_FIFO)
+_CHOICE_NAMES = ("`NamedChannel`", "`NamedMessageQueue`", "`multiprocessing.Queue`", "faster-fifo")
+_CHOICE_ROWS = {
+    "channel_64": "send and receive 64 B in one process",
+    "channel_batch": "the same, 64 messages in a batch, each",
+    "channel_4k": "send and receive 4 KiB in one process",
+    "channel_1m": "send and receive 1 MiB in one process",
+    "channel_round_trip_64": "64 B to another process and back",
+    "channel_round_trip_4k": "4 KiB to another process and back",
+    "busy_round_trip_64": "64 B and back, all processors busy",
+    "flow_64": "64 B one way, on one processor: elapsed / processor time",
+    "flow_64_free": "64 B one way, on two: elapsed / processor time",
+    "flow_64_senders": "64 B from four senders: elapsed / processor time",
+}
+
+
+def choices(results: Results) -> Table:
+    """What the guide shows to whoever has to choose, or has chosen."""
+    by_key = {result.key: result for result in results.results}
+    rows = []
+    for key, title in _CHOICE_ROWS.items():
+        if result := by_key.get(key):
+            timings = [result.timing(label) for label in _CHOICES]
+            rows.append([title, *(_both_times(timing) if timing else "" for timing in timings)])
+    return Table("", ["", *_CHOICE_NAMES], rows)
 
 
 def deaths(results: Results) -> Table:
@@ -240,6 +311,10 @@ TABLES: dict[str, Callable[[Results], Table]] = {
     "percentiles": percentiles,
     "locks": locks,
     "lock_percentiles": lock_percentiles,
+    "channels": _channels("Channels (median)", "channels"),
+    "channel_percentiles": channel_percentiles,
+    "flows": _channels("Messages one way (median: elapsed / processor time)", "flows"),
+    "busy": _channels("Beside busy loops (median: elapsed / processor time)", "busy"),
     "deaths": deaths,
     "messages": _sweep("mq.send(); mq.receive() by message size", "message", "messages"),
     "segments": _sweep(

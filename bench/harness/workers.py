@@ -4,15 +4,17 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from harness.environments import BENCH, HOME, clean_environment
 
-Key = tuple[str, str]  # peer, placement (see peers/pairs.py)
+Key = tuple[str, ...]  # peer, placement (see peers/pairs.py), and what else tells them apart
 _ADAPTERS = {"original": "nob"}  # where the adapter has another name than the environment
 _ANSWER_WITHIN = 60.0
 _END_WITHIN = 5.0
@@ -91,6 +93,25 @@ class Worker:
         self.process.stdout.close()
 
 
+@contextmanager
+def busy_loops() -> Iterator[None]:
+    """One on each processor, as long as the block runs."""
+    loops = [
+        subprocess.Popen(
+            [sys.executable, BENCH / "peers" / "busy.py", str(processor)],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for processor in os.sched_getaffinity(0)
+    ]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
 class Workers:
     """Those of one run. All have ended when the block has."""
 
@@ -127,5 +148,6 @@ class Workers:
     def get(self, key: Key) -> Worker:
         """The worker that does the rounds, started when first asked for."""
         if key not in self.by_key:
-            self.by_key[key] = self.start(*key)
+            peer, placement, *_ = key
+            self.by_key[key] = self.start(peer, placement, log_name="-".join(key))
         return self.by_key[key]

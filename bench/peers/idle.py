@@ -54,8 +54,9 @@ def _receive_in_time(own: Any) -> Any:
 
 
 class Idle(Operation):
-    """Processor time of waiters: for a semaphore, a message, a lock and a permit of a bounded
-    semaphore, each without a timeout and with one, while nothing comes for `n` milliseconds."""
+    """Processor time of waiters: for a semaphore, a message of a queue, a lock, a permit of a
+    bounded semaphore and a message of a channel, each without a timeout and with one, while nothing
+    comes for `n` milliseconds."""
 
     def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
         self.peer = peer
@@ -63,6 +64,7 @@ class Idle(Operation):
         self.queues = [peer.queue(f"{name}-{i}", 1, limit) for i in range(2)]
         self.locks = [peer.lock(f"{name}-lock-{i}") for i in range(2)]
         self.permits = [peer.bounded_semaphore(f"{name}-permits-{i}", 1) for i in range(2)]
+        self.channels = [peer.channel(f"{name}-{i}", limit) for i in range(2, 4)]
 
     def pair(self, shared: Sequence[Any], *waits: Callable[[Any], Any]) -> list[Waiter]:
         return [Waiter(self.peer, *each) for each in zip(shared, waits, strict=True)]
@@ -75,14 +77,16 @@ class Idle(Operation):
             *self.pair(self.queues, _receive, _receive_in_time),
             *self.pair(self.locks, _acquire, _acquire_in_time),
             *self.pair(self.permits, _acquire, _acquire_in_time),
+            *self.pair(self.channels, _receive, _receive_in_time),
         ]
         time.sleep(n / 1000)
         for held in (*self.semaphores, *self.locks, *self.permits):
             held.release()
-        for queue in self.queues:
-            queue.send(b"x")
+        for messages in (*self.queues, *self.channels):
+            messages.send(b"x")
         return [waiter.result() for waiter in waiters]
 
     def close(self) -> None:
-        for shared in (*self.semaphores, *self.queues, *self.locks, *self.permits):
+        held = (*self.locks, *self.permits)
+        for shared in (*self.semaphores, *self.queues, *held, *self.channels):
             self.peer.remove(shared)

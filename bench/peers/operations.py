@@ -10,9 +10,11 @@ from typing import Any
 from coroutines import Coroutines
 from crowd import Crowd
 from deaths import LockDeath, LockDeathAsleep
+from flow import FLOW_BATCH, Flow, FlowOfBatches
 from idle import Idle
 from operation import Operation
 from pairs import (
+    ChannelRoundTrip,
     LockHandOver,
     LockRoundTrip,
     LockWakeUp,
@@ -107,6 +109,33 @@ class Batch(SendReceive):
         return [clock() - start]
 
 
+class ChannelSendReceive(SendReceive):
+    def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
+        self.peer, self.queue = peer, peer.channel(name, size)
+        self.message = b"x" * size
+        peer.connect(self.queue)
+
+
+class ChannelBatch(ChannelSendReceive):
+    """`FLOW_BATCH` messages sent, then received."""
+
+    def run(self, n: int) -> list[int]:
+        queue, messages = self.queue, [self.message] * FLOW_BATCH
+        send, receive = self.peer.send_batch, self.peer.receive_batch
+        start = clock()
+        for _ in repeat(None, n):
+            send(queue, messages)
+            receive(queue, FLOW_BATCH)
+        return [clock() - start]
+
+
+class ChannelSingle(ChannelSendReceive):
+    """As many messages, each sent and received by itself."""
+
+    def run(self, n: int) -> list[int]:
+        return super().run(n * FLOW_BATCH)
+
+
 class Repeated(Operation):
     """A function of the peer's, called again and again."""
 
@@ -152,6 +181,10 @@ def queue_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Operat
     return Repeated(lambda: peer.remove(peer.queue(name, 2, limit)))
 
 
+def channel_create(peer: AbstractPeer, name: str, size: int, limit: int) -> Operation:
+    return Repeated(lambda: peer.remove(peer.channel(name, size)))
+
+
 OPERATIONS: dict[str, Callable[[AbstractPeer, str, int, int], Operation]] = {
     "acquire_release": AcquireRelease,
     "with_statement": WithStatement,
@@ -169,12 +202,19 @@ OPERATIONS: dict[str, Callable[[AbstractPeer, str, int, int], Operation]] = {
     "lock_death_asleep": LockDeathAsleep,
     "queue_round_trip": QueueRoundTrip,
     "queue_wake_up": QueueWakeUp,
+    "channel_send_receive": ChannelSendReceive,
+    "channel_batch": ChannelBatch,
+    "channel_batch_single": ChannelSingle,
+    "channel_round_trip": ChannelRoundTrip,
+    "channel_flow": Flow,
+    "channel_flow_of_batches": FlowOfBatches,
     "segment_create": segment_create,
     "segment_create_sparse": segment_create_sparse,
     "segment_attach": AttachSegment,
     "semaphore_create": semaphore_create,
     "lock_create": lock_create,
     "queue_create": queue_create,
+    "channel_create": channel_create,
     "coroutines": Coroutines,
     "crowd": Crowd,
     "idle": Idle,

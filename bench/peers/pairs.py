@@ -130,9 +130,12 @@ class QueuePair(Pair):
 
     def __init__(self, peer: AbstractPeer, name: str, size: int, limit: int) -> None:
         self.message = b"x" * size
-        self.there = peer.queue(f"{name}-there", 1, limit)
-        self.back = peer.queue(f"{name}-back", 1, limit)
+        self.there = self.way(peer, f"{name}-there", size, limit)
+        self.back = self.way(peer, f"{name}-back", size, limit)
         super().__init__(peer, self.there, self.back)
+
+    def way(self, peer: AbstractPeer, name: str, size: int, limit: int) -> Any:
+        return peer.queue(name, 1, limit)
 
 
 class SemaphoreRoundTrip(SemaphorePair):
@@ -208,6 +211,11 @@ class QueueRoundTrip(QueuePair):
             times.append(clock() - start)
         self.round_trips(spare)
         return times
+
+
+class ChannelRoundTrip(QueueRoundTrip):
+    def way(self, peer: AbstractPeer, name: str, size: int, limit: int) -> Any:
+        return peer.channel(name, size)
 
 
 class QueueWakeUp(QueuePair):

@@ -1,5 +1,6 @@
 """What a peer has to offer. Its semaphores and locks have `acquire`, `release` and `with`, its
-queues `send` and `receive`, so that the measured loops call the peer itself and nothing of ours."""
+queues and channels `send` and `receive`, so that the measured loops call the peer itself and
+nothing of ours."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -23,12 +24,20 @@ class AbstractPeer:
         """Creates a semaphore that is never above its bound."""
         raise NotImplementedError
 
+    def channel(self, name: str, size: int) -> Any:
+        """Creates what brings messages of `size` bytes from process to process. It holds some of
+        them: as many as the peer's own default, or its limits, or 16 MiB allow."""
+        raise NotImplementedError
+
+    def connect(self, channel: Any) -> None:
+        """This process is going to be at both ends of the channel."""
+
     def reopen(self, shared: Any) -> Any:
         """A forked child's own handle of what its parent has."""
         raise NotImplementedError
 
     def remove(self, shared: Any) -> None:
-        """Closes and unlinks a semaphore, lock or queue."""
+        """Closes and unlinks a semaphore, lock, queue or channel."""
         raise NotImplementedError
 
     def segment(self, name: str, size: int) -> AbstractContextManager[Any]:
@@ -55,3 +64,7 @@ class AbstractPeer:
     def receive_batch(self, queue: Any, count: int) -> None:
         for _ in range(count):
             queue.receive()
+
+    def receive_some(self, channel: Any, most: int) -> int:
+        """Waits for a message, and takes with it what else there is; how many that were."""
+        raise NotImplementedError

@@ -33,6 +33,9 @@ class Peer(AbstractPeer):
     def queue(self, name: str, max_messages: int, max_message_size: int) -> Queue:
         return Queue(ctx=_context)
 
+    def channel(self, name: str, size: int) -> Queue:
+        return Queue(ctx=_context)
+
     def reopen(self, shared: Any) -> Any:
         return shared
 

@@ -24,6 +24,10 @@ class Peer(AbstractPeer):
             name, posix_ipc.O_CREX, max_messages=max_messages, max_message_size=max_message_size
         )
 
+    def channel(self, name: str, size: int) -> Any:
+        """Of as many messages as a queue holds by default."""
+        return self.queue(name, 10, size)
+
     def reopen(self, shared: Any) -> Any:
         return type(shared)(shared.name)
 
