@@ -33,6 +33,10 @@ pub(crate) const MAX_CAPACITY: u64 = 1 << 40;
 /// How many messages may be in a lane: a cursor counts no further.
 pub(crate) const MAX_MESSAGES: u64 = Cursor::MESSAGES;
 
+/// An empty lane that has come so far, or half of its ring, goes back to the start: those bytes are still
+/// in the processor's cache, and what lies ahead of it is not.
+const WALKED: usize = 256 << 10;
+
 /// How much of a new mapping is made present at once.
 const POPULATED: usize = 4 << 20;
 
@@ -70,7 +74,10 @@ pub(crate) struct Page {
 pub(crate) struct Lane {
     /// All that was ever sent: one store commits a message, or a batch.
     pub sent: AtomicU64,
-    _line_1: [AtomicU64; 7],
+    /// What leads from a position to the place in the ring. Only a sender changes it, in his turn, and only
+    /// while the lane is empty: whoever has seen a message has seen where it is.
+    origin: AtomicU64,
+    _line_1: [AtomicU64; 6],
     /// All that was ever taken.
     pub taken: AtomicU64,
     _line_2: [AtomicU64; 7],
@@ -109,7 +116,9 @@ impl Content for Page {
         };
         let lanes = (0..limits.lanes).map(ring).collect::<sys::Result<_>>();
         let max_messages = limits.max_messages;
-        Ok(Rings { lanes: lanes.map_err(Unfit::System)?, capacity, max_message_size, max_messages })
+        let lanes = lanes.map_err(Unfit::System)?;
+        let walked = WALKED.min(capacity / 2);
+        Ok(Rings { lanes, capacity, walked, max_message_size, max_messages })
     }
 
     fn give_up(&self, slot: u32) {
@@ -125,6 +134,8 @@ pub(crate) struct Rings {
     pub lanes: Vec<Ring>,
     /// The bytes of each ring.
     pub capacity: usize,
+    /// From where on an empty lane goes back to the start of its ring.
+    pub walked: usize,
     pub max_message_size: usize,
     pub max_messages: u64,
 }
@@ -137,6 +148,24 @@ pub(crate) struct Limits {
     pub max_message_size: u64,
     pub max_messages: u64,
     pub lanes: u64,
+}
+
+impl Lane {
+    /// Where a cursor points to in the ring.
+    #[inline]
+    pub(crate) fn place(&self, cursor: Cursor, capacity: usize) -> usize {
+        let bytes = cursor.bytes().wrapping_add(self.origin.load(Ordering::Relaxed));
+        // The capacity is a power of two, so what is cut off does not count; nor does what somebody has
+        // written that is no multiple of the unit.
+        #[expect(clippy::cast_possible_truncation, reason = "the system has 64 bits")]
+        let bytes = (bytes / UNIT * UNIT) as usize;
+        bytes & (capacity - 1)
+    }
+
+    /// Has an empty lane go on at the start of its ring.
+    pub(crate) fn rewind(&self, end: Cursor) {
+        self.origin.store(end.bytes().wrapping_neg(), Ordering::Relaxed);
+    }
 }
 
 impl Limits {
@@ -209,13 +238,9 @@ impl Cursor {
         self.0 & Cursor::UNITS
     }
 
-    /// Where it points to in a ring.
-    #[inline]
-    pub(crate) fn place(self, capacity: usize) -> usize {
-        // The capacity is a power of two, so what is cut off does not count.
-        #[expect(clippy::cast_possible_truncation, reason = "the system has 64 bits")]
-        let bytes = (self.units() * UNIT) as usize;
-        bytes & (capacity - 1)
+    /// The position; it wraps at a multiple of every capacity.
+    fn bytes(self) -> u64 {
+        self.units() * UNIT
     }
 
     /// Behind a message that takes so many bytes, or behind what is no message.
@@ -251,6 +276,16 @@ mod tests {
 
     use super::*;
 
+    fn lane(origin: u64) -> Lane {
+        Lane {
+            sent: AtomicU64::new(0),
+            origin: AtomicU64::new(origin),
+            _line_1: [const { AtomicU64::new(0) }; 6],
+            taken: AtomicU64::new(0),
+            _line_2: [const { AtomicU64::new(0) }; 7],
+        }
+    }
+
     proptest! {
         #[test]
         fn a_cursor_counts_bytes_and_messages(
@@ -268,7 +303,32 @@ mod tests {
             prop_assume!(bytes <= capacity as u64);
             let distance = Distance { bytes, messages: steps.len() as u64 };
             prop_assert_eq!(start.until(end, capacity), Some(distance));
-            prop_assert!(end.place(capacity) < capacity && end.place(capacity).is_multiple_of(8));
+        }
+
+        /// Whatever somebody has written: a place is one of the ring's, where a word may be.
+        #[test]
+        fn any_cursor_has_a_place(origin: u64, cursor: u64, shift in 12_u32..=40) {
+            let lane = lane(origin);
+            let capacity = 1 << shift;
+            let place = lane.place(Cursor(cursor), capacity);
+            prop_assert!(place < capacity && place.is_multiple_of(8));
+        }
+
+        /// Wherever a lane goes back, also where positions wrap: it goes on from the start, in a row.
+        #[test]
+        fn a_lane_goes_back(
+            cursor: u64,
+            shift in 12_u32..=40,
+            lengths in proptest::collection::vec(0_usize..3000, 0..20),
+        ) {
+            let (lane, mut end, capacity) = (lane(0), Cursor(cursor), 1 << shift);
+            lane.rewind(end);
+            let mut place = 0;
+            for length in lengths {
+                prop_assert_eq!(lane.place(end, capacity), place);
+                end = end.after(room_for(length), 1);
+                place = (place + usize::try_from(room_for(length)).expect("small")) % capacity;
+            }
         }
 
         /// Whatever somebody has written: what lies between two cursors fits into the ring, or is nothing.

@@ -216,7 +216,8 @@ impl Channel {
         for lane in (0..self.rings().len()).rev() {
             let (taken, _, distance) = self.lane(lane, Operation::Receive).ok()?;
             if distance.messages > 0 {
-                let length = self.rings().get(lane)?.read_word(taken.place(self.capacity()));
+                let place = self.page().lane.get(lane)?.place(taken, self.capacity());
+                let length = self.rings().get(lane)?.read_word(place);
                 return Some(
                     usize::try_from(length).map_or(0, |it| it.min(self.max_message_size())),
                 );

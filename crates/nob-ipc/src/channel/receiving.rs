@@ -64,7 +64,7 @@ impl Channel {
             let mut cursor = start;
             let mut goes_on = true;
             while took.count < most && distance.messages > 0 {
-                let place = cursor.place(ring.len());
+                let place = lane.place(cursor, ring.len());
                 let length = usize::try_from(ring.read_word(place)).unwrap_or(usize::MAX);
                 if length > self.max_message_size() || room_for(length) > distance.bytes {
                     if took.count == 0 {

@@ -62,8 +62,15 @@ impl Channel {
             if room > free || free_messages == 0 {
                 break;
             }
-            let Some(ring) = self.rings().get(index) else { break };
-            let place = cursor.place(ring.len());
+            let (Some(ring), Some(lane)) = (self.rings().get(index), self.page().lane.get(index))
+            else {
+                break;
+            };
+            let mut place = lane.place(cursor, ring.len());
+            if place >= self.file.rest().walked && count == 0 && distance.bytes == 0 {
+                lane.rewind(cursor);
+                place = 0;
+            }
             ring.write_word(place, message.len() as u64);
             kill_point(2);
             let (first, second) = message.split_at(message.len() / 2);

@@ -83,6 +83,27 @@ fn a_sender_is_killed() {
     });
 }
 
+/// The same where an empty channel goes back to the start of its ring for that message.
+#[test]
+fn a_sender_is_killed_who_goes_back() {
+    alone(|| {
+        for step in 1..8 {
+            let name = unique();
+            let channel = create(&name);
+            let half = vec![0; channel.capacity() / 2];
+            channel.send(&half, 0).expect("there is room");
+            channel.receive().expect("it is whole");
+            assert!(killed_at(step, || channel.send(&message(1), 0).expect("there is room")));
+            channel.send_timeout(&message(2), 0, LIMIT).expect("it is whole");
+            let expected: &[u32] = if step < 6 { &[2] } else { &[1, 2] };
+            assert_eq!(receive_all(&channel), expected, "{step}");
+            let full = vec![7; channel.max_message_size()];
+            assert!(channel.try_send(&full, 0).expect("it is whole"), "{step}");
+            assert_eq!(channel.receive().expect("it is whole").0, full, "{step}");
+        }
+    });
+}
+
 #[test]
 fn a_receiver_is_killed() {
     alone(|| {

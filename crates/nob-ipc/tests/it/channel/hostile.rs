@@ -30,6 +30,7 @@ fn fields() -> Vec<(u64, usize)> {
         .flat_map(|turn| [(turn, 4), (turn + 4, 4), (turn + 8, 8), (turn + 16, 8), (turn + 24, 8)]);
     let events = (0..4).map(|word| (PAGE + 192 + 64 * (word / 2) + 4 * (word % 2), 4));
     let ends = (0..2 * LANES).map(|end| (LANE + 64 * end, 8));
+    let origins = (0..LANES).map(|lane| (LANE + 128 * lane + 8, 8));
     // Lengths of messages, among other things.
     let rings = (0..40).map(|word| (RINGS + 8 * (word % 20) + CAPACITY * (word / 20), 8));
     header
@@ -39,6 +40,7 @@ fn fields() -> Vec<(u64, usize)> {
         .chain(turns)
         .chain(events)
         .chain(ends)
+        .chain(origins)
         .chain(rings)
         .collect()
 }

@@ -54,13 +54,43 @@ fn a_message_begins_at_every_place_of_the_ring() {
     let _watchdog = watchdog();
     let name = Unique::new();
     let channel = with_capacity(&name, 4096);
+    let message = |round: usize| vec![u8::try_from(round % 251).expect("small"); round * 37 % 1000];
     let mut buffer = [0; 4080];
-    for round in 0..5000_usize {
-        let length = round * 37 % 1000;
-        let message = vec![u8::try_from(round % 251).expect("small"); length];
-        channel.send(&message, 0).expect("there is room");
+    // An empty one would go back to the start.
+    channel.send(&message(0), 0).expect("there is room");
+    for round in 0..5000 {
+        channel.send(&message(round + 1), 0).expect("there is room");
         let received = channel.try_receive(&mut buffer).expect("it is whole").expect("it is there");
-        assert_eq!(&buffer[..received.length], message);
+        assert_eq!(&buffer[..received.length], message(round));
+    }
+}
+
+/// An empty channel goes back to the start of its ring, and has room for all that it ever had.
+#[test]
+fn all_fits_wherever_an_empty_channel_begins() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let channel = with_capacity(&name, 1 << 20);
+    let most = channel.max_message_size();
+    for round in 0..40_u8 {
+        let there_and_back = |length: usize| {
+            let message = vec![round; length];
+            assert!(channel.try_send(&message, 0).expect("it is whole"));
+            assert_eq!(channel.receive().expect("it is whole"), (message, 0));
+        };
+        there_and_back(1000 + 17_000 * usize::from(round));
+        // Each takes 100,008 bytes.
+        let messages: Vec<Vec<u8>> = (0..10).map(|number| vec![round + number; 100_000]).collect();
+        let batch: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+        let (single, batch) = batch.split_at(usize::from(round % 10));
+        for message in single {
+            assert!(channel.try_send(message, 0).expect("it is whole"));
+        }
+        let sent = channel.send_many(batch, 0, Deadline::NOW).expect("it is whole");
+        assert_eq!(sent, batch.len());
+        let received = channel.receive_many(20, Deadline::NOW).expect("it is whole");
+        assert!(received.iter().map(|(bytes, _)| bytes).eq(&messages), "{round}");
+        there_and_back(most);
     }
 }
 
