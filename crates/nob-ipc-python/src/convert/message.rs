@@ -21,16 +21,24 @@ pub(crate) fn message_tuple<'py>(
     // SAFETY: copies the bytes, which are readable for the length, into a new object, or returns null.
     let bytes = unsafe {
         let bytes = ffi::PyBytes_FromStringAndSize(message.as_ptr().cast(), length);
-        Bound::from_owned_ptr_or_err(py, bytes)?
+        Bound::from_owned_ptr_or_err(py, bytes)?.cast_into_unchecked()
     };
+    tuple(bytes, priority)
+}
+
+/// A message and its priority: `(bytes, int)`.
+pub(crate) fn tuple(bytes: Bound<'_, PyBytes>, priority: u32) -> PyResult<Bound<'_, PyTuple>> {
+    let py = bytes.py();
     // SAFETY: the result is null or a new reference.
     let priority =
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLong(priority.into()))? };
-    // SAFETY: takes as many objects as it is told, and references of its own; the result is null or a
-    // new tuple.
+    // SAFETY: the result is null or a new tuple of two places, which nobody else has; setting one of them
+    // takes the reference over, and fails for no such place.
     unsafe {
-        let tuple = ffi::PyTuple_Pack(2, bytes.as_ptr(), priority.as_ptr());
-        Ok(Bound::from_owned_ptr_or_err(py, tuple)?.cast_into_unchecked())
+        let tuple = Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(2))?;
+        ffi::PyTuple_SetItem(tuple.as_ptr(), 0, bytes.into_ptr());
+        ffi::PyTuple_SetItem(tuple.as_ptr(), 1, priority.into_ptr());
+        Ok(tuple.cast_into_unchecked())
     }
 }
 
@@ -54,13 +62,16 @@ impl<'py> Message<'py> {
     /// Takes anything bytes-like, or a `str`.
     #[inline]
     pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
-        match value.cast::<PyBytes>() {
+        match value.cast_exact::<PyBytes>() {
             Ok(bytes) => Ok(Message::Bytes(bytes.clone())),
             Err(_) => Message::of_other(value),
         }
     }
 
     fn of_other(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        if let Ok(bytes) = value.cast::<PyBytes>() {
+            return Ok(Message::Bytes(bytes.clone()));
+        }
         if let Ok(text) = value.cast::<PyString>() {
             return text.encode_utf8().map(Message::Bytes).map_err(|error| {
                 if error.is_instance_of::<PyUnicodeError>(value.py()) {
@@ -101,7 +112,8 @@ impl<'py> Message<'py> {
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Message::Bytes(bytes) => bytes.as_bytes(),
+            // SAFETY: it is `bytes`.
+            Message::Bytes(bytes) => unsafe { content(bytes.as_any().as_borrowed()) },
             Message::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
             Message::Buffer(buffer) => {
                 // SAFETY: the buffer is held, so its memory stays for its length as long as `self`.
@@ -116,19 +128,29 @@ impl<'py> Message<'py> {
     }
 }
 
-/// The content of exactly `bytes`; `None` for anything else. In one call of the interpreter, where
-/// PyO3 makes four.
+/// The content of exactly `bytes`; `None` for anything else.
 #[inline]
 pub(crate) fn exact_bytes<'a>(value: Borrowed<'a, '_, PyAny>) -> Option<&'a [u8]> {
     // SAFETY: looks at the object's type.
     if unsafe { ffi::PyBytes_CheckExact(value.as_ptr()) } == 0 {
         return None;
     }
+    // SAFETY: it is `bytes`.
+    Some(unsafe { content(value) })
+}
+
+/// The content of `bytes`, in one call of the interpreter, where PyO3 makes two.
+///
+/// # Safety
+///
+/// The object is `bytes`.
+#[inline]
+unsafe fn content<'a>(bytes: Borrowed<'a, '_, PyAny>) -> &'a [u8] {
     let (mut start, mut length) = (std::ptr::null_mut(), 0);
     // SAFETY: the object is bytes; both variables are writable.
     let status =
-        unsafe { ffi::PyBytes_AsStringAndSize(value.as_ptr(), &raw mut start, &raw mut length) };
+        unsafe { ffi::PyBytes_AsStringAndSize(bytes.as_ptr(), &raw mut start, &raw mut length) };
     debug_assert_eq!(status, 0, "it fails only for what is not bytes");
     // SAFETY: the bytes stay, unchanged, as long as the object, which is borrowed for 'a.
-    Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length.unsigned_abs()) })
+    unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length.unsigned_abs()) }
 }

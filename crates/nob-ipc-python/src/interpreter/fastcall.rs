@@ -17,7 +17,7 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyBool;
 use pyo3::{Borrowed, IntoPyObjectExt, PyClass};
 
-use crate::convert::message::{exact_bytes, message_tuple};
+use crate::convert::message::{exact_bytes, message_tuple, tuple};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::wait::{AfterSignal, Ended};
 use crate::named::acquire::{self, GivesPermits};
@@ -295,7 +295,7 @@ fn receive_channel<'py>(
     }
     match channel_messages::try_receive(py, channel.get().slot(), 1) {
         Ok(mut messages) => match messages.pop() {
-            Some(message) => Tried::Done(channel_messages::tuple(py, message).map(Bound::into_any)),
+            Some((bytes, priority)) => Tried::Done(tuple(bytes, priority).map(Bound::into_any)),
             None => Tried::WouldWait(|channel, _| {
                 let py = channel.py();
                 let message = channel_messages::wait_receive(py, channel.get().slot())?;

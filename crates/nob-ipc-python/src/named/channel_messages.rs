@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::convert::Arg;
 use crate::convert::error::invalid_argument;
-use crate::convert::message::Message;
+use crate::convert::message::{Message, tuple};
 use crate::interpreter::detach;
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal, Ended};
@@ -30,6 +30,9 @@ const PREFIX: usize = 8;
 
 /// So many messages are received in one turn at the most.
 const TURN: usize = 1024;
+
+/// For so many messages there is room at once, without growing.
+const FEW: usize = 64;
 
 /// How often a place is made for a message that others receive first.
 const ATTEMPTS: u32 = 16;
@@ -152,8 +155,11 @@ struct Objects<'py> {
 }
 
 impl<'py> Objects<'py> {
-    fn new(py: Python<'py>) -> Self {
-        Objects { py, messages: Vec::new(), quick: QUICK, refused: None, failure: None }
+    fn new(py: Python<'py>, most: usize) -> Self {
+        let mut messages = Vec::new();
+        // Where that fails, there is none for the first message either, and that is told then.
+        let _ = messages.try_reserve(most.min(FEW));
+        Objects { py, messages, quick: QUICK, refused: None, failure: None }
     }
 }
 
@@ -226,7 +232,7 @@ pub(crate) fn try_receive<'py>(
 ) -> Result<Vec<(Bound<'py, PyBytes>, u32)>, Ended> {
     // Others may receive the message for which a place was made. Whoever writes rubbish can do so for ever.
     for _ in 0..ATTEMPTS {
-        let mut objects = Objects::new(py);
+        let mut objects = Objects::new(py, most);
         let taken = slot.with(py, |channel| {
             let free = !channel.is_being_received_from();
             free.then(|| channel.try_receive_with(most.min(TURN), &mut objects))
@@ -294,7 +300,7 @@ pub(crate) fn receive<'py>(
     if messages.is_empty() {
         messages = wait_for_messages(py, slot, 1, wait::deadline(timeout))?;
     }
-    messages.pop().map(|message| tuple(py, message)).transpose()
+    messages.pop().map(|(bytes, priority)| tuple(bytes, priority)).transpose()
 }
 
 /// Waits for a message, after a try that found none.
@@ -303,23 +309,7 @@ pub(crate) fn wait_receive<'py>(
     slot: &Closable<Channel>,
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let message = wait_for_messages(py, slot, 1, Deadline::NEVER)?.pop();
-    message.map(|message| tuple(py, message)).transpose()
-}
-
-/// A message and its priority: `(bytes, int)`.
-pub(crate) fn tuple<'py>(
-    py: Python<'py>,
-    (bytes, priority): (Bound<'py, PyBytes>, u32),
-) -> PyResult<Bound<'py, PyTuple>> {
-    // SAFETY: the result is null or a new reference; small numbers are there already.
-    let priority =
-        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLong(priority.into()))? };
-    // SAFETY: takes as many objects as it is told, and references of its own; the result is null or a
-    // new tuple.
-    unsafe {
-        let tuple = ffi::PyTuple_Pack(2, bytes.as_ptr(), priority.as_ptr());
-        Ok(Bound::from_owned_ptr_or_err(py, tuple)?.cast_into_unchecked())
-    }
+    message.map(|(bytes, priority)| tuple(bytes, priority)).transpose()
 }
 
 /// Receives up to `most` messages, waiting for the first, into a list, or into the one that is given. It
@@ -339,8 +329,8 @@ pub(crate) fn receive_many<'py>(
     }
     while !messages.is_empty() {
         left = left.saturating_sub(messages.len());
-        for message in messages {
-            list.append(tuple(py, message)?)?;
+        for (bytes, priority) in messages {
+            list.append(tuple(bytes, priority)?)?;
         }
         if left == 0 {
             break;
