@@ -232,7 +232,12 @@ impl Cursor {
     /// The low bits: the position, in units. It wraps far beyond the largest ring.
     const POSITION: u32 = 40;
     const UNITS: u64 = (1 << Cursor::POSITION) - 1;
-    const MESSAGES: u64 = (1 << (64 - Cursor::POSITION)) - 1;
+    pub(super) const MESSAGES: u64 = (1 << (64 - Cursor::POSITION)) - 1;
+
+    /// How many messages were ever counted; it wraps.
+    pub(crate) fn messages(self) -> u64 {
+        self.0 >> Cursor::POSITION
+    }
 
     fn units(self) -> u64 {
         self.0 & Cursor::UNITS
@@ -247,7 +252,7 @@ impl Cursor {
     #[inline]
     pub(crate) fn after(self, bytes: u64, messages: u64) -> Cursor {
         let units = self.units().wrapping_add(bytes / UNIT) & Cursor::UNITS;
-        let messages = (self.0 >> Cursor::POSITION).wrapping_add(messages) & Cursor::MESSAGES;
+        let messages = self.messages().wrapping_add(messages) & Cursor::MESSAGES;
         Cursor(messages << Cursor::POSITION | units)
     }
 
@@ -256,8 +261,7 @@ impl Cursor {
     #[inline]
     pub(crate) fn until(self, later: Cursor, capacity: usize) -> Option<Distance> {
         let bytes = (later.units().wrapping_sub(self.units()) & Cursor::UNITS) * UNIT;
-        let messages = (later.0 >> Cursor::POSITION).wrapping_sub(self.0 >> Cursor::POSITION)
-            & Cursor::MESSAGES;
+        let messages = later.messages().wrapping_sub(self.messages()) & Cursor::MESSAGES;
         let whole =
             bytes <= capacity as u64 && messages <= bytes / UNIT && (messages == 0) == (bytes == 0);
         whole.then_some(Distance { bytes, messages })

@@ -31,6 +31,23 @@ pub struct ChannelState {
     pub waiters: u32,
     /// How often a turn to copy was taken over from a handle that had died.
     pub deaths: u32,
+    /// How many messages were ever sent, of all priorities, modulo [`COUNTED`](ChannelState::COUNTED).
+    pub sent: u64,
+    /// How many messages were ever received, counted in the same way.
+    pub received: u64,
+}
+
+impl ChannelState {
+    /// Messages are counted up to this number, and begin at 0 again.
+    pub const COUNTED: u64 = Cursor::MESSAGES + 1;
+
+    /// How many messages were sent and received since an earlier look at the same channel, if that was less
+    /// than [`COUNTED`](ChannelState::COUNTED) messages ago; else so many more.
+    #[must_use]
+    pub fn since(&self, earlier: &ChannelState) -> (u64, u64) {
+        let passed = |now: u64, then: u64| now.wrapping_sub(then) % ChannelState::COUNTED;
+        (passed(self.sent, earlier.sent), passed(self.received, earlier.received))
+    }
 }
 
 /// Reads a file; `None`: it is no channel, or was written to while it was read.
@@ -50,6 +67,7 @@ fn parse(
     let limits = Limits::of(image)?;
     limits.check(size).ok()?;
     let (mut messages, mut used) = (0, 0);
+    let (mut all_sent, mut all_taken) = (0, 0);
     for lane in 0..usize::try_from(limits.lanes).ok()? {
         let lane = offset_of!(Page, lane) + lane * size_of::<Lane>();
         let taken = Cursor(image.long(lane + offset_of!(Lane, taken))?);
@@ -57,6 +75,8 @@ fn parse(
         let distance = taken.until(sent, usize::try_from(limits.capacity).ok()?)?;
         messages += distance.messages;
         used += distance.bytes;
+        all_sent += sent.messages();
+        all_taken += taken.messages();
     }
     let deaths = image.word(offset_of!(Header, deaths))?;
     let state = |waiters| ChannelState {
@@ -68,6 +88,8 @@ fn parse(
         priorities: limits.lanes,
         waiters,
         deaths,
+        sent: all_sent % ChannelState::COUNTED,
+        received: all_taken % ChannelState::COUNTED,
     };
     Some(waiters(image, lives).map(state))
 }
@@ -92,6 +114,11 @@ mod tests {
             }
             if let Some(Ok(state)) = parse(&Image(&image), length as u64, &|_| Ok(true)) {
                 prop_assert!(state.used <= state.capacity);
+                prop_assert!(state.sent < ChannelState::COUNTED);
+                prop_assert_eq!(
+                    state.sent.wrapping_sub(state.received) % ChannelState::COUNTED,
+                    state.messages % ChannelState::COUNTED
+                );
             }
         }
     }

@@ -81,6 +81,9 @@ pub struct LockState {
     /// For how long at the least: since somebody began to sleep for it, or its holder noted the time
     /// ([`Lock::note_time`](crate::Lock::note_time)); `None`: neither has happened.
     pub held_for: Option<Duration>,
+    /// How often it was ever acquired: the number of the last hold, as
+    /// [`fence`](crate::LockGuard::fence) tells its holder.
+    pub holds: u64,
     /// How many threads sleep until it is free.
     pub waiters: u32,
     /// How often it was taken over from a handle that had died, or gave up.
@@ -132,6 +135,7 @@ impl Measure {
             Measure::Lock(state.map(|state| LockState {
                 holder: state.holders.first().copied(),
                 held_for: state.held_for,
+                holds: state.holds,
                 waiters: state.waiters,
                 deaths: state.deaths,
                 owner_died: state.owner_died,

@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub holders: Vec<u32>,
     /// How long a lock has been held at the least, if somebody has noted it.
     pub held_for: Option<Duration>,
+    /// How often a lock was acquired.
+    pub holds: u64,
     /// How many threads of living handles sleep.
     pub waiters: u32,
     /// How often something was taken over from a handle that had died, or gave up.
@@ -98,6 +100,7 @@ fn parse(
             bound: permits.max(1),
             holders,
             held_for: held.then(|| word.held_for()).flatten(),
+            holds: word.fence(),
             waiters: waiters(image, lives)?,
             deaths,
             owner_died,

@@ -302,6 +302,11 @@ impl WordImage {
         owner(self.word)
     }
 
+    /// The number of the last hold.
+    pub(super) fn fence(&self) -> u64 {
+        self.fence
+    }
+
     pub(super) fn is_unrepaired(&self) -> bool {
         self.unrepaired != 0 || self.word & (OWNER | ABANDONED) == ABANDONED
     }

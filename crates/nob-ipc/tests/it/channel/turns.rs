@@ -9,11 +9,11 @@ use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::registry::{self, Measure};
+use nob_ipc::registry::{self, ChannelState, Measure};
 use nob_ipc::{Channel, Deadline, ErrorKind, Existence, Kind, Name, Sink};
 use nob_ipc_testing::{Unique, Waiter, files, watchdog};
 
-use super::{RECEIVERS, SENDERS};
+use super::{LANE, RECEIVERS, SENDERS};
 use crate::support::{assert_words, new_channel};
 
 /// How long a copy of another is borne (contract 10.8).
@@ -166,6 +166,44 @@ fn what_is_listed() {
         assert!(waiter.join().expect("it is whole").is_some());
     });
     assert_eq!((state().waiters, state().messages), (0, 0));
+    assert_eq!(state().since(&full), (1, 3), "one was sent since, and all were received");
+}
+
+/// The counts of what was ever sent and received begin anew in the end, and tell all the same how many that
+/// were since an earlier look.
+#[test]
+fn what_was_ever_sent_is_counted() {
+    const MESSAGES: u32 = 40;
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let channel = new_channel(&name);
+    let state = || {
+        let checked = Name::new(Kind::Channel, &*name).expect("a legal name");
+        match registry::find(&checked).expect("it is there").measure() {
+            Measure::Channel(state) => state.expect("it is whole"),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((state().sent, state().received), (0, 0));
+    channel.send(b"x", 0).expect("there is room");
+    assert_eq!((state().sent, state().received), (1, 0));
+    channel.receive().expect("there is one");
+    // As if all but two that can be counted had passed, which are at the same place.
+    let file = fs::File::options().write(true).open(files::file(Kind::Channel, &*name));
+    let file = file.expect("it is ours");
+    let cursor = (ChannelState::COUNTED - 2) << MESSAGES;
+    for at in [LANE, LANE + 64] {
+        file.write_all_at(&cursor.to_ne_bytes(), at).expect("it is ours");
+    }
+    let before = state();
+    assert_eq!((before.sent, before.received), (ChannelState::COUNTED - 2, before.sent));
+    for _ in 0..5 {
+        channel.send(b"x", 0).expect("there is room");
+    }
+    channel.receive().expect("there is one");
+    let after = state();
+    assert_eq!((after.messages, after.sent), (4, 3));
+    assert_eq!(after.since(&before), (5, 1));
 }
 
 /// Refuses, or fails.

@@ -157,6 +157,11 @@ fn what_is_listed() {
     let (free, owners) = listed();
     assert_eq!((free.holder, free.held_for, free.waiters, free.deaths), (None, None, 0, 0));
     assert!(!free.owner_died && owners.is_empty());
+    assert_eq!(free.holds, 0);
+    for hold in 1..=3 {
+        let guard = lock.acquire().expect("it is free");
+        assert_eq!((guard.fence().expect("it is held"), listed().0.holds), (hold, hold));
+    }
 
     let mut owner = holder(&name, "well", "die");
     owner.expect("ready");
