@@ -1,5 +1,6 @@
 //! `nob-ipc reap`.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use nob_ipc::registry::{Coverage, Creator, Finding, Outcome, Reap};
@@ -16,18 +17,29 @@ pub fn run(mut reap: Reap, yes: bool, older_than: Option<Duration>, unused: bool
             reap = reap.unused_for(age);
         }
     }
-    let (findings, coverage) = if yes { reap.run()? } else { reap.dry_run()? };
-
     let output = Output::new();
-    let mut lines = Vec::new();
-    for finding in &findings {
-        lines.extend(line(finding, &output));
-    }
-    output.write(&lines)?;
+    let mut failed = 0;
+    let mut print = |finding: &Finding| {
+        failed += usize::from(matches!(finding.outcome, Outcome::Failed(_)));
+        output.write(&line(finding, &output))
+    };
+    let coverage = if yes {
+        let mut printed = Ok(());
+        let coverage = reap.run_with(|finding| {
+            printed = print(&finding);
+            // What nobody is told of is not removed.
+            if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        printed?;
+        coverage
+    } else {
+        let (findings, coverage) = reap.dry_run()?;
+        findings.iter().try_for_each(print)?;
+        coverage
+    };
     if coverage != Coverage::All {
         complain(CANNOT_LIST_QUEUES);
     }
-    let failed = findings.iter().filter(|it| matches!(it.outcome, Outcome::Failed(_))).count();
     if failed > 0 {
         let objects = text::count(failed, "object", "objects");
         return Err(Failure::because(format!("{objects} could not be removed")));

@@ -1,5 +1,6 @@
 //! Removing what dead processes left behind, and nothing else.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{Coverage, Creator, Object, list};
@@ -124,10 +125,24 @@ impl Reap {
     ///
     /// As [`list`]. What could not be removed is among the findings.
     pub fn run(&self) -> Result<(Vec<Finding>, Coverage)> {
+        let mut findings = Vec::new();
+        let coverage = self.run_with(|finding| {
+            findings.push(finding);
+            ControlFlow::Continue(())
+        })?;
+        Ok((findings, coverage))
+    }
+
+    /// As [`run`](Reap::run), and tells what became of each object at once, before the next is touched.
+    /// `report` may end it there with [`ControlFlow::Break`].
+    ///
+    /// # Errors
+    ///
+    /// As [`list`].
+    pub fn run_with(&self, mut report: impl FnMut(Finding) -> ControlFlow<()>) -> Result<Coverage> {
         let listing = list(self.listed())?;
         let coverage = listing.queues;
-        let mut findings = self.judge(listing.objects);
-        for finding in &mut findings {
+        for mut finding in self.judge(listing.objects) {
             if matches!(finding.outcome, Outcome::WouldRemove) {
                 finding.outcome = match finding.object.unlink_if_left() {
                     // Gone, or another object's name now: nothing is left behind.
@@ -137,11 +152,14 @@ impl Reap {
                     Err(error) => Outcome::Failed(error),
                 };
             }
+            if report(finding).is_break() {
+                return Ok(coverage);
+            }
         }
         for place in Place::ALL {
             home::at(place).forget_gone();
         }
-        Ok((findings, coverage))
+        Ok(coverage)
     }
 
     fn listed(&self) -> &[Kind] {

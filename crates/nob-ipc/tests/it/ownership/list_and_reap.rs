@@ -2,6 +2,7 @@
 //! of its own, on which nothing else can be found.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
@@ -257,6 +258,21 @@ fn narrowed() {
         orphan(Kind::SharedMemory, name);
     }
     let reap = Reap::new();
+    // It tells as it goes, and ends where it is told to.
+    let mut told = Vec::new();
+    reap.clone()
+        .named("jobs-*")
+        .kinds(&[Kind::SharedMemory])
+        .run_with(|finding| {
+            told.push(files::exists(Kind::SharedMemory, "/jobs-1"));
+            told.push(files::exists(Kind::SharedMemory, "/jobs-2"));
+            assert!(matches!(finding.outcome, Outcome::Removed), "{:?}", finding.outcome);
+            ControlFlow::Break(())
+        })
+        .expect("it can be listed");
+    assert_eq!(told, [false, true]);
+    assert!(files::exists(Kind::SharedMemory, "/jobs-2"));
+    orphan(Kind::SharedMemory, "/jobs-1");
     assert_eq!(removed(&reap.clone().older_than(Duration::from_secs(3600))), [""; 0]);
     assert_eq!(removed(&reap.clone().of_user(users::effective() + 1)), [""; 0]);
     assert_eq!(removed(&reap.clone().named("job")), [""; 0]);
