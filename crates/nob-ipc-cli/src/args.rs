@@ -22,7 +22,8 @@ use crate::values;
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "A NAME may have its leading slash. An ADDRESS is a kind and a name: sem:/name, \
-                  shm:/name, mq:/name,\nlock:/name, permits:/name or channel:/name.\n\n\
+                  shm:/name, mq:/name,\nlock:/name, permits:/name or channel:/name. A TIME is a \
+                  number of seconds, or has units: 1.5, 300ms,\n10m, 1h30m, 7d; inf is for ever.\n\n\
                   Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 it exists \
                   (--exclusive),\n124 the time was over, 130 Ctrl-C. A command that was \
                   run: its own status, 127 if it is\nmissing, 126 if it cannot be run.\n\n\
@@ -96,8 +97,8 @@ pub enum Command {
         /// Do it, instead of saying what would be done
         #[arg(long)]
         yes: bool,
-        /// Only what has not changed for this long: 30s, 10m, 2h, 7d
-        #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+        /// Only what has not changed for this long
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
         older_than: Option<Duration>,
         /// Also what nobody holds and nobody is due to remove; it may be meant to stay
         #[arg(long, requires = "older_than")]
@@ -106,11 +107,18 @@ pub enum Command {
 
     /// Check limits, mounts, free space and permissions, and say what mends them
     ///
-    /// The exit status is 0 also when something is found.
-    #[command(after_help = "Example: only what is likely to hurt\n  nob-ipc doctor | grep '^!'")]
+    /// What is likely to hurt is shown, and how much was looked at.
+    #[command(after_help = "Example: before a service starts\n  \
+                            nob-ipc doctor --check || echo 'this machine needs a hand'")]
     Doctor {
-        /// Print one array of JSON objects
+        /// Show also what is as it should be, and what changes it
+        #[arg(long, short, visible_short_alias = 'v')]
+        all: bool,
+        /// End with status 1 if something is likely to hurt
         #[arg(long)]
+        check: bool,
+        /// Print all that was looked at, as one array of JSON objects
+        #[arg(long, conflicts_with = "all")]
         json: bool,
     },
 
@@ -118,10 +126,10 @@ pub enum Command {
     ///
     /// Keys: arrows or j and k move, s sorts, r reverses, / filters, Enter shows details, d removes
     /// (and asks before), q quits.
-    #[command(after_help = "Example: twice a second\n  nob-ipc top --interval 0.5")]
+    #[command(after_help = "Example: twice a second\n  nob-ipc top --interval 500ms")]
     Top {
-        /// Seconds between two looks
-        #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
+        /// The time between two looks
+        #[arg(long, value_name = "TIME", default_value = "1", value_parser = values::time)]
         interval: Duration,
     },
 
@@ -172,10 +180,11 @@ pub enum Command {
 /// How an object is created.
 #[derive(Args, Debug)]
 pub struct Creation {
-    /// Permission bits, subject to the umask
-    #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
-    pub mode: u32,
-    /// Fail with status 4 if it exists; otherwise one that exists is left as it is
+    /// Permission bits, exactly these whatever the umask is [default: 600]
+    #[arg(long, value_name = "OCTAL", value_parser = values::mode)]
+    pub mode: Option<u32>,
+    /// Fail with status 4 if it exists; otherwise one that exists is left as it is, and what it has other
+    /// than was asked for is told on standard error
     #[arg(long)]
     pub exclusive: bool,
 }
@@ -184,7 +193,7 @@ pub struct Creation {
 #[derive(Args, Debug)]
 pub struct Job {
     /// Wait this long at the most, then fail with status 124
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub timeout: Option<Duration>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -199,9 +208,9 @@ pub enum Sem {
     Create {
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
-        /// How many permits there are at first
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        value: u32,
+        /// How many permits there are at first [default: 1]
+        #[arg(long, value_name = "N")]
+        value: Option<u32>,
         #[command(flatten)]
         creation: Creation,
     },
@@ -215,7 +224,7 @@ pub enum Sem {
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
         /// Wait this long at the most, then fail with status 124
-        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
         timeout: Option<Duration>,
     },
 
@@ -284,9 +293,9 @@ pub enum Lock {
         /// status is 125, and who follows is told again.
         #[arg(long, value_name = "COMMAND")]
         on_death: Option<OsString>,
-        /// Permission bits, subject to the umask, if the lock is created
-        #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
-        mode: u32,
+        /// Permission bits if the lock is created, exactly these whatever the umask is [default: 600]
+        #[arg(long, value_name = "OCTAL", value_parser = values::mode)]
+        mode: Option<u32>,
         #[command(flatten)]
         job: Job,
     },
@@ -299,7 +308,7 @@ pub enum Lock {
         #[arg(value_parser = values::name_of(Kind::Lock))]
         name: Name,
         /// Wait this long for the lock at the most, then fail with status 124
-        #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
         timeout: Option<Duration>,
     },
 
@@ -329,13 +338,13 @@ pub enum Permits {
     Run {
         #[arg(value_parser = values::name_of(Kind::BoundedSemaphore))]
         name: Name,
-        /// How many there are if they are created; those that exist keep their number
-        #[arg(long, value_name = "N", default_value_t = 1,
+        /// How many there are if they are created; those that exist keep their number [default: 1]
+        #[arg(long, value_name = "N",
               value_parser = clap::value_parser!(u32).range(1..=i64::from(BoundedSemaphore::MAX_BOUND)))]
-        value: u32,
-        /// Permission bits, subject to the umask, if the permits are created
-        #[arg(long, value_name = "OCTAL", default_value = "600", value_parser = values::mode)]
-        mode: u32,
+        value: Option<u32>,
+        /// Permission bits if the permits are created, exactly these whatever the umask is [default: 600]
+        #[arg(long, value_name = "OCTAL", value_parser = values::mode)]
+        mode: Option<u32>,
         #[command(flatten)]
         job: Job,
     },
@@ -447,7 +456,7 @@ pub enum Mq {
 
     /// Send a message, waiting for room if the queue is full
     ///
-    /// Without MESSAGE the whole standard input is one message.
+    /// Without MESSAGE the whole standard input is one message. If that is empty, nothing is sent.
     #[command(after_help = "Example: a message for each line of a file\n  \
                             nob-ipc mq send jobs --lines < jobs.txt")]
     Send {
@@ -481,18 +490,21 @@ pub struct Sending {
     /// The message
     pub message: Option<OsString>,
     /// Wait this long for room at the most, for each message, then fail with status 124
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub timeout: Option<Duration>,
     /// Send each line of standard input, without its end, as one message
     #[arg(long, conflicts_with = "message")]
     pub lines: bool,
+    /// Send a message without bytes if standard input is empty; otherwise that is a failure
+    #[arg(long, conflicts_with_all = ["message", "lines"])]
+    pub empty: bool,
 }
 
 /// What is received, and how it is printed.
 #[derive(Args, Debug)]
 pub struct Receiving {
     /// Wait this long for each message at the most, then fail with status 124
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub timeout: Option<Duration>,
     /// Receive N messages
     #[arg(long, value_name = "N", conflicts_with = "follow",
@@ -524,7 +536,7 @@ pub enum Channel {
 
     /// Send a message, waiting for room if the channel is full
     ///
-    /// Without MESSAGE the whole standard input is one message.
+    /// Without MESSAGE the whole standard input is one message. If that is empty, nothing is sent.
     #[command(after_help = "Example: a message for each line of a file\n  \
                             nob-ipc channel send frames --lines < jobs.txt")]
     Send {
@@ -564,8 +576,7 @@ pub struct Room {
     /// How many bytes a message may have
     #[arg(long, value_name = "N", value_parser = values::size)]
     pub max_message_size: Option<u64>,
-    /// How many priorities it has, 1 to 8
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub priorities: u32,
+    /// How many priorities it has, 1 to 8 [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub priorities: Option<u32>,
 }

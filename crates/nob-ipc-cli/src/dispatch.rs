@@ -24,7 +24,7 @@ pub fn run(command: Command) -> Result<()> {
             }
             reap::run(reap, yes, older_than, unused)
         }
-        Command::Doctor { json } => doctor::run(json),
+        Command::Doctor { all, check, json } => doctor::run(all, check, json),
         Command::Top { interval } => top::run(interval),
         Command::Sem(command) => sem::run(command),
         Command::Lock(command) => lock::run(command),

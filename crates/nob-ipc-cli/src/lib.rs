@@ -18,6 +18,7 @@ mod json;
 mod output;
 mod people;
 mod report;
+mod room;
 mod signals;
 mod text;
 mod top;

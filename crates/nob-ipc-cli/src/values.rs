@@ -1,10 +1,14 @@
 //! What a value on the command line means: names, addresses, sizes, modes, times.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use nob_ipc::{Kind, Name};
+use nob_ipc::registry;
+use nob_ipc::{ErrorKind, Kind, Name};
+
+use crate::text;
 
 type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,18 +23,40 @@ pub fn address() -> impl TypedValueParser<Value = Name> {
 }
 
 fn parse_address(address: &OsStr) -> Result<Name, Refusal> {
-    use std::os::unix::ffi::OsStrExt;
     let bytes = address.as_bytes();
     let split = bytes.iter().position(|&byte| byte == b':').map(|colon| bytes.split_at(colon));
     let kind = split.and_then(|(word, rest)| {
         let kind = Kind::ALL.into_iter().find(|kind| kind.short_word().as_bytes() == word)?;
         Some((kind, rest.get(1..)?))
     });
-    let (kind, name) = kind.ok_or_else(|| {
-        let words = Kind::ALL.map(|kind| format!("{}:", kind.short_word()));
-        format!("an address begins with one of {}, for example mq:/jobs", words.join(" "))
-    })?;
+    let Some((kind, name)) = kind else { return Err(without_kind(address)) };
     Ok(Name::new(kind, OsStr::from_bytes(name))?)
+}
+
+/// What is wrong with an address that has no kind: with what has that name, if something has.
+fn without_kind(address: &OsStr) -> Refusal {
+    let names = Kind::ALL.into_iter().filter_map(|kind| Name::new(kind, address).ok());
+    // What has a name, but may not be looked at, is meant, too.
+    let is_there = |name: &Name| match registry::find(name) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    };
+    let there: Vec<String> = names
+        .filter(is_there)
+        .map(|name| format!("{}:{}", name.kind().short_word(), text::escape(name.as_bytes())))
+        .collect();
+    match &*there {
+        [] => {
+            let words = Kind::ALL.map(|kind| format!("{}:", kind.short_word()));
+            let words = words.join(" ");
+            format!("an address begins with one of {words}, for example mq:/jobs").into()
+        }
+        [one] => format!("an address begins with its kind; there is {one}").into(),
+        [some @ .., last] => {
+            let some = some.join(", ");
+            format!("an address begins with its kind; there are {some} and {last}").into()
+        }
+    }
 }
 
 /// The short word for a kind.
@@ -85,23 +111,19 @@ pub fn mode(text: &str) -> Result<u32, Refusal> {
     }
 }
 
-/// Seconds, with decimals; `inf` is for ever.
-pub fn seconds(text: &str) -> Result<Duration, Refusal> {
-    let seconds: f64 = text.parse().map_err(|_| "a time is a number of seconds, such as 1.5")?;
+/// A time: a number of seconds, such as `90` or `1.5`; units, such as `300ms`, `1h30m` or `1d 12h`; or `inf`,
+/// which is for ever.
+pub fn time(text: &str) -> Result<Duration, Refusal> {
+    const SUCH_AS: &str = "a time is a number of seconds, such as 1.5, or has units, such as 300ms, 10m, \
+                           1h30m or 7d; inf is for ever";
+    let Ok(seconds) = text.parse::<f64>() else {
+        return humantime::parse_duration(text).map_err(|_| SUCH_AS.into());
+    };
     if seconds.is_nan() || seconds < 0.0 {
-        return Err("a time is not negative".into());
+        return Err(SUCH_AS.into());
     }
     // What is longer than any clock counts is for ever.
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-}
-
-/// A time such as `90`, `30s`, `2h` or `1d 12h`.
-pub fn duration(text: &str) -> Result<Duration, Refusal> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; give for example 30s, 10m, 2h or 7d").into())
 }
 
 #[cfg(test)]
@@ -155,14 +177,26 @@ mod tests {
     }
 
     #[test]
-    fn times_are_not_negative() {
-        assert_eq!(seconds("1.5").unwrap(), Duration::from_millis(1500));
-        assert_eq!(seconds("inf").unwrap(), Duration::MAX);
-        for text in ["-1", "nan", "", "soon"] {
-            assert!(seconds(text).is_err(), "{text}");
+    fn times_are_seconds_or_have_units() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("90", 90_000),
+            ("1.5", 1500),
+            (".5", 500),
+            ("300ms", 300),
+            ("2s", 2000),
+            ("1.5h", 5_400_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1d 12h", 129_600_000),
+        ] {
+            assert_eq!(time(text).unwrap(), Duration::from_millis(milliseconds), "{text}");
         }
-        assert_eq!(duration("90").unwrap(), Duration::from_secs(90));
-        assert_eq!(duration("2h").unwrap(), Duration::from_secs(7200));
-        assert!(duration("-1").is_err());
+        for text in ["inf", "1e300"] {
+            assert_eq!(time(text).unwrap(), Duration::MAX);
+        }
+        for text in ["-1", "-1s", "nan", "", "soon", "1x", "s", "1h-5m"] {
+            assert!(time(text).is_err(), "{text}");
+        }
     }
 }

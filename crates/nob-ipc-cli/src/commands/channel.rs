@@ -1,7 +1,8 @@
 //! `nob-ipc channel`.
 
-use nob_ipc::{Channel, Direction, Existence, Name};
+use nob_ipc::{Channel, Direction, Name};
 
+use super::creation::{Differences, exactly};
 use crate::args::{Channel as Command, Creation, Room};
 use crate::commands::messages;
 use crate::failure::Result;
@@ -23,9 +24,9 @@ fn link(name: &Name, direction: Direction) -> Result<Channel> {
 }
 
 fn create(name: &Name, room: &Room, creation: &Creation) -> Result<()> {
-    let existence = if creation.exclusive { Existence::Create } else { Existence::LinkOrCreate };
+    let _exactly = exactly();
     let mut options = Channel::options();
-    options.mode(creation.mode).existence(existence).unlink_on_drop(false);
+    options.mode(creation.mode()).existence(creation.existence()).unlink_on_drop(false);
     if let Some(capacity) = room.capacity {
         options.capacity(capacity);
     }
@@ -35,6 +36,22 @@ fn create(name: &Name, room: &Room, creation: &Creation) -> Result<()> {
     if let Some(max_message_size) = room.max_message_size {
         options.max_message_size(max_message_size);
     }
-    options.priorities(room.priorities).open_named(name)?;
+    if let Some(priorities) = room.priorities {
+        options.priorities(priorities);
+    }
+    let channel = options.open_named(name)?;
+    Differences::of(channel.ownership())
+        .compare("capacity", room.capacity.map(rounded), channel.capacity() as u64)
+        .compare("limit of messages", room.max_messages, channel.max_messages() as u64)
+        .compare("largest message", room.max_message_size, channel.max_message_size() as u64)
+        .compare("number of priorities", room.priorities, channel.priorities())
+        .compare_mode(creation.mode)
+        .tell();
     Ok(())
+}
+
+/// The capacity that a channel gets which asks for so much.
+fn rounded(capacity: u64) -> u64 {
+    const SMALLEST: u64 = 4096;
+    capacity.max(SMALLEST).checked_next_power_of_two().unwrap_or(capacity)
 }

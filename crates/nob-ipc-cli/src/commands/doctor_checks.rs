@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use nix::sys::statvfs::statvfs;
 use nix::unistd::Uid;
 use nob_ipc::registry::{self, Coverage, Measure, SquattedRecords};
 use nob_ipc::{Kind, registry::Listing};
 use serde::Serialize;
 
+use crate::room::Room;
 use crate::text;
 
 /// One thing that was looked at.
@@ -108,29 +108,31 @@ fn shm() -> Vec<Check> {
         .hurts_if(mode != 0o1777 || read_only)
         .mended_by("mount -o remount,rw,mode=1777 /dev/shm"),
     );
-    let Ok(room) = statvfs("/dev/shm") else { return checks };
-    let (total, free) =
-        (room.blocks() * room.fragment_size(), room.blocks_available() * room.fragment_size());
+    let Some(Room { total, free, files, free_files }) = Room::of_shm() else { return checks };
     // What container engines give, and too little for many programs.
-    let small = total <= 64 << 20;
+    let small = total > 0 && total <= 64 << 20;
     let full = free < total / 10;
+    let value = match total {
+        0 => "without bound".into(),
+        _ => format!("{} of {} free", text::size(free), text::size(total)),
+    };
     checks.push(
         Check::fine(
             "/dev/shm room",
-            format!("{} of {} free", text::size(free), text::size(total)),
+            value,
             "all segments together; a container gets 64 MiB unless told otherwise (--shm-size=1g)",
         )
         .hurts_if(small || full)
         .mended_by("mount -o remount,size=1G /dev/shm"),
     );
-    if room.files() > 0 {
+    if files > 0 {
         checks.push(
             Check::fine(
                 "/dev/shm files",
-                format!("{} of {} free", room.files_available(), room.files()),
+                format!("{free_files} of {files} free"),
                 "each object but a queue takes one",
             )
-            .hurts_if(room.files_available() < room.files() / 10)
+            .hurts_if(free_files < files / 10)
             .mended_by("mount -o remount,nr_inodes=1000000 /dev/shm"),
         );
     }
@@ -167,8 +169,7 @@ fn memory_limit() -> Option<Check> {
     let path = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = path.lines().find_map(|line| line.strip_prefix("0::"))?;
     let limit = number(&format!("/sys/fs/cgroup{}/memory.max", group.trim_end_matches('/')))?;
-    let room = statvfs("/dev/shm").ok()?;
-    let total = room.blocks() * room.fragment_size();
+    let total = Room::of_shm()?.total;
     Some(
         Check::fine(
             "memory of the container",
@@ -176,7 +177,7 @@ fn memory_limit() -> Option<Check> {
             "shared memory counts, too: a segment larger than this is the end of its process, even \
              if /dev/shm has room",
         )
-        .hurts_if(limit < total)
+        .hurts_if(limit < total || total == 0)
         .mended_by(format!("mount -o remount,size={limit} /dev/shm")),
     )
 }

@@ -105,7 +105,7 @@ pub fn send(messages: impl Messenger, priority: u32, sending: Sending) -> Result
     match sending.message {
         Some(message) => sender.send(message.as_encoded_bytes()),
         None if sending.lines => sender.send_lines(),
-        None => sender.send_input(),
+        None => sender.send_input(sending.empty),
     }
 }
 
@@ -139,10 +139,16 @@ impl<M: Messenger> Sender<M> {
         if wait(deadline, send, || Ok(()))? { Ok(()) } else { Err(Failure::TimeOver) }
     }
 
-    fn send_input(&self) -> Result<()> {
+    /// Sends standard input. That it is empty is more often an accident than a message.
+    fn send_input(&self, may_be_empty: bool) -> Result<()> {
         let mut message = Vec::new();
         let read = io::stdin().lock().take(self.enough()).read_to_end(&mut message);
         read.map_err(|error| cannot("read standard input", error))?;
+        if message.is_empty() && !may_be_empty {
+            return Err(Failure::because(
+                "standard input is empty, and nothing was sent; --empty sends a message without bytes",
+            ));
+        }
         self.check_length(message.len(), "standard input")?;
         self.send(&message)
     }

@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod completions;
+mod creation;
 pub mod doctor;
 mod doctor_checks;
 pub mod lock;

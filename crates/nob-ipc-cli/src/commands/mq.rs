@@ -1,7 +1,8 @@
 //! `nob-ipc mq`.
 
-use nob_ipc::{Direction, Existence, MessageQueue, Name};
+use nob_ipc::{Direction, MessageQueue, Name};
 
+use super::creation::{Differences, exactly};
 use crate::args::{Creation, Mq};
 use crate::commands::messages;
 use crate::failure::Result;
@@ -30,15 +31,20 @@ fn create(
     max_message_size: Option<u64>,
     creation: &Creation,
 ) -> Result<()> {
-    let existence = if creation.exclusive { Existence::Create } else { Existence::LinkOrCreate };
+    let _exactly = exactly();
     let mut options = MessageQueue::options();
-    options.mode(creation.mode).existence(existence).unlink_on_drop(false);
+    options.mode(creation.mode()).existence(creation.existence()).unlink_on_drop(false);
     if let Some(max_messages) = max_messages {
         options.max_messages(max_messages);
     }
     if let Some(max_message_size) = max_message_size {
         options.max_message_size(max_message_size);
     }
-    options.open_named(name)?;
+    let queue = options.open_named(name)?;
+    Differences::of(queue.ownership())
+        .compare("limit of messages", max_messages, queue.max_messages() as u64)
+        .compare("largest message", max_message_size, queue.max_message_size() as u64)
+        .compare_mode(creation.mode)
+        .tell();
     Ok(())
 }

@@ -16,6 +16,7 @@ use nix::sys::signalfd::{SignalFd, siginfo};
 use nix::unistd::{Pid, getpid, getppid};
 use nob_ipc::{BoundedSemaphore, Existence, Lock, Name, Permits, Semaphore};
 
+use super::creation::{DEFAULT_MODE, Differences, exactly};
 use crate::args::Job;
 use crate::failure::{Failure, Result, cannot, status_of_signal};
 use crate::output::complain;
@@ -35,34 +36,46 @@ pub fn with_semaphore(name: &Name, create: Option<u32>, job: &Job) -> Result<()>
     if let Some(value) = create {
         options.initial_value(value).existence(Existence::LinkOrCreate).unlink_on_drop(false);
     }
+    // The command that is run has the umask of its caller.
+    let exactly = exactly();
     let semaphore = options.open_named(name)?;
+    drop(exactly);
     let turn = Turn::wait_for(&semaphore, job.timeout, Fate::Own)?;
     let ended = turn.start(&mut command(&job.command)?)?.wait();
     turn.end()?;
     outcome(ended?)
 }
 
-pub fn with_permit(name: &Name, value: u32, mode: u32, job: &Job) -> Result<()> {
-    let permits = BoundedSemaphore::options()
-        .bound(value)
-        .inheritable(true)
-        .mode(mode)
-        .existence(Existence::LinkOrCreate)
-        .unlink_on_drop(false)
-        .open_named(name)?;
+pub fn with_permit(name: &Name, value: Option<u32>, mode: Option<u32>, job: &Job) -> Result<()> {
+    let mut options = BoundedSemaphore::options();
+    options.bound(value.unwrap_or(1)).inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
+    options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
+    let exactly = exactly();
+    let permits = options.open_named(name)?;
+    drop(exactly);
+    Differences::of(permits.ownership())
+        .compare("number of permits", value, permits.bound())
+        .compare_mode(mode)
+        .tell();
     let turn = Turn::wait_for(&permits, job.timeout, Fate::Shared(life(permits.life())?))?;
     let ended = turn.start(&mut command(&job.command)?)?.wait();
     turn.end()?;
     outcome(ended?)
 }
 
-pub fn with_lock(name: &Name, mode: u32, on_death: Option<&OsStr>, job: &Job) -> Result<()> {
-    let lock = Lock::options()
-        .inheritable(true)
-        .mode(mode)
-        .existence(Existence::LinkOrCreate)
-        .unlink_on_drop(false)
-        .open_named(name)?;
+pub fn with_lock(
+    name: &Name,
+    mode: Option<u32>,
+    on_death: Option<&OsStr>,
+    job: &Job,
+) -> Result<()> {
+    let mut options = Lock::options();
+    options.inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
+    options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
+    let exactly = exactly();
+    let lock = options.open_named(name)?;
+    drop(exactly);
+    Differences::of(lock.ownership()).compare_mode(mode).tell();
     let turn = Turn::wait_for(&lock, job.timeout, Fate::Shared(life(lock.life())?))?;
     lock.note_time()?;
     if lock.owner_died()? {

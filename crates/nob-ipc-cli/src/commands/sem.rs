@@ -1,7 +1,8 @@
 //! `nob-ipc sem`, but for `run`.
 
-use nob_ipc::{Existence, Name, Semaphore};
+use nob_ipc::{Name, Semaphore};
 
+use super::creation::{Differences, exactly};
 use crate::args::{Creation, Sem};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -28,13 +29,17 @@ fn link(name: &Name) -> Result<Semaphore> {
     Ok(Semaphore::options().open_named(name)?)
 }
 
-fn create(name: &Name, value: u32, creation: &Creation) -> Result<()> {
-    let existence = if creation.exclusive { Existence::Create } else { Existence::LinkOrCreate };
-    Semaphore::options()
-        .initial_value(value)
-        .mode(creation.mode)
-        .existence(existence)
+fn create(name: &Name, value: Option<u32>, creation: &Creation) -> Result<()> {
+    let _exactly = exactly();
+    let semaphore = Semaphore::options()
+        .initial_value(value.unwrap_or(1))
+        .mode(creation.mode())
+        .existence(creation.existence())
         .unlink_on_drop(false)
         .open_named(name)?;
+    Differences::of(semaphore.ownership())
+        .compare("value", value, semaphore.value())
+        .compare_mode(creation.mode)
+        .tell();
     Ok(())
 }

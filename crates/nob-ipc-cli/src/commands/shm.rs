@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use nob_ipc::{Access, ErrorKind, Existence, Name, SharedMemory};
 
+use super::creation::{Differences, exactly};
 use crate::args::{Creation, Range, Shm};
 use crate::failure::{Failure, Result, cannot};
 use crate::output::Output;
@@ -33,11 +34,12 @@ fn link(name: &Name, access: Access) -> Result<SharedMemory> {
 }
 
 fn create(name: &Name, size: u64, creation: &Creation) -> Result<()> {
+    let _exactly = exactly();
     loop {
         // Not link-or-create, which lets a segment that exists grow.
         let created = SharedMemory::options()
             .size(size)
-            .mode(creation.mode)
+            .mode(creation.mode())
             .existence(Existence::Create)
             .unlink_on_drop(false)
             .open_named(name);
@@ -48,7 +50,14 @@ fn create(name: &Name, size: u64, creation: &Creation) -> Result<()> {
         // What has the name has to be a segment; if it is gone by now, the name is free.
         match SharedMemory::options().access(Access::ReadOnly).open_named(name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            linked => return Ok(linked.map(drop)?),
+            linked => {
+                let segment = linked?;
+                Differences::of(segment.ownership())
+                    .compare("size", Some(size), segment.size()?)
+                    .compare_mode(creation.mode)
+                    .tell();
+                return Ok(());
+            }
         }
     }
 }

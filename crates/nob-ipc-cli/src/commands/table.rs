@@ -33,8 +33,8 @@ impl Rows {
     fn fitted(&self) -> String {
         let mut table = Table::new();
         table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        if table.width() == Some(0) {
-            // A terminal that does not tell its width.
+        // A terminal that does not tell its width is not taken for one without any.
+        if table.width().is_none_or(|width| width == 0) {
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
         table.set_header(self.header);

@@ -3,7 +3,7 @@
 use nob_ipc_testing::{Unique, wait_until, watchdog};
 use serde_json::Value;
 
-use crate::support::{address, json, nob, nob_with, start, text};
+use crate::support::{Argument, address, json, nob, nob_with, start, text, words};
 
 fn channel() -> Unique {
     let name = Unique::new();
@@ -26,6 +26,44 @@ fn send_and_receive() {
     assert_eq!(text(nob(&[&"channel", &"receive", &name])), "now");
     assert_eq!(text(nob(&[&"channel", &"receive", &name, &"--count", &"1"])), "later\n");
     assert_eq!(text(nob(&[&"channel", &"receive", &name])), "from\na pipe\n");
+}
+
+/// Nothing on standard input is no message, unless that is asked for.
+#[test]
+fn an_empty_standard_input() {
+    let _watchdog = watchdog();
+    let name = channel();
+    let output = nob_with(b"", &[&"channel", &"send", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was sent; --empty"));
+    assert_eq!(shown(&name)["messages"], 0);
+    text(nob_with(b"", &[&"channel", &"send", &name, &"--empty"]));
+    assert_eq!(shown(&name)["messages"], 1);
+}
+
+/// One that exists is left as it is, and what it has other than was asked for is told.
+#[test]
+fn one_that_exists() {
+    let _watchdog = watchdog();
+    let name = channel();
+    let said = |arguments: &[&str]| {
+        let mut all: Vec<Argument> = vec![&"channel", &"create", &name];
+        all.extend(words(arguments));
+        let output = nob(&all);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).expect("it is UTF-8")
+    };
+    assert_eq!(said(&[]), "");
+    // Rounded up, it is what was asked for.
+    assert_eq!(said(&["--capacity", "3000", "--priorities", "3"]), "");
+    let said = said(&["--capacity", "5000", "--priorities", "2", "--max-message-size", "10"]);
+    for difference in [
+        "its capacity is 4096, not 8192",
+        "its largest message is 4080, not 10",
+        "its number of priorities is 3, not 2",
+    ] {
+        assert!(said.contains(difference), "{said}");
+    }
 }
 
 #[test]

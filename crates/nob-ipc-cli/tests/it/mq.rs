@@ -35,6 +35,43 @@ fn send_and_receive() {
     assert_eq!(text(nob(&[&"mq", &"receive", &name, &"--count", &"1"])), "\n");
 }
 
+/// Nothing on standard input is no message, unless that is asked for; lines of nothing are none.
+#[test]
+fn an_empty_standard_input() {
+    let _watchdog = watchdog();
+    let name = queue();
+    let output = shell(&format!("{PROGRAM} mq send {name} < /dev/null"));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("it is UTF-8");
+    assert_eq!(
+        said,
+        "nob-ipc: standard input is empty, and nothing was sent; --empty sends a message without bytes\n"
+    );
+    text(nob_with(b"", &[&"mq", &"send", &name, &"--lines"]));
+    assert_eq!(messages(&name), 0);
+    text(nob_with(b"", &[&"mq", &"send", &name, &"--empty"]));
+    text(nob_with(b"not empty", &[&"mq", &"send", &name, &"--empty"]));
+    assert_eq!(text(nob(&[&"mq", &"receive", &name, &"--count", &"2"])), "\nnot empty\n");
+    for wrong in ["--lines", "x"] {
+        let output = nob(&[&"mq", &"send", &name, &"--empty", &wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
+}
+
+/// One that exists is left as it is, and what it has other than was asked for is told.
+#[test]
+fn one_that_exists() {
+    let _watchdog = watchdog();
+    let name = queue();
+    assert_eq!(nob(&[&"mq", &"create", &name]).stderr, b"");
+    let again =
+        nob(&[&"mq", &"create", &name, &"--max-messages", &"9", &"--max-message-size", &"1K"]);
+    let said = String::from_utf8(again.stderr).expect("it is UTF-8");
+    assert!(again.status.success());
+    assert!(said.contains("limit of messages is 5, not 9"), "{said}");
+    assert!(said.contains("its largest message is 64, not 1024"), "{said}");
+}
+
 #[test]
 fn lines_and_json() {
     let _watchdog = watchdog();

@@ -41,6 +41,10 @@ fn statuses() {
     assert_eq!(run(&[&"sh", &"-c", &"kill -9 $$"]).status.code(), Some(137));
     assert_eq!(run(&[&"/no/such/command"]).status.code(), Some(127));
     assert_eq!(run(&[&"/etc/passwd"]).status.code(), Some(126));
+    // They keep their number, and that is told.
+    let other = nob(&[&"permits", &"run", &name, &"--value", &"3", &"--", &"true"]);
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(other.status.success() && said.contains("its number of permits is 1, not 3"), "{said}");
     let permits = shown(&name);
     assert_eq!((&permits["free"], &permits["bound"]), (&1.into(), &1.into()), "{permits}");
     assert_eq!(permits["deaths"], 0, "this program has given them back");

@@ -4,10 +4,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nob_ipc_testing::{Running, Unique, files, prepare, watchdog};
+use nob_ipc_testing::{Running, Unique, prepare, watchdog};
+use serde_json::Value;
 
 use crate::support::pty::OnTerminal;
-use crate::support::{PROGRAM, nob, start, text};
+use crate::support::{Argument, PROGRAM, json, nob, shell, start, text, words};
 
 fn value(name: &str) -> String {
     text(nob(&[&"sem", &"value", &name]))
@@ -19,8 +20,21 @@ fn create_wait_post_value() {
     let name = Unique::new();
     assert_eq!(text(nob(&[&"sem", &"create", &name, &"--value", &"2"])), "");
     assert_eq!(value(&name), "2\n");
-    // One that exists is left as it is.
-    assert_eq!(text(nob(&[&"sem", &"create", &name, &"--value", &"9"])), "");
+    // One that exists is left as it is, and that is told if it is not what was asked for.
+    let again = nob(&[&"sem", &"create", &name, &"--value", &"9", &"--mode", &"666"]);
+    assert_eq!((again.status.code(), again.stdout.len()), (Some(0), 0));
+    let said = String::from_utf8(again.stderr).expect("it is UTF-8");
+    let expected = format!(
+        "nob-ipc: the semaphore \"{name}\" exists and was left as it is: its value is 2, not 9, its \
+         mode is 0600, not 0666\n"
+    );
+    assert_eq!(said, expected);
+    for arguments in [&["--value", "2", "--mode", "600"][..], &[]] {
+        let mut all: Vec<Argument> = vec![&"sem", &"create", &name];
+        all.extend(words(arguments));
+        let again = nob(&all);
+        assert_eq!((again.status.code(), again.stderr.len()), (Some(0), 0), "{arguments:?}");
+    }
     assert_eq!(value(&name), "2\n");
     assert_eq!(text(nob(&[&"sem", &"wait", &name])), "");
     // The slash may be left out.
@@ -49,7 +63,15 @@ fn statuses() {
     let late = nob(&[&"sem", &"wait", &name, &"--timeout", &"0.2"]);
     assert_eq!((late.status.code(), late.stderr.len()), (Some(124), 0));
     assert!(begin.elapsed() >= Duration::from_millis(200));
-    assert_eq!(nob(&[&"sem", &"wait", &name, &"--timeout", &"0"]).status.code(), Some(124));
+    // The notations of a time are the same everywhere.
+    for timeout in ["0", "0s", "20ms", "0.02", "0m1ms"] {
+        let late = nob(&[&"sem", &"wait", &name, &"--timeout", &timeout]);
+        assert_eq!(late.status.code(), Some(124), "{timeout}");
+    }
+    for timeout in ["-1", "soon", "1x"] {
+        let wrong = nob(&[&"sem", &"wait", &name, &"--timeout", &timeout]);
+        assert_eq!(wrong.status.code(), Some(2), "{timeout}");
+    }
 
     // Past the maximum.
     text(nob(&[&"sem", &"post", &name]));
@@ -58,15 +80,31 @@ fn statuses() {
     assert_eq!(value(&name), "1\n");
 }
 
+/// As with `mkfifo -m`, whatever the umask is, which stays what it is for what is run.
 #[test]
-fn a_mode_is_subject_to_the_umask() {
-    use std::os::unix::fs::PermissionsExt;
+fn a_mode_is_exact() {
     let _watchdog = watchdog();
     let name = Unique::new();
-    text(nob(&[&"sem", &"create", &name, &"--mode", &"400"]));
-    let file = files::file(nob_ipc::Kind::Semaphore, &name);
-    let mode = std::fs::metadata(file).expect("it is there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o400);
+    for (create, asked) in [
+        ("sem create NAME --mode 666", "0666"),
+        ("shm create NAME 10 --mode 666", "0666"),
+        ("mq create NAME --mode 622", "0622"),
+        ("channel create NAME --capacity 4K --mode 660", "0660"),
+        ("lock run NAME --mode 666 -- sh -c umask", "0666"),
+        ("permits run NAME --mode 666 -- sh -c umask", "0666"),
+        ("sem run NAME --create 2 -- sh -c umask", "0600"),
+        ("sem create NAME-2 --mode 400", "0400"),
+        ("sem create NAME-3", "0600"),
+    ] {
+        let create = create.replace("NAME", &name);
+        let printed = text(shell(&format!("umask 277; {PROGRAM} {create}")));
+        assert!(printed.is_empty() || printed == "0277\n", "{create}: {printed}");
+        let words: Vec<&str> = create.split(' ').collect();
+        let address = format!("{}:{}", words[0], words[2]);
+        let object: Value = json(&[&"show", &address, &"--json"]);
+        assert_eq!(object["mode"], asked, "{create}");
+        text(nob(&[&"rm", &address]));
+    }
 }
 
 #[test]

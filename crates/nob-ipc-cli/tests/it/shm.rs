@@ -22,7 +22,10 @@ fn create_write_read_resize() {
     assert_eq!(nob(&[&"shm", &"read", &name, &"--offset", &"100"]).stdout, b"he");
 
     // One that exists is left as it is, whatever size is asked for.
-    text(nob(&[&"shm", &"create", &name, &"2G"]));
+    let again = nob(&[&"shm", &"create", &name, &"2G"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success() && said.contains("its size is 102, not 2147483648"), "{said}");
+    text(nob(&[&"shm", &"create", &name, &"102"]));
     assert_eq!(nob(&[&"shm", &"read", &name]).stdout.len(), 102);
     assert_eq!(nob(&[&"shm", &"create", &name, &"1", &"--exclusive"]).status.code(), Some(4));
 }
