@@ -124,8 +124,12 @@ pub enum Command {
 
     /// Watch objects live in the terminal
     ///
-    /// Keys: arrows or j and k move, s sorts, r reverses, / filters, Enter shows details, d removes
-    /// (and asks before), q quits.
+    /// Above the list are totals; RATE is what a second brings: messages sent through a channel,
+    /// acquisitions of a lock, and - where nobody counts. On a narrow terminal the columns that matter
+    /// least give way first, and the names last.
+    ///
+    /// Keys: ? explains them all, arrows or j and k move, s sorts by the next column, r reverses, / filters,
+    /// Enter shows details, d removes (and asks before), q quits.
     #[command(after_help = "Example: twice a second\n  nob-ipc top --interval 500ms")]
     Top {
         /// The time between two looks

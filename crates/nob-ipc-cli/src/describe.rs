@@ -1,12 +1,13 @@
 //! What can be said of an object, in words for people.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
-use nob_ipc::Kind;
 use nob_ipc::registry::{
     ChannelState, Creator, Holder, LockState, Measure, Object, PermitsState, State,
 };
+use nob_ipc::{Kind, Name};
 
 use crate::people::{self, Users};
 use crate::text;
@@ -14,6 +15,12 @@ use crate::text;
 /// What is to be done so that queues can be listed.
 pub const CANNOT_LIST_QUEUES: &str = "not all message queues can be listed, because no mqueue file \
      system is mounted; as root: mkdir -p /dev/mqueue && mount -t mqueue none /dev/mqueue";
+
+/// The order of lists: by kind and name.
+pub fn in_lists(one: &Name, other: &Name) -> Ordering {
+    let by_name = || text::natural_order(one.as_bytes(), other.as_bytes());
+    one.kind().cmp(&other.kind()).then_with(by_name)
+}
 
 /// `sem:/name`, safe to print.
 pub fn address(object: &Object) -> String {
@@ -40,8 +47,8 @@ pub fn measure_words(measure: Measure) -> String {
 }
 
 fn channel_words(state: ChannelState) -> String {
-    let mut words =
-        format!("{} messages, {}% full", state.messages, percent(state.used, state.capacity));
+    let messages = text::count(state.messages, "message", "messages");
+    let mut words = format!("{messages}, {}% full", percent(state.used, state.capacity));
     add_waiters(&mut words, state.waiters);
     words
 }
@@ -184,6 +191,7 @@ fn lock_facts(state: LockState) -> Vec<(&'static str, String)> {
     };
     let mut facts = vec![
         ("holder", holder),
+        ("acquired", text::count(state.holds, "time", "times")),
         ("waiting", waiting(state.waiters)),
         ("deaths", state.deaths.to_string()),
     ];

@@ -59,6 +59,8 @@ enum MeasureJson {
         holder: Option<u32>,
         /// At the least, and `null` where nobody has noted it.
         held_seconds: Option<f64>,
+        /// How often it was ever acquired.
+        acquisitions: Option<u64>,
         waiters: Option<u32>,
         deaths: Option<u32>,
         owner_died: Option<bool>,
@@ -188,6 +190,7 @@ impl MeasureJson {
             Measure::Lock(state) => MeasureJson::Lock {
                 holder: state.and_then(|state| state.holder),
                 held_seconds: state.and_then(|state| state.held_for).map(|time| time.as_secs_f64()),
+                acquisitions: state.map(|state| state.holds),
                 waiters: state.map(|state| state.waiters),
                 deaths: state.map(|state| state.deaths),
                 owner_died: state.map(|state| state.owner_died),

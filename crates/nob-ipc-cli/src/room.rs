@@ -24,4 +24,8 @@ impl Room {
             free_files: room.files_available(),
         })
     }
+
+    pub fn used(self) -> u64 {
+        self.total.saturating_sub(self.free)
+    }
 }

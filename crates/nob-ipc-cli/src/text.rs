@@ -1,7 +1,10 @@
 //! How things are written for people: names, sizes, ages.
 
-use std::fmt::Write;
+use std::cmp::Ordering;
+use std::fmt::{Display, Write};
 use std::time::Duration;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Whether a terminal could take a character for an order, or show something else than it is: control
 /// characters, and those that change the direction of text or have no width.
@@ -75,8 +78,130 @@ pub fn age(age: Duration) -> String {
 }
 
 /// A number of things in words: "1 process", "2 processes".
-pub fn count(number: usize, one: &str, more: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { more })
+pub fn count<N: Copy + Display + From<u8> + PartialEq>(number: N, one: &str, more: &str) -> String {
+    let word = if number == N::from(1) { one } else { more };
+    format!("{number} {word}")
+}
+
+/// What a second brings, in six characters at the most: `0.5/s`, `12/s`, `3.4k/s`.
+pub fn rate(rate: f64) -> String {
+    let mut rate = rate;
+    for unit in ["", "k", "M", "G"] {
+        // What is rounded up to a thousand is one of the next unit.
+        if rate < 999.5 {
+            let digits = usize::from(rate < 9.95 && rate.fract() != 0.0);
+            return format!("{rate:.digits$}{unit}/s");
+        }
+        rate /= 1000.0;
+    }
+    ">1T/s".into()
+}
+
+/// The order in which people expect names: numbers in them count as numbers, so `a2` is before `a10`.
+pub fn natural_order(one: &[u8], other: &[u8]) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    loop {
+        match (split_number(left), split_number(right)) {
+            (Some((a, rest_of_left)), Some((b, rest_of_right))) => {
+                // Without leading zeros the longer one is the larger one.
+                match a.len().cmp(&b.len()).then_with(|| a.cmp(b)) {
+                    Ordering::Equal => (left, right) = (rest_of_left, rest_of_right),
+                    order => return order,
+                }
+            }
+            _ => match (left.split_first(), right.split_first()) {
+                (Some((a, rest_of_left)), Some((b, rest_of_right))) => match a.cmp(b) {
+                    Ordering::Equal => (left, right) = (rest_of_left, rest_of_right),
+                    order => return order,
+                },
+                // `a01` and `a1` differ all the same.
+                (None, None) => return one.cmp(other),
+                (left, right) => return left.is_some().cmp(&right.is_some()),
+            },
+        }
+    }
+}
+
+/// The digits at the beginning, without leading zeros, and the rest.
+fn split_number(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    let (digits, rest) = bytes.split_at(end);
+    let zeros = digits.iter().position(|&digit| digit != b'0').unwrap_or(digits.len());
+    (end > 0).then(|| (&digits[zeros..], rest))
+}
+
+/// How many columns of a terminal a text takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// A text in so many columns: of one that is longer, the beginning and an ellipsis.
+pub fn cut(text: &str, columns: usize) -> String {
+    cut_keeping(text, columns, 0)
+}
+
+/// The same, but the end stays as well, which tells names that are numbered.
+pub fn cut_in_the_middle(text: &str, columns: usize) -> String {
+    cut_keeping(text, columns, columns.saturating_sub(1) / 3)
+}
+
+fn cut_keeping(text: &str, columns: usize, tail: usize) -> String {
+    if width(text) <= columns {
+        return text.into();
+    }
+    let Some(room) = columns.checked_sub(1) else { return String::new() };
+    let tail: String = fitting(text.chars().rev(), tail).chars().rev().collect();
+    fitting(text.chars(), room - width(&tail)) + "…" + &tail
+}
+
+/// As many characters as fit.
+fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> String {
+    let mut left = columns;
+    let fits = |&character: &char| {
+        let rest = left.checked_sub(character.width().unwrap_or(0));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    characters.take_while(fits).collect()
+}
+
+/// A text in lines of so many columns, broken between words where that is possible.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut word = word.to_string();
+        let line = lines.last().map_or(0, |line| width(line));
+        let space = usize::from(line > 0);
+        if line + space + width(&word) > columns && line > 0 {
+            lines.push(String::new());
+        }
+        while width(&word) > columns.max(2) {
+            let part = fitting(word.chars(), columns.max(2));
+            word.drain(..part.len());
+            lines.last_mut().expect("there is one").push_str(&part);
+            lines.push(String::new());
+        }
+        let line = lines.last_mut().expect("there is one");
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines
+}
+
+/// As many pieces as fit into so many columns, the first ones, with something between two.
+pub fn join_fitting(pieces: &[String], between: &str, columns: usize) -> String {
+    let mut line = String::new();
+    for piece in pieces {
+        let longer =
+            if line.is_empty() { piece.clone() } else { format!("{line}{between}{piece}") };
+        if width(&longer) > columns {
+            break;
+        }
+        line = longer;
+    }
+    line
 }
 
 #[cfg(test)]
@@ -113,5 +238,52 @@ mod tests {
         {
             assert_eq!(age(Duration::from_secs(seconds)), words);
         }
+    }
+
+    #[test]
+    fn rates_take_six_characters() {
+        for (rate, words) in [
+            (0.0, "0/s"),
+            (0.25, "0.2/s"),
+            (1.0, "1/s"),
+            (9.97, "10/s"),
+            (999.4, "999/s"),
+            (999.6, "1.0k/s"),
+            (12_345.0, "12k/s"),
+            (999_999.0, "1.0M/s"),
+            (1e12, ">1T/s"),
+        ] {
+            assert_eq!(super::rate(rate), words);
+        }
+    }
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let mut names =
+            ["a10", "a2", "a1", "b", "a", "a02", "a2b", "", "a99999999999999999999999999999", "A1"];
+        names.sort_by(|one, other| natural_order(one.as_bytes(), other.as_bytes()));
+        let expected =
+            ["", "A1", "a", "a1", "a02", "a2", "a2b", "a10", "a99999999999999999999999999999", "b"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(cut("abcdef", 0), "");
+        assert_eq!(cut_in_the_middle("/jobs-of-the-night-17", 12), "/jobs-of…-17");
+        // Wide characters take two columns.
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrap("", 4), [""]);
+        let pieces = ["one".to_string(), "two".into(), "three".into()];
+        assert_eq!(join_fitting(&pieces, ", ", 8), "one, two");
     }
 }

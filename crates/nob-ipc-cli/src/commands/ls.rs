@@ -4,7 +4,9 @@ use nob_ipc::Kind;
 use nob_ipc::registry::{self, Coverage, Listing, Object, State};
 
 use super::table::Rows;
-use crate::describe::{CANNOT_LIST_QUEUES, UNLINKED, holders_words, measure_words, state_word};
+use crate::describe::{
+    CANNOT_LIST_QUEUES, UNLINKED, holders_words, in_lists, measure_words, state_word,
+};
 use crate::failure::Result;
 use crate::json;
 use crate::output::{Output, complain};
@@ -12,7 +14,9 @@ use crate::people::Users;
 use crate::text;
 
 pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
-    let listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
+    let mut listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
+    listing.objects.sort_by(|one, other| in_lists(one.name(), other.name()));
+    listing.unlinked.sort_by(|one, other| in_lists(&one.name, &other.name));
     let output = Output::new();
     if json {
         let listed = json::listing(&listing);

@@ -1,33 +1,88 @@
-//! The recent past of each object, and its curve.
+//! The recent past of each object: its curve, and what a second brings.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use nob_ipc::registry::{Measure, Object};
 
 /// How many looks are remembered.
 const LENGTH: usize = 120;
 
-/// The last measures of each object that exists, by its identity.
+/// Two looks that are closer tell nothing of a second.
+const CLOSE: Duration = Duration::from_millis(40);
+
+/// What a second brings; `None`: nobody counts it, or there was one look only.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Messages sent through a channel, or acquisitions of a lock.
+    pub into: Option<f64>,
+    /// Messages received from a channel.
+    pub out: Option<f64>,
+}
+
+/// What is remembered of an object.
+struct Past {
+    measures: VecDeque<u64>,
+    /// The look that the next rates begin at.
+    last: (Instant, Measure),
+    rates: Rates,
+}
+
+/// The past of each object that exists, by its identity.
 #[derive(Default)]
-pub struct History(HashMap<(u64, u64), VecDeque<u64>>);
+pub struct History(HashMap<(u64, u64), Past>);
 
 impl History {
     /// Remembers one more look; what is gone is forgotten.
-    pub fn record(&mut self, objects: &[Object]) {
+    pub fn record(&mut self, objects: &[Object], now: Instant) {
         let mut old = std::mem::take(&mut self.0);
         for object in objects {
-            let mut measures = old.remove(&object.identity()).unwrap_or_default();
-            if measures.len() == LENGTH {
-                measures.pop_front();
+            let measure = object.measure();
+            let mut past = old.remove(&object.identity()).unwrap_or_else(|| Past {
+                measures: VecDeque::new(),
+                last: (now, measure),
+                rates: Rates::default(),
+            });
+            if past.measures.len() == LENGTH {
+                past.measures.pop_front();
             }
-            measures.push_back(amount(object.measure()));
-            self.0.insert(object.identity(), measures);
+            past.measures.push_back(amount(measure));
+            let passed = now.saturating_duration_since(past.last.0);
+            if passed >= CLOSE {
+                past.rates = rates(past.last.1, measure, passed);
+                past.last = (now, measure);
+            }
+            self.0.insert(object.identity(), past);
         }
     }
 
     /// The last measures, the newest at the end.
     pub fn of(&self, object: &Object) -> Vec<u64> {
-        self.0.get(&object.identity()).into_iter().flatten().copied().collect()
+        let past = self.0.get(&object.identity());
+        past.into_iter().flat_map(|past| &past.measures).copied().collect()
+    }
+
+    /// What the last second brought.
+    pub fn rates(&self, object: &Object) -> Rates {
+        self.0.get(&object.identity()).map_or(Rates::default(), |past| past.rates)
+    }
+}
+
+/// The kernel counts neither the messages of queues nor the permits of semaphores, and the file of a bounded
+/// semaphore has no count.
+fn rates(then: Measure, now: Measure, passed: Duration) -> Rates {
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]
+    let each_second = |count: u64| count as f64 / passed.as_secs_f64();
+    match (then, now) {
+        (Measure::Lock(Some(then)), Measure::Lock(Some(now))) => {
+            // A number that went back was written by somebody else.
+            Rates { into: now.holds.checked_sub(then.holds).map(each_second), out: None }
+        }
+        (Measure::Channel(Some(then)), Measure::Channel(Some(now))) => {
+            let (sent, received) = now.since(&then);
+            Rates { into: Some(each_second(sent)), out: Some(each_second(received)) }
+        }
+        _ => Rates::default(),
     }
 }
 
@@ -75,6 +130,8 @@ pub fn curve(measures: &[u64], scale: u64, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nob_ipc::{Channel, Existence, Lock};
+    use nob_ipc_testing::Unique;
 
     #[test]
     fn only_what_changes_rises() {
@@ -90,5 +147,38 @@ mod tests {
         assert_eq!(curve(&[0, 1, 5, 10], 10, 2), "▄█");
         assert_eq!(curve(&[0, 0], 0, 8), "  ");
         assert_eq!(curve(&[u64::MAX], u64::MAX, 1), "█");
+    }
+
+    #[test]
+    fn a_second_is_what_lies_between_two_looks() {
+        let name = Unique::new();
+        let lock = Lock::options().existence(Existence::Create).open(&*name);
+        let lock = lock.expect("a new lock");
+        let channel = Channel::options().existence(Existence::Create).open(&*name);
+        let channel = channel.expect("a new channel");
+        let objects = || {
+            let names = [lock.ownership().name(), channel.ownership().name()];
+            names.map(|name| nob_ipc::registry::find(name).expect("it is there"))
+        };
+        let (mut history, begin) = (History::default(), Instant::now());
+        let at = |milliseconds| begin + Duration::from_millis(milliseconds);
+        let found = objects();
+        history.record(&found, at(0));
+        assert_eq!(history.rates(&found[0]), Rates::default(), "one look tells nothing");
+        for _ in 0..10 {
+            drop(lock.acquire().expect("it is free"));
+            channel.send(b"x", 0).expect("there is room");
+        }
+        for _ in 0..4 {
+            channel.receive().expect("there is one");
+        }
+        // Two looks at once are one.
+        history.record(&objects(), at(1));
+        assert_eq!(history.rates(&found[0]), Rates::default());
+        history.record(&objects(), at(2000));
+        assert_eq!(history.rates(&found[0]), Rates { into: Some(5.0), out: None });
+        assert_eq!(history.rates(&found[1]), Rates { into: Some(5.0), out: Some(2.0) });
+        history.record(&objects(), at(3000));
+        assert_eq!(history.rates(&found[1]), Rates { into: Some(0.0), out: Some(0.0) });
     }
 }

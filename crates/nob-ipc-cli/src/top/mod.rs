@@ -1,9 +1,14 @@
 //! `nob-ipc top`: the list of objects, live.
 //!
-//! `model` is what is shown and what keys do to it, `view` draws it, and here both meet the terminal.
+//! `model` is what is shown and what keys do to it, `view` draws it in the columns that `columns` chooses,
+//! and here both meet the terminal.
 
+mod columns;
 mod history;
 mod model;
+#[cfg(test)]
+mod tests;
+mod totals;
 mod view;
 
 use std::io::{self, IsTerminal};
@@ -15,13 +20,17 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nob_ipc::Kind;
 use nob_ipc::registry;
-use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, size};
+use ratatui::layout::Rect;
+use ratatui::{DefaultTerminal, TerminalOptions, Viewport};
 
 use crate::describe::address;
 use crate::failure::{Failure, Result, cannot};
+use crate::room::Room;
 use crate::signals;
-use model::{Model, Wish};
+use model::{Look, Model, Wish};
 
 /// More looks than that show nothing more.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -36,7 +45,7 @@ pub fn run(interval: Duration) -> Result<()> {
     }
     let interval = interval.max(SHORTEST);
     let _deferred = signals::defer();
-    let mut terminal = ratatui::try_init().map_err(|error| cannot("use the terminal", error))?;
+    let mut terminal = init().map_err(|error| cannot("use the terminal", error))?;
     let done = watch(&mut terminal, interval);
     if terminal.show_cursor().is_err() {
         // Its destructor would try again, and panic as nobody is left to be told.
@@ -45,6 +54,18 @@ pub fn run(interval: Duration) -> Result<()> {
     let restored = ratatui::try_restore();
     done?;
     restored.map_err(|error| cannot("restore the terminal", error))
+}
+
+/// Takes the terminal over. One that does not tell its size is taken for one of the customary size.
+fn init() -> io::Result<DefaultTerminal> {
+    const CUSTOMARY: Rect = Rect { x: 0, y: 0, width: 80, height: 24 };
+    if let Ok((1.., 1..)) = size() {
+        return ratatui::try_init();
+    }
+    let viewport = Viewport::Fixed(CUSTOMARY);
+    let terminal = ratatui::try_init_with_options(TerminalOptions { viewport })?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    Ok(terminal)
 }
 
 /// Waits until there may be an event. crossterm reads a terminal that is gone for ever, so it is not
@@ -104,7 +125,9 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
 
 fn look(model: &mut Model) {
     match registry::list(&Kind::ALL) {
-        Ok(listing) => model.update(listing),
+        Ok(listing) => {
+            model.update(Look { listing, room: Room::of_shm(), at: Instant::now() });
+        }
         // The list stays as it was.
         Err(error) => model.say(error.to_string()),
     }

@@ -1,12 +1,17 @@
 //! What is shown, and what keys do to it.
 
+use std::time::{Instant, SystemTime};
+
 use nob_ipc::registry::{Coverage, Listing, Object};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::widgets::TableState;
 
 use super::history::{History, amount};
-use crate::describe::{CANNOT_LIST_QUEUES, address, state_word};
-use crate::text;
+use super::totals::Totals;
+use crate::describe::{CANNOT_LIST_QUEUES, address, in_lists, state_word};
+use crate::people::Users;
+use crate::room::Room;
+use crate::text::{self, natural_order};
 
 /// What is in front.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,40 +21,62 @@ pub enum Mode {
     /// The filter is being typed.
     Filter,
     Details,
-    /// Whether to remove the object is being asked.
+    /// Whether to remove an object is being asked.
     Confirm,
+    Help,
 }
 
 /// What the list is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     #[default]
+    Kind,
     Name,
     Content,
+    Rate,
+    Owner,
+    Mode,
     Age,
     Status,
     Holders,
 }
 
 impl Sort {
+    const ALL: [Sort; 9] = [
+        Sort::Kind,
+        Sort::Name,
+        Sort::Content,
+        Sort::Rate,
+        Sort::Owner,
+        Sort::Mode,
+        Sort::Age,
+        Sort::Status,
+        Sort::Holders,
+    ];
+
     pub fn word(self) -> &'static str {
         match self {
+            Sort::Kind => "kind",
             Sort::Name => "name",
             Sort::Content => "content",
+            Sort::Rate => "rate",
+            Sort::Owner => "owner",
+            Sort::Mode => "mode",
             Sort::Age => "age",
             Sort::Status => "status",
             Sort::Holders => "holders",
         }
     }
 
-    fn next(self) -> Sort {
-        match self {
-            Sort::Name => Sort::Content,
-            Sort::Content => Sort::Age,
-            Sort::Age => Sort::Status,
-            Sort::Status => Sort::Holders,
-            Sort::Holders => Sort::Name,
-        }
+    /// The one so many places to the right.
+    fn step(self, by: usize) -> Sort {
+        let place = Sort::ALL.iter().position(|&sort| sort == self).unwrap_or(0);
+        Sort::ALL[(place + by) % Sort::ALL.len()]
+    }
+
+    /// Whether the largest comes first, unless it is reversed.
+    fn descends(self) -> bool {
+        matches!(self, Sort::Content | Sort::Rate | Sort::Age | Sort::Holders)
     }
 }
 
@@ -62,32 +89,49 @@ pub enum Wish {
     Unlink(Box<Object>),
 }
 
+/// One look at the machine.
+pub struct Look {
+    pub listing: Listing,
+    pub room: Option<Room>,
+    pub at: Instant,
+}
+
 #[derive(Default)]
 pub struct Model {
+    /// By kind and name.
     all: Vec<Object>,
     /// Those that pass the filter, in order.
     pub shown: Vec<Object>,
     pub history: History,
+    pub totals: Totals,
+    pub users: Users,
     pub mode: Mode,
     pub sort: Sort,
-    pub reversed: bool,
+    reversed: bool,
     pub filter: String,
     /// The row that is marked, and how far the list is scrolled.
     pub table: TableState,
+    /// How many rows the list has on the screen.
+    pub page: u16,
     /// The object that is marked: it stays marked wherever it moves.
     marked: Option<(u64, u64)>,
+    /// The object whose removal is being asked for: no other takes its place under the finger.
+    pub asked: Option<Object>,
     /// Something to tell, until the next key.
     pub message: Option<String>,
 }
 
 impl Model {
     /// Takes a new look over.
-    pub fn update(&mut self, listing: Listing) {
-        self.history.record(&listing.objects);
-        self.all = listing.objects;
+    pub fn update(&mut self, look: Look) {
+        let Look { listing, room, at } = look;
+        self.history.record(&listing.objects, at);
+        self.totals = Totals::new(&listing, &self.history, &mut self.users, room);
         if listing.queues != Coverage::All && self.message.is_none() {
             self.say(CANNOT_LIST_QUEUES.into());
         }
+        self.all = listing.objects;
+        self.all.sort_by(|one, other| in_lists(one.name(), other.name()));
         self.arrange();
     }
 
@@ -104,29 +148,48 @@ impl Model {
         self.all.len()
     }
 
+    /// Whether the largest comes first.
+    pub fn descends(&self) -> bool {
+        self.sort.descends() != self.reversed
+    }
+
     fn arrange(&mut self) {
         let filter = self.filter.to_lowercase();
         self.shown = self.all.iter().filter(|object| matches(object, &filter)).cloned().collect();
-        let holders = |object: &Object| object.holders().len();
-        match self.sort {
-            // They come by kind and name, and sorting keeps that order among equals.
-            Sort::Name => {}
-            Sort::Content => self.shown.sort_by_key(|object| amount(object.measure())),
-            Sort::Age => self.shown.sort_by_key(Object::age),
-            Sort::Status => self.shown.sort_by_key(|object| state_word(object.state())),
-            Sort::Holders => self.shown.sort_by_key(holders),
-        }
-        if self.reversed {
-            self.shown.reverse();
-        }
+        let descends = self.descends();
+        let (sort, history, users) = (self.sort, &self.history, &mut self.users);
+        let mut compare = |one: &Object, other: &Object| match sort {
+            // They come like that, and sorting keeps that order among equals.
+            Sort::Kind => in_lists(one.name(), other.name()),
+            Sort::Name => natural_order(one.name().as_bytes(), other.name().as_bytes()),
+            Sort::Content => amount(one.measure()).cmp(&amount(other.measure())),
+            Sort::Rate => {
+                // What is not known is less than nothing.
+                let rate = |object| history.rates(object).into.unwrap_or(-1.0);
+                rate(one).total_cmp(&rate(other))
+            }
+            Sort::Owner => {
+                users.name(one.owner()).to_string().as_str().cmp(users.name(other.owner()))
+            }
+            Sort::Mode => one.mode().cmp(&other.mode()),
+            // Not by the ages, which grow meanwhile.
+            Sort::Age => born(other).cmp(&born(one)),
+            Sort::Status => state_word(one.state()).cmp(state_word(other.state())),
+            Sort::Holders => one.holders().len().cmp(&other.holders().len()),
+        };
+        self.shown.sort_by(|one, other| {
+            let order = compare(one, other);
+            if descends { order.reverse() } else { order }
+        });
         let place =
             self.marked.and_then(|marked| self.shown.iter().position(|it| it.identity() == marked));
+        if place.is_none() && self.mode == Mode::Details {
+            // They would be another object's.
+            self.mode = Mode::List;
+        }
         let last = self.shown.len().checked_sub(1);
         let place = place.or(self.table.selected()).unwrap_or(0);
         self.mark(last.map(|last| place.min(last)));
-        if self.marked.is_none() && matches!(self.mode, Mode::Details | Mode::Confirm) {
-            self.mode = Mode::List;
-        }
     }
 
     fn mark(&mut self, row: Option<usize>) {
@@ -151,12 +214,14 @@ impl Model {
                 self.press_in_filter(key.code);
                 Wish::Nothing
             }
+            Mode::Help => {
+                self.mode = Mode::List;
+                Wish::Nothing
+            }
             Mode::Confirm => {
                 self.mode = Mode::List;
-                match (key.code, self.marked()) {
-                    (KeyCode::Char('y' | 'Y'), Some(object)) => {
-                        Wish::Unlink(Box::new(object.clone()))
-                    }
+                match (key.code, self.asked.take()) {
+                    (KeyCode::Char('y' | 'Y'), Some(object)) => Wish::Unlink(Box::new(object)),
                     _ => Wish::Nothing,
                 }
             }
@@ -164,13 +229,14 @@ impl Model {
     }
 
     fn press_in_list(&mut self, key: KeyCode) -> Wish {
-        const PAGE: isize = 20;
+        let page = isize::try_from(self.page.saturating_sub(1).max(1)).unwrap_or(isize::MAX);
         match key {
             KeyCode::Char('q') => return Wish::Quit,
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.mode = Mode::Help,
             KeyCode::Up | KeyCode::Char('k') => self.step(-1),
             KeyCode::Down | KeyCode::Char('j') => self.step(1),
-            KeyCode::PageUp => self.step(-PAGE),
-            KeyCode::PageDown => self.step(PAGE),
+            KeyCode::PageUp => self.step(-page),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.step(page),
             KeyCode::Home | KeyCode::Char('g') => self.step(isize::MIN),
             KeyCode::End | KeyCode::Char('G') => self.step(isize::MAX),
             KeyCode::Enter if self.marked.is_some() => {
@@ -182,21 +248,28 @@ impl Model {
                 self.filter.clear();
                 self.arrange();
             }
-            KeyCode::Char('s') => {
-                self.sort = self.sort.next();
-                self.arrange();
-            }
+            KeyCode::Char('s' | '>') | KeyCode::Right => self.sort_by(1),
+            KeyCode::Char('S' | '<') | KeyCode::Left => self.sort_by(Sort::ALL.len() - 1),
             KeyCode::Char('r') => {
                 self.reversed = !self.reversed;
                 self.arrange();
             }
             KeyCode::Char('/') => self.mode = Mode::Filter,
-            KeyCode::Char('d') | KeyCode::Delete if self.marked.is_some() => {
-                self.mode = Mode::Confirm;
+            KeyCode::Char('d') | KeyCode::Delete => {
+                if let Some(object) = self.marked().cloned() {
+                    self.asked = Some(object);
+                    self.mode = Mode::Confirm;
+                }
             }
             _ => {}
         }
         Wish::Nothing
+    }
+
+    fn sort_by(&mut self, by: usize) {
+        self.sort = self.sort.step(by);
+        self.reversed = false;
+        self.arrange();
     }
 
     fn press_in_filter(&mut self, key: KeyCode) {
@@ -216,6 +289,10 @@ impl Model {
         }
         self.arrange();
     }
+}
+
+fn born(object: &Object) -> SystemTime {
+    object.created().unwrap_or(object.changed())
 }
 
 /// Whether the address, the status or a holder has the text in it.

@@ -3,111 +3,195 @@
 use nob_ipc::registry::{Object, State};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Modifier, Style, Stylize};
-use ratatui::text::Line;
+use ratatui::style::{Color, Modifier, Style, Stylize};
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table};
 
-use super::history::{curve, scale};
+use super::columns::{self, Column, Needs};
+use super::history::{Rates, curve, scale};
 use super::model::{Mode, Model};
 use crate::describe::{address, facts, holders_words, measure_words, state_word};
-use crate::people::Users;
-use crate::text;
+use crate::room::Room;
+use crate::text::{self, cut, cut_in_the_middle, join_fitting, wrap};
 
-/// How many characters wide the curve in the list is.
-const CURVE: u16 = 16;
-
-/// How many characters wide the column of contents is, at the least and at the most.
-const CONTENT: (u16, u16) = (15, 40);
+/// How many lines of the screen the header needs beside it to be shown whole.
+const ROOMY: u16 = 12;
 
 pub fn draw(frame: &mut Frame, model: &mut Model) {
-    let rows = [Constraint::Length(1), Constraint::Min(3), Constraint::Length(1)];
-    let [title, list, foot] = Layout::vertical(rows).areas(frame.area());
-    frame.render_widget(title_line(model), title);
+    let area = frame.area();
+    let columns = usize::from(area.width);
+    let foot = foot_lines(model, columns);
+    let header = header_lines(model, columns, area.height);
+    let height = |lines: &[Line]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(0));
+    let rows = [height(&header), Constraint::Min(2), height(&foot)];
+    let [header_area, list, foot_area] = Layout::vertical(rows).areas(area);
+    frame.render_widget(Paragraph::new(header), header_area);
     draw_list(frame, list, model);
-    if matches!(model.mode, Mode::Details)
-        && let Some(object) = model.marked()
-    {
-        draw_details(frame, list, object, &model.history.of(object));
+    match (model.mode, model.marked(), &model.asked) {
+        (Mode::Details, Some(object), _) => {
+            let (measures, rates) = (model.history.of(object), model.history.rates(object));
+            let above = Rect { height: area.height.saturating_sub(foot_area.height), ..area };
+            draw_details(frame, above, object, &measures, rates);
+        }
+        (Mode::Confirm, _, Some(object)) => draw_question(frame, area, object),
+        (Mode::Help, ..) => draw_help(frame, area),
+        _ => {}
     }
-    frame.render_widget(foot_line(model), foot);
+    frame.render_widget(Paragraph::new(foot), foot_area);
 }
 
-fn title_line(model: &Model) -> Line<'static> {
-    let reversed = if model.reversed { ", reversed" } else { "" };
+/// Totals, and what the list shows of them.
+fn header_lines(model: &Model, columns: usize, height: u16) -> Vec<Line<'static>> {
+    let totals = &model.totals;
+    let mut lines = Vec::new();
+    if height >= ROOMY {
+        let objects = join_fitting(&totals.objects(), "  ", columns.saturating_sub(9));
+        lines.push(Line::from(vec!["nob-ipc  ".bold().cyan(), objects.bold()]));
+        lines.push(room_line(totals.room(), columns));
+        let users = join_fitting(&totals.users(), ", ", columns);
+        lines.push(if totals.orphans() > 0 { Line::from(users).red() } else { Line::from(users) });
+    }
+    let all = text::count(model.count(), "object", "objects");
+    let arrow = if model.descends() { "▼" } else { "▲" };
     let filter = match &*model.filter {
         "" => String::new(),
         filter => format!(", with \"{filter}\""),
     };
-    let all = text::count(model.count(), "object", "objects");
-    let title = format!(
-        "nob-ipc  {} of {all}, by {}{reversed}{filter}",
-        model.shown.len(),
-        model.sort.word()
-    );
-    Line::from(title).bold()
+    let shown = format!("{} of {all}, by {} {arrow}{filter}", model.shown.len(), model.sort.word());
+    lines.push(Line::from(cut(&shown, columns)).dim());
+    lines
 }
 
-fn foot_line(model: &Model) -> Line<'static> {
-    match (model.mode, model.marked()) {
-        (Mode::Confirm, Some(object)) => {
-            let holders = match object.holders().len() {
-                0 => String::new(),
-                number => format!(" {} hold it.", text::count(number, "process", "processes")),
-            };
-            Line::from(format!("Remove {}?{holders} y removes it", address(object))).bold()
-        }
+/// How full `/dev/shm` is, with a bar if there is room for it.
+fn room_line(room: Option<Room>, columns: usize) -> Line<'static> {
+    const PLACE: &str = "/dev/shm ";
+    let Some(room) = room else { return Line::from("/dev/shm cannot be looked at").red() };
+    if room.total == 0 {
+        return Line::from("/dev/shm has no bound");
+    }
+    let (used, free, total) =
+        (text::size(room.used()), text::size(room.free), text::size(room.total));
+    let words = format!("{used} used, {free} of {total} free");
+    let percent = u128::from(room.used()) * 100 / u128::from(room.total);
+    let color = match percent {
+        0..70 => Color::Green,
+        70..90 => Color::Yellow,
+        _ => Color::Red,
+    };
+    let width = columns.saturating_sub(text::width(PLACE) + text::width(&words) + 3).min(40);
+    if width < 5 {
+        return Line::from(cut(&format!("{PLACE}{words}"), columns));
+    }
+    let full = usize::try_from(percent).unwrap_or(100) * width / 100;
+    // What is not nothing is seen.
+    let full = full.max(usize::from(room.used() > 0)).min(width);
+    let bar = Span::styled("|".repeat(full), Style::new().fg(color));
+    let rest = " ".repeat(width - full);
+    Line::from(vec![PLACE.into(), "[".into(), bar, rest.into(), "] ".into(), words.into()])
+}
+
+/// The keys, or something to tell, in as many lines as it takes.
+fn foot_lines(model: &Model, columns: usize) -> Vec<Line<'static>> {
+    match (model.mode, &model.message) {
+        (Mode::Confirm, _) => vec![Line::from("y removes it, any other key leaves it").bold()],
+        (Mode::Help, _) => vec![Line::from("any key goes back").dim()],
         (Mode::Filter, _) => {
-            Line::from(format!("filter: {}█  Enter keeps it, Esc clears it", model.filter))
+            let keys = "  Enter keeps it, Esc clears it";
+            let typed = columns.saturating_sub(10);
+            // The end is where it is typed.
+            let skipped = model.filter.chars().count().saturating_sub(typed);
+            let filter: String = model.filter.chars().skip(skipped).collect();
+            let line = format!("filter: {filter}█");
+            let room = text::width(&line) + text::width(keys) <= columns;
+            vec![Line::from(if room { line + keys } else { line })]
         }
-        _ => match &model.message {
-            Some(message) => Line::from(text::escape_str(message)).bold(),
-            None => {
-                Line::from("↑↓ move  Enter details  s sort  r reverse  / filter  d remove  q quit")
-                    .dim()
-            }
-        },
+        (_, Some(message)) => {
+            let lines = wrap(&text::escape_str(message), columns);
+            lines.into_iter().map(|line| Line::from(line).bold()).collect()
+        }
+        _ => {
+            let keys = ["? help", "q quit", "Enter details", "s sort", "/ filter", "d remove"]
+                .map(String::from);
+            let more = ["r reverse", "↑↓ move"].map(String::from);
+            vec![Line::from(join_fitting(&[&keys[..], &more].concat(), "  ", columns)).dim()]
+        }
     }
 }
 
+/// The cells of one object, whole.
+struct Cells {
+    name: String,
+    content: String,
+    owner: String,
+    holders: String,
+}
+
 fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
-    let mut users = Users::default();
-    let history = &model.history;
-    let contents = model.shown.iter().map(|object| measure_words(object.measure()).chars().count());
-    let content = u16::try_from(contents.max().unwrap_or(0)).unwrap_or(u16::MAX);
-    let rows: Vec<Row> = model
+    model.page = area.height.saturating_sub(1);
+    let users = &mut model.users;
+    let all: Vec<Cells> = model
         .shown
         .iter()
-        .map(|object| {
-            let measures = history.of(object);
-            let top = scale(object.measure(), &measures);
-            Row::new([
-                Cell::from(object.kind().short_word()),
-                Cell::from(text::escape(object.name().as_bytes())),
-                Cell::from(measure_words(object.measure())),
-                Cell::from(curve(&measures, top, CURVE.into())).cyan(),
-                Cell::from(text::escape_str(users.name(object.owner()))),
-                Cell::from(format!("{:04o}", object.mode())),
-                Cell::from(text::age(object.age())),
-                Cell::from(state_word(object.state())).style(style_of(object.state())),
-                Cell::from(text::escape(&holders_words(object.holders()))),
-            ])
+        .map(|object| Cells {
+            name: text::escape(object.name().as_bytes()),
+            content: measure_words(object.measure()),
+            owner: text::escape_str(users.name(object.owner())),
+            holders: text::escape(&holders_words(object.holders())),
         })
         .collect();
-    let widths = [
-        Constraint::Length(7),
-        Constraint::Fill(2),
-        Constraint::Length(content.clamp(CONTENT.0, CONTENT.1)),
-        Constraint::Length(CURVE),
-        Constraint::Length(8),
-        Constraint::Length(4),
-        Constraint::Length(4),
-        Constraint::Length(7),
-        Constraint::Fill(2),
-    ];
-    let header =
-        ["KIND", "NAME", "CONTENT", "HISTORY", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"];
+    let widest = |cell: fn(&Cells) -> &str| all.iter().map(|it| text::width(cell(it))).max();
+    let kinds = model.shown.iter().map(|object| object.kind().short_word().len());
+    let needs = Needs {
+        kind: kinds.max().unwrap_or(0),
+        name: widest(|cells| &cells.name).unwrap_or(0),
+        content: widest(|cells| &cells.content).unwrap_or(0),
+        owner: widest(|cells| &cells.owner).unwrap_or(0),
+        holders: widest(|cells| &cells.holders).unwrap_or(0),
+    };
+    let columns = columns::choose(area.width, needs);
+    let history = &model.history;
+    let row = |(object, cells): (&Object, &Cells)| {
+        Row::new(columns.iter().map(|&(column, width)| {
+            let columns = usize::from(width);
+            match column {
+                Column::Kind => Cell::from(object.kind().short_word()),
+                Column::Name => Cell::from(cut_in_the_middle(&cells.name, columns)),
+                Column::Content => Cell::from(cut(&cells.content, columns)),
+                Column::Rate => {
+                    let rate = history.rates(object).into;
+                    let words = rate.map_or("-".into(), text::rate);
+                    let cell = Cell::from(Line::from(words).right_aligned());
+                    if rate.is_some_and(|rate| rate > 0.0) { cell.bold() } else { cell }
+                }
+                Column::History => {
+                    let measures = history.of(object);
+                    let top = scale(object.measure(), &measures);
+                    Cell::from(curve(&measures, top, columns)).cyan()
+                }
+                Column::Owner => Cell::from(cut(&cells.owner, columns)),
+                Column::Mode => Cell::from(format!("{:04o}", object.mode())),
+                Column::Age => Cell::from(Line::from(text::age(object.age())).right_aligned()),
+                Column::Status => {
+                    Cell::from(state_word(object.state())).style(style_of(object.state()))
+                }
+                Column::Holders => Cell::from(cut(&cells.holders, columns)),
+            }
+        }))
+    };
+    let rows: Vec<Row> = model.shown.iter().zip(&all).map(row).collect();
+    let arrow = if model.descends() { "▼" } else { "▲" };
+    let header = columns.iter().map(|&(column, width)| {
+        let is_sorted = column.sort() == Some(model.sort);
+        let title = format!("{}{}", column.title(), if is_sorted { arrow } else { "" });
+        let line = Line::from(cut(&title, width.into()));
+        let line = if is_sorted { line.bold() } else { line };
+        let right = matches!(column, Column::Rate | Column::Age);
+        Cell::from(if right { line.right_aligned() } else { line })
+    });
+    let header = Row::new(header).style(Style::new().add_modifier(Modifier::UNDERLINED));
+    let widths = columns.iter().map(|&(_, width)| Constraint::Length(width));
     let table = Table::new(rows, widths)
-        .header(Row::new(header).style(Style::new().add_modifier(Modifier::UNDERLINED)))
+        .header(header)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, area, &mut model.table);
 }
@@ -120,25 +204,119 @@ fn style_of(state: State) -> Style {
     }
 }
 
-/// Everything about the marked object, and a larger curve, over the lower part of the list.
-fn draw_details(frame: &mut Frame, list: Rect, object: &Object, measures: &[u64]) {
+/// Everything about the marked object, and a larger curve, over the lower part of what is above the foot.
+fn draw_details(frame: &mut Frame, above: Rect, object: &Object, measures: &[u64], rates: Rates) {
+    const LABEL: usize = 14;
     const CURVE_HEIGHT: u16 = 4;
-    let facts: Vec<Line> = facts(object)
-        .into_iter()
-        .map(|(label, value)| Line::from(format!("{label:<14}{}", text::escape(&value))))
-        .collect();
-    let wanted = u16::try_from(facts.len()).unwrap_or(u16::MAX).saturating_add(CURVE_HEIGHT + 2);
-    let height = wanted.min(list.height);
-    let area = Rect { y: list.bottom() - height, height, ..list };
-    let block = Block::bordered().title(format!(" {} ", address(object)));
+    let columns = usize::from(above.width).saturating_sub(2);
+    let mut lines = Vec::new();
+    let mut add = |label: &str, value: &str| {
+        for (number, part) in wrap(value, columns.saturating_sub(LABEL)).into_iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            lines.push(Line::from(format!("{label:<LABEL$}{part}")));
+        }
+    };
+    let mut facts = facts(object).into_iter();
+    // What is not told elsewhere comes after the kind and the name.
+    for (label, value) in facts.by_ref().take(2) {
+        add(label, &text::escape(&value));
+    }
+    match rates {
+        Rates { into: Some(sent), out: Some(received) } => {
+            add("rate", &format!("{} sent, {} received", text::rate(sent), text::rate(received)));
+        }
+        Rates { into: Some(acquired), out: None } => {
+            add("rate", &format!("{} acquisitions", text::rate(acquired)));
+        }
+        _ => {}
+    }
+    for (label, value) in facts {
+        add(label, &text::escape(&value));
+    }
+    let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(CURVE_HEIGHT + 2);
+    let height = wanted.min(above.height);
+    let area = Rect { y: above.bottom() - height, height, ..above };
+    let title = cut_in_the_middle(&address(object), columns.saturating_sub(2));
+    let block = Block::bordered().title(format!(" {title} "));
     let inner = block.inner(area);
+    // The words come first.
+    let curve_height = if wanted <= above.height { CURVE_HEIGHT } else { 0 };
+    let room = usize::from(inner.height);
+    if lines.len() > room {
+        let more = lines.len() - room.saturating_sub(1);
+        lines.truncate(room.saturating_sub(1));
+        let show = format!("… {more} more; show prints all");
+        lines.push(Line::from(cut(&show, columns)).dim());
+    }
     let [text_area, curve_area] =
-        Layout::vertical([Constraint::Min(1), Constraint::Length(CURVE_HEIGHT)]).areas(inner);
+        Layout::vertical([Constraint::Min(1), Constraint::Length(curve_height)]).areas(inner);
     frame.render_widget(Clear, area);
     frame.render_widget(block, area);
-    frame.render_widget(Paragraph::new(facts), text_area);
+    frame.render_widget(Paragraph::new(lines), text_area);
     let shown = measures.len().saturating_sub(curve_area.width.into());
     let sparkline =
         Sparkline::default().data(&measures[shown..]).max(scale(object.measure(), measures).max(1));
     frame.render_widget(sparkline.cyan(), curve_area);
+}
+
+/// A box in the middle with a title and some lines; what does not fit is cut off below.
+fn draw_box(frame: &mut Frame, area: Rect, title: &str, lines: Vec<Line<'static>>) {
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0).max(title.len() + 2);
+    let size = |wanted: usize| u16::try_from(wanted + 2).unwrap_or(u16::MAX);
+    let (width, height) = (size(widest).min(area.width), size(lines.len()).min(area.height));
+    let area = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    frame.render_widget(Clear, area);
+    frame.render_widget(
+        Paragraph::new(lines).block(Block::bordered().title(format!(" {title} "))),
+        area,
+    );
+}
+
+/// Whether to remove an object: its address is never cut.
+fn draw_question(frame: &mut Frame, area: Rect, object: &Object) {
+    let columns = usize::from(area.width).saturating_sub(4).min(76);
+    let mut words = vec![format!("Remove {}?", address(object))];
+    let processes = text::count(object.holders().len(), "process", "processes");
+    words.push(match object.holders().len() {
+        0 => "Nobody is seen to use it.".into(),
+        _ => format!("Used by {processes}, which can go on: {}.", holders(object)),
+    });
+    words.push("y removes it, any other key leaves it".into());
+    let lines = words.iter().flat_map(|words| wrap(words, columns)).map(Line::from).collect();
+    draw_box(frame, area, "remove", lines);
+}
+
+fn holders(object: &Object) -> String {
+    text::escape(&holders_words(object.holders()))
+}
+
+fn draw_help(frame: &mut Frame, area: Rect) {
+    const HELP: [&str; 20] = [
+        "↑ ↓ j k       move; PgUp PgDn Home End, too",
+        "Enter         all about the marked object",
+        "/             filter: name, kind, status, pid",
+        "Esc           close, or clear the filter",
+        "s S  ← →      sort by the next, last column",
+        "r             reverse the order",
+        "d Delete      remove it, after a question",
+        "q Ctrl-C      quit",
+        "",
+        "RATE     what a second brings: messages",
+        "         sent through a channel, or",
+        "         acquisitions of a lock;",
+        "         - where nobody counts",
+        "HISTORY  the content of the last looks",
+        "STATUS   in use, unused (nobody uses it),",
+        "         orphan (left by dead processes),",
+        "         awaited (its creator lives, and",
+        "         will remove it), unknown (this",
+        "         user may not see who uses it)",
+        "HOLDERS  the processes that use it",
+    ];
+    draw_box(frame, area, "help", HELP.map(Line::from).to_vec());
 }

@@ -160,7 +160,7 @@ fn what_is_shown() {
     let page = text(nob(&[&"show", &address("channel", &name)]));
     assert!(page.contains("1 of 1536") && page.contains("16 of 12288 bytes"), "{page}");
     let list = text(nob(&[&"ls", &"channel"]));
-    assert!(list.contains("1 messages, 1% full"), "{list}");
+    assert!(list.contains("1 message, 1% full"), "{list}");
     text(nob(&[&"rm", &address("channel", &name)]));
 }
 

@@ -4,6 +4,7 @@ use nob_ipc::{Existence, Kind, MessageQueue, Semaphore, SharedMemory};
 use nob_ipc_testing::{Arguments, Child, Machine, Role, Unique, hold, watchdog};
 use serde_json::Value;
 
+use crate::support::pty::OnTerminal;
 use crate::support::{Argument, address, json, lists_queues, nob, text, words};
 
 pub const ROLES: &[Role] = &[("objects::hold", hold_linked), ("objects::thousand", |_| thousand())];
@@ -135,6 +136,69 @@ fn rm_removes_what_is_named() {
     for kind in ["sem", "shm", "mq"] {
         assert_eq!(nob(&[&"show", &address(kind, &name)]).status.code(), Some(3), "{kind}");
     }
+}
+
+/// A terminal that does not tell its width is not one without any.
+#[test]
+fn a_table_on_a_terminal_of_unknown_width() {
+    let _watchdog = watchdog();
+    let name = Unique::with(&"x".repeat(100));
+    create_all(&name);
+    let (status, printed) = OnTerminal::start_in((0, 0), &[&"ls", &"sem"]).end();
+    assert!(status.success());
+    let printed = String::from_utf8(printed).expect("it is UTF-8");
+    let line = printed.lines().find(|line| line.contains(&*name)).expect("it is whole");
+    assert!(line.contains("value 3") && line.contains("0600"), "{printed}");
+    let (status, printed) = OnTerminal::start_in((0, 0), &[&"--help"]).end();
+    assert!(status.success());
+    let help = String::from_utf8(printed).expect("it is UTF-8");
+    assert!(help.contains("See, use, repair and watch named POSIX IPC"), "{help}");
+}
+
+/// Names with numbers are listed as people count.
+#[test]
+fn a_list_in_natural_order() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let names: Vec<String> = ["2", "10", "1"].iter().map(|end| format!("{name}-a{end}")).collect();
+    let options = |name: &String| {
+        let mut options = Semaphore::options();
+        options.existence(Existence::Create).open(name).expect("a new semaphore")
+    };
+    let _held: Vec<Semaphore> = names.iter().map(options).collect();
+    let expected: Vec<String> = ["1", "2", "10"].map(|end| format!("{name}-a{end}")).into();
+    let page = text(nob(&[&"ls", &"sem"]));
+    let words = page.lines().filter_map(|line| line.split_whitespace().nth(1));
+    let listed: Vec<&str> = words.filter(|it| it.starts_with(&*name)).collect();
+    assert_eq!(listed, expected);
+    let all: Vec<Value> = json(&[&"ls", &"sem", &"--json"]);
+    let listed = all.iter().filter_map(|object| object["name"].as_str());
+    let listed: Vec<&str> = listed.filter(|it| it.starts_with(&*name)).collect();
+    assert_eq!(listed, expected);
+}
+
+/// A name without its kind: what has that name is told, and nothing is removed.
+#[test]
+fn an_address_without_a_kind() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let said = |address: &str| {
+        let output = nob(&[&"rm", &address]);
+        assert_eq!(output.status.code(), Some(2));
+        let shown = nob(&[&"show", &address]);
+        assert_eq!(shown.status.code(), Some(2));
+        String::from_utf8(output.stderr).expect("it is UTF-8")
+    };
+    assert!(said(&name).contains("begins with one of sem: shm: mq:"), "{}", said(&name));
+    text(nob(&[&"lock", &"run", &name, &"--", &"true"]));
+    assert!(said(&name).contains(&format!("there is lock:{name}\n")), "{}", said(&name));
+    create_all(&name);
+    let expected = format!("there are sem:{name}, shm:{name}, mq:{name} and lock:{name}\n");
+    for address in [&*name, &name[1..], &format!("queue:{}", &name[1..])] {
+        let said = said(address);
+        assert_eq!(said.contains(&expected), !address.contains(':'), "{said}");
+    }
+    assert_eq!(listed(&name, &[]).len(), 4);
 }
 
 /// What is no object is not listed, and says so when it is looked at.

@@ -235,7 +235,10 @@ fn ordinary_user() {
     text(nob(&[&"lock", &"run", &"of-root", &"--", &"true"]));
     text(nob(&[&"permits", &"run", &"of-root", &"--", &"true"]));
     for (address, fields) in [
-        ("lock:/of-root", &["holder", "held_seconds", "waiters", "deaths", "owner_died"][..]),
+        (
+            "lock:/of-root",
+            &["holder", "held_seconds", "acquisitions", "waiters", "deaths", "owner_died"][..],
+        ),
         ("permits:/of-root", &["free", "bound", "owners", "waiters", "deaths"]),
     ] {
         let shown = text(programs.nob(&["show", address, "--json"]));

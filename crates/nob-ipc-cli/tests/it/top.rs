@@ -1,6 +1,7 @@
 //! `nob-ipc top`, in a real terminal: tmux.
 
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nob_ipc_testing::{Unique, output, prepare, wait_until, watchdog};
 
@@ -11,14 +12,17 @@ use crate::support::{PROGRAM, address, lists_queues, nob, nob_with, text};
 struct Tmux(String);
 
 impl Tmux {
-    fn start(command: &str) -> Option<Tmux> {
+    fn start(command: &str, (width, height): (u16, u16)) -> Option<Tmux> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         if output(Command::new("tmux").arg("-V")).is_err() {
             eprintln!("skipped: there is no tmux");
             return None;
         }
-        let tmux = Tmux(format!("nob-cli-{}", std::process::id()));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let tmux = Tmux(format!("nob-cli-{}-{count}", std::process::id()));
         let command = format!("{command}; echo status $?; sleep 60");
-        let started = tmux.run(&["new-session", "-d", "-x", "140", "-y", "30", &command]);
+        let [width, height] = [width, height].map(|size| size.to_string());
+        let started = tmux.run(&["new-session", "-d", "-x", &width, "-y", &height, &command]);
         assert!(started.status.success(), "{started:?}");
         Some(tmux)
     }
@@ -66,14 +70,15 @@ fn watch_filter_look_and_remove() {
     text(nob(&[&"lock", &"run", &name, &"--", &"true"]));
     text(nob(&[&"permits", &"run", &name, &"--value", &"3", &"--", &"true"]));
     text(nob(&[&"channel", &"create", &name, &"--capacity", &"4K"]));
-    let Some(tmux) = Tmux::start(&format!("{PROGRAM} top --interval 0.1")) else { return };
-    tmux.wait_for("KIND    NAME");
+    let top = format!("{PROGRAM} top --interval 100ms");
+    let Some(tmux) = Tmux::start(&top, (140, 30)) else { return };
+    tmux.wait_for("KIND▲");
 
     tmux.press(&["/"]);
     tmux.wait_for("filter:");
     tmux.press(&["-l", &name]);
     tmux.press(&["Enter"]);
-    let screen = tmux.wait_for(" 5 of ");
+    let screen = tmux.wait_for("\n5 of ");
     for content in ["value 2", "0/8 messages", " free ", "3/3 free", "0 messages, 0% full"] {
         assert!(screen.contains(content), "{screen}");
     }
@@ -85,19 +90,34 @@ fn watch_filter_look_and_remove() {
     tmux.wait_for("8/8 messages");
     tmux.wait_for("█");
 
+    // Nobody counts the messages of a queue; those of a channel, and acquisitions, are counted.
+    let screen = tmux.screen();
+    let line = |kind: &str| {
+        let begin = format!("{kind} ");
+        let line = screen.lines().find(|line| line.starts_with(&begin) && line.contains(&*name));
+        line.unwrap_or_else(|| panic!("no {kind} in {screen}"))
+    };
+    for (kind, rate) in [("channel", "0/s"), ("lock", "0/s"), ("mq", " - "), ("permits", " - ")] {
+        assert!(line(kind).contains(rate), "{screen}");
+    }
+
     tmux.press(&["r"]);
-    let screen = tmux.wait_for("reversed");
+    let screen = tmux.wait_for("by kind ▼");
     let (queue, semaphore) = (screen.find("mq      /"), screen.find("sem     /"));
     assert!(queue.is_some() && queue < semaphore, "{screen}");
-    tmux.press(&["r", "s"]);
-    tmux.wait_for("by content");
+    tmux.press(&["s", "s"]);
+    tmux.wait_for("by content ▼");
 
-    // The mark follows the object; go to the last one, the full queue.
-    tmux.press(&["End", "Enter"]);
+    // The mark follows the object; go to the first one, the full queue.
+    tmux.press(&["Home", "Enter"]);
     let screen = tmux.wait_for("nobody owns its name");
     assert!(screen.contains(&format!(" mq:{name} ")), "{screen}");
     tmux.press(&["Escape"]);
 
+    tmux.press(&["?"]);
+    tmux.wait_for("acquisitions of a lock");
+    tmux.press(&["?"]);
+    tmux.wait_for("Enter details");
     tmux.press(&["d"]);
     tmux.wait_for(&format!("Remove mq:{name}?"));
     tmux.press(&["n"]);
@@ -111,10 +131,57 @@ fn watch_filter_look_and_remove() {
 
     // A channel is shown as how full its bytes are.
     text(nob_with(&[b'x'; 4000], &[&"channel", &"send", &name]));
-    tmux.wait_for("1 messages, 98% full");
+    tmux.wait_for("1 message, 98% full");
 
     tmux.press(&["q"]);
     tmux.wait_for("status 0");
+}
+
+/// What a channel and a lock do is seen as it happens, also where there is little room.
+#[test]
+fn small_terminals() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    text(nob(&[&"channel", &"create", &name]));
+    for (width, columns) in [(80, &["KIND▲", "NAME", "CONTENT", "RATE"][..]), (50, &["NAME"])] {
+        let top = format!("{PROGRAM} top --interval 100ms");
+        let Some(tmux) = Tmux::start(&top, (width, 24)) else { return };
+        tmux.wait_for("KIND▲");
+        tmux.press(&["/"]);
+        tmux.wait_for("filter:");
+        // The last part is what all names do not have in common.
+        let part = name.rsplit('-').next().expect("it has parts");
+        tmux.press(&["-l", part]);
+        tmux.press(&["Enter"]);
+        let screen = tmux.wait_for("\n1 of ");
+        assert!(columns.iter().all(|column| screen.contains(column)), "{screen}");
+        let screen = tmux.wait_for("channel /");
+        assert!(width == 50 || screen.contains(&*name), "{screen}");
+        for line in 0..30 {
+            text(nob(&[&"channel", &"send", &name, &format!("message {line}")]));
+        }
+        // In the header, or in the column.
+        tmux.press(&["Enter"]);
+        wait_until(|| {
+            text(nob(&[&"channel", &"send", &name, &"another"]));
+            let screen = tmux.screen();
+            screen.contains("/s sent") && !screen.contains(" 0/s sent")
+        });
+        tmux.press(&["q"]);
+        tmux.wait_for("status 0");
+    }
+}
+
+/// One that tells no size is taken for one of 80 by 24.
+#[test]
+fn a_terminal_that_tells_no_size() {
+    let _watchdog = watchdog();
+    let mut person = OnTerminal::start_in((0, 0), &[&"top"]);
+    person.press(b"q");
+    let (status, printed) = person.end();
+    assert!(status.success(), "{status:?}");
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(printed.contains("NAME") && printed.contains("? help"), "{printed:?}");
 }
 
 #[test]

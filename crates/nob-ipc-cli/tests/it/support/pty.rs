@@ -16,7 +16,7 @@ use nob_ipc_testing::{spawn, wait_until_in};
 use super::program::{Argument, command};
 
 /// Both sides of a new terminal, which no child inherits by accident: it would keep it from hanging up.
-fn open_terminal() -> io::Result<(File, File)> {
+fn open_terminal((columns, rows): (u16, u16)) -> io::Result<(File, File)> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = posix_openpt(flags)?;
     grantpt(&master)?;
@@ -24,7 +24,7 @@ fn open_terminal() -> io::Result<(File, File)> {
     let path = ptsname_r(&master)?;
     let slave =
         OpenOptions::new().read(true).write(true).custom_flags(nix::libc::O_NOCTTY).open(path)?;
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the call reads a `Winsize`, which lives.
     Errno::result(unsafe { ioctl(slave.as_raw_fd(), TIOCSWINSZ, &raw const size) })?;
     Ok((File::from(OwnedFd::from(master)), slave))
@@ -38,7 +38,12 @@ pub struct OnTerminal {
 
 impl OnTerminal {
     pub fn start(arguments: &[Argument]) -> OnTerminal {
-        let (terminal, side_of_program) = open_terminal().expect("there are terminals");
+        OnTerminal::start_in((80, 24), arguments)
+    }
+
+    /// The same, in so many columns and rows.
+    pub fn start_in(size: (u16, u16), arguments: &[Argument]) -> OnTerminal {
+        let (terminal, side_of_program) = open_terminal(size).expect("there are terminals");
         let slave = || side_of_program.try_clone().expect("there are descriptors");
         let mut command = command(arguments);
         command.env("TERM", "xterm").stdin(slave()).stdout(slave()).stderr(slave());
