@@ -17,7 +17,10 @@ const ATTRIBUTE: &std::ffi::CStr = c"user.nob-ipc";
 /// No test takes so long.
 const RECENT: Duration = Duration::from_secs(300);
 
-/// The records of queues that this user's processes own: path and content.
+/// What begins the record of a queue whose name nobody owns, in place of a mark.
+const KEPT: &str = "kept ";
+
+/// The records of this user's queues: path and content.
 pub fn records() -> Vec<(PathBuf, String)> {
     let user = users::effective();
     let directories = [format!("/run/user/{user}/nob-ipc"), format!("/tmp/nob-ipc-{user}")];
@@ -48,7 +51,8 @@ pub fn mark(kind: Kind, name: &str) -> Option<String> {
         let mut records = records_of(name);
         assert!(records.len() <= 1, "{records:?}");
         let (_, content) = records.pop()?;
-        return Some(content.lines().next().unwrap_or_default().to_string());
+        let head = content.lines().next().unwrap_or_default();
+        return (!head.starts_with(KEPT)).then(|| head.to_string());
     }
     match marking(kind, name) {
         Marking::Marked(mark) => Some(mark),

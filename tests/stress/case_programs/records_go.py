@@ -6,12 +6,13 @@ from pathlib import Path
 
 from nob.ipc import Flags, NamedMessageQueue
 
+MADE: set[str] = set()
 FOLDERS = Path(f"/run/user/{os.getuid()}/nob-ipc"), Path(f"/tmp/nob-ipc-{os.getuid()}")
 
 
 def records() -> list[Path]:
     found = [file for folder in FOLDERS if folder.is_dir() for file in folder.iterdir()]
-    return [file for file in found if file.is_file() and f" {os.getpid()} " in _text(file)]
+    return [file for file in found if file.is_file() and _text(file).partition("\n")[2] in MADE]
 
 
 def _text(file: Path) -> str:
@@ -22,7 +23,9 @@ def _text(file: Path) -> str:
 
 
 def new() -> NamedMessageQueue:
-    return NamedMessageQueue(None, 1, 8, handle_existence=Flags.RAISE_IF_EXISTS)
+    queue = NamedMessageQueue(None, 1, 8, handle_existence=Flags.RAISE_IF_EXISTS)
+    MADE.add(queue.name)
+    return queue
 
 
 for turn in range(20):

@@ -214,6 +214,7 @@ impl Programs {
 fn ordinary_user() {
     let programs = Programs::new();
     text(programs.nob(&["mq", "create", "of-nobody"]));
+    text(nob(&[&"mq", &"create", &"of-root"]));
     text(programs.nob(&["shm", "create", "of-nobody", "10"]));
     text(nob(&[&"shm", &"create", &"of-root", &"10"]));
     let ls = programs.nob(&["ls"]);
@@ -222,7 +223,16 @@ fn ordinary_user() {
     assert!(listed.contains("shm   /of-nobody") && listed.contains("/of-root"), "{listed}");
     if !nob_ipc::registry::queues_are_mounted() {
         assert!(errors.contains("mount -t mqueue"), "{errors}");
-        assert!(!listed.contains("mq    /of-nobody"), "it has no record: {listed}");
+        let listed: Vec<Value> =
+            serde_json::from_str(&String::from_utf8_lossy(&programs.nob(&["ls", "--json"]).stdout))
+                .expect("JSON");
+        let is_queue = |object: &&Value| object["kind"] == "mq";
+        let queues: Vec<&Value> = listed.iter().filter(is_queue).collect();
+        assert_eq!(queues.len(), 1, "root's cannot be listed: {queues:?}");
+        assert_eq!(
+            (&queues[0]["name"], &queues[0]["orphan"]),
+            (&"/of-nobody".into(), &false.into())
+        );
     }
     // By its name a queue is seen all the same, and root sees all.
     assert!(text(programs.nob(&["show", "mq:/of-nobody"])).contains("0 of"));

@@ -67,8 +67,8 @@ pub(crate) enum Marked {
 pub enum Coverage {
     /// All of this IPC namespace.
     All,
-    /// Only those of which this user has a record: no `mqueue` file system is mounted at
-    /// `/dev/mqueue`, and this process may not mount one.
+    /// Only those of which this user has a record, which are those that this crate has made for this user: no
+    /// `mqueue` file system is mounted at `/dev/mqueue`, and this process may not mount one.
     Recorded,
 }
 

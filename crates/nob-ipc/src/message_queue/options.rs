@@ -197,7 +197,7 @@ impl Opening for OpeningQueue<'_> {
         let MessageQueueOptions { direction, max_messages, max_message_size, ref common, .. } =
             *self.options;
         let replaces = self.spare.take().is_some();
-        let record = if common.is_marked() { record::Pending::write(name) } else { None };
+        let record = record::Pending::write(name, common.is_marked());
         let capacity = self.options.capacity();
         let access = direction.into();
         let mode = common.mode_of_new();

@@ -1,4 +1,4 @@
-//! The kernel's message queues, and the records of their creators.
+//! The kernel's message queues, and the records beside them.
 
 pub(crate) mod descriptor;
 pub(crate) mod record;
@@ -42,13 +42,13 @@ impl Home for Mqueue {
 
     fn mark(&self, name: &Name, identity: Identity) {
         // Nobody would remove the record of a queue that is gone.
-        if open_to_look(name).is_ok_and(|queue| queue.identity() == identity) {
+        if has_name(name, identity) {
             record::put(name, identity);
         }
     }
 
-    fn unmark(&self, _: &Name, identity: Identity, own: bool) {
-        record::revoke(identity, own);
+    fn unmark(&self, name: &Name, identity: Identity, own: bool) {
+        record::revoke(name, identity, own, has_name(name, identity));
     }
 
     fn forget(&self, identity: Identity, owner: u32) {
@@ -98,6 +98,11 @@ impl Home for Mqueue {
         record::forget_abandoned();
         record::forget_gone();
     }
+}
+
+/// Whether a queue still has its name, as far as this user may look.
+fn has_name(name: &Name, identity: Identity) -> bool {
+    open_to_look(name).is_ok_and(|queue| queue.identity() == identity)
 }
 
 fn look(name: &Name, directory: Option<&QueueDirectory>) -> sys::Result<Found> {

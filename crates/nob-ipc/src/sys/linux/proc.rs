@@ -46,6 +46,11 @@ pub(crate) fn pid_namespace() -> Option<u64> {
     namespace("thread-self", "pid").ok()
 }
 
+/// Names the IPC namespace of this process, which its queues belong to.
+pub(crate) fn ipc_namespace() -> Option<u64> {
+    namespace("thread-self", "ipc").ok()
+}
+
 /// Names the time namespace of this process, which shifts the times since boot
 /// ([time_namespaces(7)](https://man7.org/linux/man-pages/man7/time_namespaces.7.html)).
 pub(crate) fn time_namespace() -> Option<u64> {

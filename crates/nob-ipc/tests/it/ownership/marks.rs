@@ -198,7 +198,9 @@ fn none_of_what_was_not_made() {
     for existence in [Existence::Create, Existence::UnlinkAndCreate] {
         let too_much = Object::options(Kind::MessageQueue).measure(70_000).existence(existence);
         too_much.open(&name).expect_err("taken, or too much");
-        assert_eq!(marks::records_of(&name), []);
+        // At the most that of the queue that was there, which nobody owns.
+        assert!(marks::records_of(&name).len() <= 1);
+        assert_eq!(marks::mark(Kind::MessageQueue, &name), None);
     }
 }
 
