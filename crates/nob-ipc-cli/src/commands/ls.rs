@@ -39,8 +39,10 @@ pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
 
 fn table(listing: &Listing) -> Rows {
     let mut users = Users::default();
-    let mut rows =
-        Rows::new(&["KIND", "NAME", "CONTENT", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"]);
+    let mut rows = Rows::new(
+        &["KIND", "NAME", "CONTENT", "OWNER", "MODE", "AGE", "STATUS", "HOLDERS"],
+        &["CONTENT", "HOLDERS"],
+    );
     for object in &listing.objects {
         rows.push(vec![
             object.kind().short_word().into(),

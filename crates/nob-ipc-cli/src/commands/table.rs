@@ -1,8 +1,8 @@
-//! Tables: for a terminal fitted to its width, for anything else in plain aligned columns that are
-//! never cut or wrapped.
+//! Tables: for a terminal fitted to its width, as far as that can be done without breaking names, for
+//! anything else in plain aligned columns that are never cut or wrapped.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
 
 use crate::failure::Result;
 use crate::output::Output;
@@ -11,16 +11,22 @@ use crate::text;
 /// Rows of cells, which may hold any bytes.
 pub struct Rows {
     header: &'static [&'static str],
-    rows: Vec<Vec<Vec<u8>>>,
+    /// The columns whose cells may be broken into lines.
+    prose: &'static [&'static str],
+    cells: Vec<Vec<Vec<u8>>>,
 }
 
+/// How wide a column of prose is at the least, and what lies between two columns.
+const PROSE: u16 = 10;
+const BETWEEN: u16 = 2;
+
 impl Rows {
-    pub fn new(header: &'static [&'static str]) -> Rows {
-        Rows { header, rows: Vec::new() }
+    pub fn new(header: &'static [&'static str], prose: &'static [&'static str]) -> Rows {
+        Rows { header, prose, cells: Vec::new() }
     }
 
     pub fn push(&mut self, row: Vec<Vec<u8>>) {
-        self.rows.push(row);
+        self.cells.push(row);
     }
 
     pub fn print(&self, output: &Output) -> Result<()> {
@@ -32,14 +38,30 @@ impl Rows {
 
     fn fitted(&self) -> String {
         let mut table = Table::new();
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        // A terminal that does not tell its width is not taken for one without any.
-        if table.width().is_none_or(|width| width == 0) {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-        table.set_header(self.header);
-        for row in &self.rows {
+        table.load_style(NOTHING).set_header(self.header);
+        for row in &self.cells {
             table.add_row(row.iter().map(|cell| text::escape(cell)));
+        }
+        let widths = table.column_max_content_widths();
+        let is_prose = |column: usize| self.prose.contains(&self.header[column]);
+        let least = |(column, &width): (usize, &u16)| {
+            let width = if is_prose(column) { width.min(PROSE) } else { width };
+            width.saturating_add(BETWEEN)
+        };
+        let least = widths.iter().enumerate().map(least).fold(0, u16::saturating_add);
+        // Where there is no room for a whole name, and on a terminal that does not tell its width, the
+        // terminal breaks the lines.
+        let arrangement = match table.width() {
+            Some(width) if least <= width => ContentArrangement::Dynamic,
+            _ => ContentArrangement::Disabled,
+        };
+        table.set_content_arrangement(arrangement);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            column.set_constraint(if is_prose(index) {
+                ColumnConstraint::LowerBoundary(Width::Fixed(PROSE.min(widths[index]) + BETWEEN))
+            } else {
+                ColumnConstraint::ContentWidth
+            });
         }
         table.trim_fmt()
     }
@@ -47,7 +69,7 @@ impl Rows {
     fn plain(&self) -> Vec<u8> {
         let header: Vec<Vec<u8>> =
             self.header.iter().map(|cell| cell.as_bytes().to_vec()).collect();
-        let all = || std::iter::once(&header).chain(&self.rows);
+        let all = || std::iter::once(&header).chain(&self.cells);
         let width = |column: usize| {
             all().filter_map(|row| row.get(column)).map(|cell| characters(cell)).max().unwrap_or(0)
         };
