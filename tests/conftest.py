@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 from support.dispositions import defaults_for_programs
-from support.kinds import KINDS, QUEUE, SEMAPHORE, unique
+from support.kinds import KINDS, MESSAGES, QUEUE, SEMAPHORE, Kind, Messages, unique
 from support.loops import Run, runner
 from support.system import descriptors, made_by, records_of
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedSemaphore
 
 TESTS = f"nob-test-{os.getpid()}-"
 """How the names begin that this run makes."""
@@ -57,10 +57,17 @@ def run(request: pytest.FixtureRequest) -> Run:
     return runner(request.param)
 
 
+@pytest.fixture(params=MESSAGES, ids=lambda kind: kind.word)
+def message_kind(request: pytest.FixtureRequest) -> Kind:
+    """The kinds that carry messages, for what a queue and a channel promise alike."""
+    kind: Kind = request.param
+    return kind
+
+
 @pytest.fixture
-def queue(name: str) -> Iterator[NamedMessageQueue]:
-    """A queue of two messages of 16 bytes."""
-    with QUEUE.create(name) as queue:
+def queue(name: str, message_kind: Kind) -> Iterator[Messages]:
+    """A queue, or a channel, of two messages of 16 bytes."""
+    with message_kind.create(name) as queue:
         yield queue
 
 

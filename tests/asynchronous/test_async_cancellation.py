@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from support.checks import rounds
-from support.kinds import QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import CHANNEL, QUEUE, SEGMENT, SEMAPHORE, Kind, Messages
 from support.loops import Run
 from support.scripts import Script
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedSemaphore
 
 GIVE = """
 semaphore, stop = NamedSemaphore(name), NamedSemaphore(name + "-stop")
@@ -36,7 +36,7 @@ while stop.value == 0:
 say(taken)
 """
 SEND = """
-queue, stop = NamedMessageQueue(name), NamedSemaphore(name + "-stop")
+queue, stop = {cls}(name), NamedSemaphore(name + "-stop")
 sent = 0
 say("ready")
 while stop.value == 0:
@@ -45,7 +45,7 @@ while stop.value == 0:
 say(sent)
 """
 RECEIVE = """
-queue, stop = NamedMessageQueue(name), NamedSemaphore(name + "-stop")
+queue, stop = {cls}(name), NamedSemaphore(name + "-stop")
 received = []
 say("ready")
 while stop.value == 0:
@@ -111,8 +111,9 @@ def test_no_permit_is_lost(semaphore: NamedSemaphore, name: str, run: Run) -> No
 
 
 @pytest.mark.stress
-def test_no_message_is_lost(queue: NamedMessageQueue, name: str, run: Run) -> None:
-    with competitors(name, SEND, RECEIVE) as end:
+def test_no_message_is_lost(message_kind: Kind, queue: Messages, name: str, run: Run) -> None:
+    codes = [code.format(cls=message_kind.class_name) for code in (SEND, RECEIVE)]
+    with competitors(name, *codes) as end:
         received = run(cancel_at_random(queue.receive_async, rounds(300, 1000)))
         [[sent], there] = end()
     here = [int(message) for message, _ in received]
@@ -123,7 +124,7 @@ def test_no_message_is_lost(queue: NamedMessageQueue, name: str, run: Run) -> No
 
 @pytest.mark.stress
 def test_no_message_is_sent_for_a_cancelled_wait(
-    queue: NamedMessageQueue, name: str, run: Run
+    message_kind: Kind, queue: Messages, name: str, run: Run
 ) -> None:
     sent: list[int] = []
     numbers = iter(range(10**9))
@@ -133,7 +134,8 @@ def test_no_message_is_sent_for_a_cancelled_wait(
         if await queue.send_async(str(number)):
             sent.append(number)
 
-    with competitors(name, RECEIVE, RECEIVE) as end:
+    receiver = RECEIVE.format(cls=message_kind.class_name)
+    with competitors(name, receiver, receiver) as end:
         run(cancel_at_random(send, rounds(300, 1000)))
         received = [number for numbers in end() for number in numbers]
     received += [int(message) for message, _ in queue.receive_many(timeout=0)]
@@ -142,7 +144,7 @@ def test_no_message_is_sent_for_a_cancelled_wait(
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("kind", [SEMAPHORE, QUEUE], ids=lambda kind: kind.word)
+@pytest.mark.parametrize("kind", [SEMAPHORE, QUEUE, CHANNEL], ids=lambda kind: kind.word)
 def test_nothing_is_taken_after_the_end(name: str, run: Run, kind: Any) -> None:
     """Not even for an instant: another process looks on without a pause."""
     if kind is SEMAPHORE:
@@ -156,7 +158,7 @@ def test_nothing_is_taken_after_the_end(name: str, run: Run, kind: Any) -> None:
             lambda: handle.send(b"x"),
             lambda: handle.receive(0),
         )
-        reading = "(lambda q: lambda: q.current_messages)(NamedMessageQueue(name))"
+        reading = f"(lambda q: lambda: q.current_messages)({kind.class_name}(name))"
 
     async def main(memory: Any) -> None:
         for number in range(rounds(20, 60)):

@@ -15,22 +15,29 @@ from typing import Any
 
 import pytest
 from support.checks import rounds
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import CHANNEL, QUEUE, SEMAPHORE
 from support.loops import Run
 from support.tally import counting
 
 from nob.ipc import NamedMessageQueue, NamedSemaphore
 
-WAITS = ["acquire_async", "receive_async", "send_async"]
+WAITS = {
+    "acquire_async": (SEMAPHORE, "acquire_async"),
+    "receive_async": (QUEUE, "receive_async"),
+    "send_async": (QUEUE, "send_async"),
+    "receive_async of a channel": (CHANNEL, "receive_async"),
+    "send_async of a channel": (CHANNEL, "send_async"),
+}
 
 
 def handle_and_wait(wait: str) -> tuple[Any, Coroutine[Any, Any, Any]]:
     """A new handle, and a wait on it that nothing serves."""
-    if wait == "acquire_async":
+    kind, call = WAITS[wait]
+    if kind is SEMAPHORE:
         semaphore = SEMAPHORE.create(None, initial_value=0)
         return semaphore, semaphore.acquire_async()
-    queue = QUEUE.create(None, max_messages=1)
-    if wait == "receive_async":
+    queue = kind.create(None, max_messages=1)
+    if call == "receive_async":
         return queue, queue.receive_async()
     queue.send(b"it is full")
     return queue, queue.send_async(b"x")

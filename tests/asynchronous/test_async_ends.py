@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from support.checks import WATCHDOG, eventually
 from support.children import in_child
-from support.kinds import QUEUE, SEMAPHORE
+from support.kinds import SEMAPHORE, Kind, Messages
 from support.loops import Run, new_loop, runner
 from support.system import descriptors
 from support.waits import Background
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedSemaphore
 
 
 def epolls() -> int:
@@ -29,16 +29,14 @@ def threads() -> int:
 
 
 async def wait_for_nothing(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, tasks: list[asyncio.Future[object]]
+    queue: Messages, semaphore: NamedSemaphore, tasks: list[asyncio.Future[object]]
 ) -> None:
     for wait in (queue.receive_async, semaphore.acquire_async) * 2:
         tasks.append(asyncio.ensure_future(wait()))  # type: ignore[operator]
     await asyncio.sleep(0.05)
 
 
-def test_closing_ends_the_waits(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
-) -> None:
+def test_closing_ends_the_waits(queue: Messages, semaphore: NamedSemaphore, run: Run) -> None:
     async def main() -> None:
         queue.send_many([b"1", b"2"])
         waits = [asyncio.create_task(queue.send_async(b"3")) for _ in range(2)]
@@ -58,14 +56,14 @@ def test_closing_ends_the_waits(
 
 
 def test_the_loop_ends_with_waits_pending(
-    name: str, run: Run, caplog: pytest.LogCaptureFixture
+    message_kind: Kind, name: str, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As `asyncio.run` does it: what is pending is cancelled."""
     before, running = epolls(), threads()
 
     def waiting() -> weakref.ref[NamedSemaphore]:
         pending: list[asyncio.Future[object]] = []
-        with QUEUE.create(name) as queue:
+        with message_kind.create(name) as queue:
             semaphore = SEMAPHORE.create(name, initial_value=0)
             run(wait_for_nothing(queue, semaphore, pending))
         assert [task.cancelled() for task in pending] == [True] * 4
@@ -82,14 +80,14 @@ def test_the_loop_ends_with_waits_pending(
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("closed", [True, False])
 def test_the_loop_is_dropped_with_waits_pending(
-    name: str, kind: str, closed: bool, caplog: pytest.LogCaptureFixture
+    message_kind: Kind, name: str, kind: str, closed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without a goodbye to the waits: the loop takes them with it, and what they hold."""
     before, running = epolls(), threads()
 
     def waiting() -> list[weakref.ref[Any]]:
         loop = new_loop(kind)
-        queue = QUEUE.create(name)
+        queue = message_kind.create(name)
         semaphore = SEMAPHORE.create(name, initial_value=0)
         tasks: list[asyncio.Future[object]] = []
         loop.run_until_complete(wait_for_nothing(queue, semaphore, tasks))
@@ -108,12 +106,12 @@ def test_the_loop_is_dropped_with_waits_pending(
     assert all("destroyed but it is pending" in message for message in caplog.messages)
     assert [each() for each in gone] == [None] * len(gone)
     assert not SEMAPHORE.exists(name)
-    assert not QUEUE.exists(name)
+    assert not message_kind.exists(name)
     assert epolls() <= before
     eventually(lambda: threads() <= running, "the end of the thread")
 
 
-def test_a_loop_that_runs_again(queue: NamedMessageQueue, semaphore: NamedSemaphore) -> None:
+def test_a_loop_that_runs_again(queue: Messages, semaphore: NamedSemaphore) -> None:
     """Waits go on where they were, when a loop is stopped and runs again."""
     loop = asyncio.new_event_loop()
     waits = [loop.create_task(queue.receive_async()), loop.create_task(semaphore.acquire_async())]
@@ -124,12 +122,12 @@ def test_a_loop_that_runs_again(queue: NamedMessageQueue, semaphore: NamedSemaph
     loop.close()
 
 
-def test_handles_that_come_and_go(name: str, run: Run) -> None:
+def test_handles_that_come_and_go(message_kind: Kind, name: str, run: Run) -> None:
     """Others at the same address are others."""
 
     async def main() -> None:
         for number in range(50):
-            queue = QUEUE.create(name)
+            queue = message_kind.create(name)
             semaphore = SEMAPHORE.create(name, initial_value=0)
             assert await queue.receive_async(0.001) is None
             assert await semaphore.acquire_async(0.001) is False
@@ -139,7 +137,7 @@ def test_handles_that_come_and_go(name: str, run: Run) -> None:
             assert await semaphore.acquire_async()
             del queue, semaphore
             # Nothing else holds them: the names are free at once.
-            assert not QUEUE.exists(name)
+            assert not message_kind.exists(name)
             assert not SEMAPHORE.exists(name)
 
     run(main())
@@ -147,7 +145,7 @@ def test_handles_that_come_and_go(name: str, run: Run) -> None:
 
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
 def test_a_child_is_forked_amid_waits(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, kind: str
+    queue: Messages, semaphore: NamedSemaphore, kind: str
 ) -> None:
     """It waits in a loop of its own, and its parent's waits go on."""
     run = runner(kind)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from support.kinds import Messages
 from support.loops import Run, settle
 
-from nob.ipc import NamedMessageQueue, NamedSemaphore
+from nob.ipc import NamedSemaphore
 
 
-def test_first_come_first_served(
-    run: Run, queue: NamedMessageQueue, semaphore: NamedSemaphore
-) -> None:
+def test_first_come_first_served(run: Run, queue: Messages, semaphore: NamedSemaphore) -> None:
     async def main() -> None:
         order: list[int] = []
 
@@ -49,7 +48,7 @@ def test_first_come_first_served(
 
 
 def test_nobody_passes_those_that_wait(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
+    queue: Messages, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def main() -> None:
         first = [
@@ -68,7 +67,7 @@ def test_nobody_passes_those_that_wait(
 
 @pytest.mark.parametrize("steps", range(6))
 def test_a_wake_up_is_handed_on(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run, steps: int
+    queue: Messages, semaphore: NamedSemaphore, run: Run, steps: int
 ) -> None:
     """The first that waits is cancelled just when there is something for it."""
 
@@ -92,7 +91,7 @@ def test_a_wake_up_is_handed_on(
 
 
 def test_the_time_of_the_first_is_over(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
+    queue: Messages, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def main() -> None:
         for wait, give in (

@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 from support.checks import eventually
-from support.kinds import SEMAPHORE
+from support.kinds import SEMAPHORE, Kind, Messages
 from support.loops import Run, settle
 from support.waits import Background
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore
+from nob.ipc import Flags, NamedSemaphore
 
 
-def test_async_with_and_async_for(
-    run: Run, queue: NamedMessageQueue, semaphore: NamedSemaphore
-) -> None:
+def test_async_with_and_async_for(run: Run, queue: Messages, semaphore: NamedSemaphore) -> None:
     async def main() -> None:
         semaphore.release()
         async with semaphore as entered:
@@ -49,9 +47,7 @@ def test_async_with_and_async_for(
     run(main())
 
 
-def test_the_tools_of_asyncio(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
-) -> None:
+def test_the_tools_of_asyncio(queue: Messages, semaphore: NamedSemaphore, run: Run) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
@@ -81,7 +77,7 @@ def test_the_tools_of_asyncio(
 
 
 def test_many_loops_wait_on_one_handle(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
+    queue: Messages, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def take() -> list[Any]:
         waits = [queue.receive_async(), queue.receive_async(), semaphore.acquire_async()]
@@ -97,7 +93,7 @@ def test_many_loops_wait_on_one_handle(
     assert messages == [str(number).encode() for number in range(6)]
 
 
-def test_without_a_loop(queue: NamedMessageQueue, semaphore: NamedSemaphore) -> None:
+def test_without_a_loop(queue: Messages, semaphore: NamedSemaphore) -> None:
     queue.send(b"x")
     semaphore.release()
     for coroutine in (queue.receive_async(), semaphore.acquire_async(), queue.send_async(b"y")):
@@ -106,10 +102,10 @@ def test_without_a_loop(queue: NamedMessageQueue, semaphore: NamedSemaphore) -> 
     assert (queue.current_messages, semaphore.value) == (1, 1)
 
 
-def test_subclasses_with_methods_of_their_own(name: str, run: Run) -> None:
+def test_subclasses_with_methods_of_their_own(message_kind: Kind, name: str, run: Run) -> None:
     """They do not change what the others do."""
 
-    class Texts(NamedMessageQueue):
+    class Texts(message_kind.cls):  # type: ignore[name-defined, misc]
         def receive(self, timeout: Any = None) -> Any:
             raise AssertionError("not called")
 
@@ -159,7 +155,7 @@ def test_a_thousand_semaphores(name: str, run: Run, record_property: Any) -> Non
 
 
 def test_nothing_blocks_the_loop(
-    queue: NamedMessageQueue,
+    queue: Messages,
     semaphore: NamedSemaphore,
     run: Run,
     caplog: pytest.LogCaptureFixture,

@@ -8,15 +8,13 @@ import time
 
 import pytest
 from support.checks import Number
-from support.kinds import QUEUE
+from support.kinds import Kind, Messages
 from support.loops import Run, settle
 
-from nob.ipc import InvalidArgument, NamedMessageQueue, NamedSemaphore
+from nob.ipc import InvalidArgument, NamedSemaphore
 
 
-def test_timeouts_are_never_early(
-    run: Run, queue: NamedMessageQueue, semaphore: NamedSemaphore
-) -> None:
+def test_timeouts_are_never_early(run: Run, queue: Messages, semaphore: NamedSemaphore) -> None:
     async def main() -> None:
         for wait, nothing in ((queue.receive_async, None), (semaphore.acquire_async, False)):
             for timeout in (0, 0.0003, 0.02, 0.3, Number(0)):
@@ -29,7 +27,7 @@ def test_timeouts_are_never_early(
     run(main())
 
 
-def test_what_is_no_timeout(queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run) -> None:
+def test_what_is_no_timeout(queue: Messages, semaphore: NamedSemaphore, run: Run) -> None:
     async def main() -> None:
         queue.send_many([b"1", b"2"])
         semaphore.release()
@@ -46,7 +44,7 @@ def test_what_is_no_timeout(queue: NamedMessageQueue, semaphore: NamedSemaphore,
 
 
 def test_what_is_there_is_taken_at_once(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run
+    queue: Messages, semaphore: NamedSemaphore, run: Run
 ) -> None:
     async def main() -> None:
         for timeout in (0, None, math.inf, 10**30, 5):
@@ -60,7 +58,7 @@ def test_what_is_there_is_taken_at_once(
 
 @pytest.mark.parametrize("timeout", [None, 20, 10**30, math.inf])
 def test_what_comes_later_is_waited_for(
-    queue: NamedMessageQueue, semaphore: NamedSemaphore, run: Run, timeout: float | None
+    queue: Messages, semaphore: NamedSemaphore, run: Run, timeout: float | None
 ) -> None:
     async def main() -> None:
         # One comes within the first naps, the other after them.
@@ -84,7 +82,7 @@ def test_what_comes_later_is_waited_for(
     run(main())
 
 
-def test_errors_come_at_once(queue: NamedMessageQueue, name: str, run: Run) -> None:
+def test_errors_come_at_once(message_kind: Kind, queue: Messages, name: str, run: Run) -> None:
     """Also for those who would have to wait behind others."""
 
     async def main() -> None:
@@ -98,7 +96,10 @@ def test_errors_come_at_once(queue: NamedMessageQueue, name: str, run: Run) -> N
                 await queue.send_async(b"x", 0, priority)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgument, match="message"):
             await queue.send_async(3, 0)  # type: ignore[arg-type]
-        with QUEUE.open(name, read=False) as sender, QUEUE.open(name, write=False) as receiver:
+        with (
+            message_kind.open(name, read=False) as sender,
+            message_kind.open(name, write=False) as receiver,
+        ):
             with pytest.raises(OSError, match="sending"):
                 await sender.receive_async()
             with pytest.raises(OSError, match="receiving"):
@@ -109,7 +110,7 @@ def test_errors_come_at_once(queue: NamedMessageQueue, name: str, run: Run) -> N
     run(main())
 
 
-def test_a_message_is_sent_as_it_was(queue: NamedMessageQueue, run: Run) -> None:
+def test_a_message_is_sent_as_it_was(queue: Messages, run: Run) -> None:
     async def main() -> None:
         queue.send_many([b"1", b"2"])
         message = bytearray(b"before")
@@ -123,7 +124,7 @@ def test_a_message_is_sent_as_it_was(queue: NamedMessageQueue, run: Run) -> None
     run(main())
 
 
-def test_a_queue_that_does_not_block(queue: NamedMessageQueue, run: Run) -> None:
+def test_a_queue_that_does_not_block(queue: Messages, run: Run) -> None:
     async def main() -> None:
         waits = [asyncio.create_task(queue.receive_async()) for _ in range(3)]
         await settle()

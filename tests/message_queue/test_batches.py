@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from support.checks import Number
-from support.kinds import QUEUE
+from support.kinds import Kind, Messages
 from support.scripts import Script
 from support.waits import Background
 
-from nob.ipc import InvalidArgument, NamedMessageQueue
+from nob.ipc import InvalidArgument
 
 
 class RaisedError(Exception):
@@ -36,7 +36,7 @@ def alarm() -> Iterator[Callable[[float], object]]:
     signal.signal(signal.SIGALRM, old)
 
 
-def test_all_are_checked_before_one_is_sent(queue: NamedMessageQueue) -> None:
+def test_all_are_checked_before_one_is_sent(queue: Messages) -> None:
     with pytest.raises(ValueError, match="message 1 has 17 bytes"):
         queue.send_many([b"fits", b"x" * 17])
     for bad in (3, None, object(), memoryview(bytes(8))[::2]):
@@ -54,7 +54,7 @@ def test_all_are_checked_before_one_is_sent(queue: NamedMessageQueue) -> None:
     assert queue.current_messages == 0
 
 
-def test_an_iterable_that_raises(queue: NamedMessageQueue) -> None:
+def test_an_iterable_that_raises(queue: Messages) -> None:
     def messages() -> Iterator[bytes]:
         yield b"1"
         raise RaisedError
@@ -64,7 +64,7 @@ def test_an_iterable_that_raises(queue: NamedMessageQueue) -> None:
     assert queue.current_messages == 0
 
 
-def test_an_iterable_that_closes_the_queue(queue: NamedMessageQueue) -> None:
+def test_an_iterable_that_closes_the_queue(queue: Messages) -> None:
     def messages() -> Iterator[bytes]:
         yield b"1"
         queue.close()
@@ -73,7 +73,7 @@ def test_an_iterable_that_closes_the_queue(queue: NamedMessageQueue) -> None:
         queue.send_many(messages())
 
 
-def test_any_iterable_of_any_messages(queue: NamedMessageQueue) -> None:
+def test_any_iterable_of_any_messages(queue: Messages) -> None:
     for messages in ([], (), iter([]), {}):
         assert queue.send_many(messages) == 0
     kinds = [b"1", "ü", bytearray(b"3"), memoryview(b"4"), array("i", [5]), b""]
@@ -88,7 +88,7 @@ def test_any_iterable_of_any_messages(queue: NamedMessageQueue) -> None:
         assert received == [(message, 7) for message in expected]
 
 
-def test_the_time_is_for_all(queue: NamedMessageQueue) -> None:
+def test_the_time_is_for_all(queue: Messages) -> None:
     start = time.monotonic()
     assert queue.send_many([b"1", "2", b"3"], timeout=0.1) == 2
     assert time.monotonic() - start >= 0.1
@@ -101,15 +101,15 @@ def test_the_time_is_for_all(queue: NamedMessageQueue) -> None:
     assert queue.receive_many(timeout=0) == []
 
 
-def test_receive_many_waits_for_the_first_only(queue: NamedMessageQueue) -> None:
+def test_receive_many_waits_for_the_first_only(queue: Messages) -> None:
     receiving = Background(queue.receive_many)
     receiving.wait_until_asleep()
     queue.send(b"1")
     assert receiving.result() == [(b"1", 0)]
 
 
-def test_the_most_urgent_come_first(name: str) -> None:
-    with QUEUE.create(name, max_messages=6) as queue:
+def test_the_most_urgent_come_first(message_kind: Kind, name: str) -> None:
+    with message_kind.create(name, max_messages=6) as queue:
         for priority in (1, 5, 3):
             assert queue.send_many([b"a", b"b"], priority=priority) == 2
         received = queue.receive_many(4)
@@ -117,7 +117,7 @@ def test_the_most_urgent_come_first(name: str) -> None:
         assert queue.receive_many(10**18) == [(b"a", 1), (b"b", 1)]
 
 
-def test_how_many(queue: NamedMessageQueue) -> None:
+def test_how_many(queue: Messages) -> None:
     queue.send(b"x")
     for count in (0, -1, True, 1.0, "1", 2**63):
         with pytest.raises(InvalidArgument, match="max_messages"):
@@ -128,9 +128,12 @@ def test_how_many(queue: NamedMessageQueue) -> None:
     assert queue.receive_many(Number(1)) == [(b"x", 0)]
 
 
-def test_directions_and_closed_handles(queue: NamedMessageQueue, name: str) -> None:
+def test_directions_and_closed_handles(message_kind: Kind, queue: Messages, name: str) -> None:
     queue.send(b"x")
-    with QUEUE.open(name, write=False) as receiver, QUEUE.open(name, read=False) as sender:
+    with (
+        message_kind.open(name, write=False) as receiver,
+        message_kind.open(name, read=False) as sender,
+    ):
         with pytest.raises(io.UnsupportedOperation):
             receiver.send_many([b"y"])
         with pytest.raises(io.UnsupportedOperation):
@@ -143,29 +146,29 @@ def test_directions_and_closed_handles(queue: NamedMessageQueue, name: str) -> N
     assert queue.current_messages == 1
 
 
-def test_a_queue_that_does_not_block(queue: NamedMessageQueue) -> None:
+def test_a_queue_that_does_not_block(queue: Messages) -> None:
     queue.block = False
     assert queue.receive_many() == []
     assert queue.send_many([b"1", b"2", b"3"]) == 2
     assert queue.receive_many(timeout=60) == [(b"1", 0), (b"2", 0)]
 
 
-def test_many_messages(name: str) -> None:
+def test_many_messages(message_kind: Kind, name: str) -> None:
     """A list that is far longer than the queue, to a process that takes as fast as it can."""
-    code = "queue = NamedMessageQueue(name)\nsay('ready')\nfor number in range(100_000):\n"
+    code = f"queue = {message_kind.class_name}(name)\nsay('ready')\nfor number in range(100_000):\n"
     code += "    assert queue.receive() == (str(number).encode(), 0)"
-    with QUEUE.create(name, max_messages=10) as queue, Script(code, name) as receiver:
+    with message_kind.create(name, max_messages=10) as queue, Script(code, name) as receiver:
         receiver.expect("ready")
         assert queue.send_many([str(number) for number in range(100_000)]) == 100_000
         receiver.finish()
 
 
 @pytest.mark.parametrize("receives", [False, True])
-def test_others_have_their_turn(name: str, receives: bool) -> None:
+def test_others_have_their_turn(message_kind: Kind, name: str, receives: bool) -> None:
     """Other threads run while a batch that need not wait goes on and on."""
-    with QUEUE.create(name, max_messages=10) as queue:
+    with message_kind.create(name, max_messages=10) as queue:
         many = 60_000
-        code = "queue = NamedMessageQueue(name)\nsay('ready')\n"
+        code = f"queue = {message_kind.class_name}(name)\nsay('ready')\n"
         if receives:
             code += f"queue.send_many([b'x'] * {many})"
         else:
@@ -185,7 +188,7 @@ def test_others_have_their_turn(name: str, receives: bool) -> None:
         assert turns > 10
 
 
-def take(queue: NamedMessageQueue, many: int) -> int:
+def take(queue: Messages, many: int) -> int:
     taken = 0
     while taken < many:
         taken += len(queue.receive_many(many - taken))
@@ -193,7 +196,7 @@ def take(queue: NamedMessageQueue, many: int) -> int:
 
 
 def test_a_handler_raises_before_the_first(
-    queue: NamedMessageQueue, alarm: Callable[[float], object]
+    queue: Messages, alarm: Callable[[float], object]
 ) -> None:
     alarm(0.1)
     with pytest.raises(RaisedError):
@@ -205,9 +208,7 @@ def test_a_handler_raises_before_the_first(
     assert queue.receive_many() == [(b"1", 0), (b"2", 0)]
 
 
-def test_a_handler_raises_amid_a_batch(
-    queue: NamedMessageQueue, alarm: Callable[[float], object]
-) -> None:
+def test_a_handler_raises_amid_a_batch(queue: Messages, alarm: Callable[[float], object]) -> None:
     """What has been done is returned, and what the handler raised comes out right after."""
     result: list[Any] = []
     alarm(0.1)
@@ -220,11 +221,12 @@ def test_a_handler_raises_amid_a_batch(
 
 
 def test_a_handler_raises_amid_a_batch_that_need_not_wait(
-    name: str, alarm: Callable[[float], object]
+    message_kind: Kind, name: str, alarm: Callable[[float], object]
 ) -> None:
     """It does not run to its end, and nothing that was sent or taken is unaccounted for."""
-    code = "queue = NamedMessageQueue(name)\nsay('ready')\nwhile queue.receive()[0] != b'end': pass"
-    with QUEUE.create(name, max_messages=10) as queue, Script(code, name) as receiver:
+    code = f"queue = {message_kind.class_name}(name)\nsay('ready')\n"
+    code += "while queue.receive()[0] != b'end': pass"
+    with message_kind.create(name, max_messages=10) as queue, Script(code, name) as receiver:
         receiver.expect("ready")
         messages = [b"x"] * 5_000_000
         alarm(0.2)
@@ -237,7 +239,7 @@ def test_a_handler_raises_amid_a_batch_that_need_not_wait(
         receiver.finish()
 
 
-def test_iterating(queue: NamedMessageQueue) -> None:
+def test_iterating(queue: Messages) -> None:
     iterating = Background(lambda: [next(queue) for _ in range(3)])
     iterating.wait_until_asleep()
     queue.send_many([b"1", b"2"], priority=1)
@@ -250,7 +252,7 @@ def test_iterating(queue: NamedMessageQueue) -> None:
     assert list(queue) == []
 
 
-def test_closing_ends_the_iteration(queue: NamedMessageQueue) -> None:
+def test_closing_ends_the_iteration(queue: Messages) -> None:
     iterating = Background(lambda: list(queue))
     iterating.wait_until_asleep()
     queue.close()

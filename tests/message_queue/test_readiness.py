@@ -6,12 +6,10 @@ import selectors
 
 import pytest
 from support.checks import conformance
-from support.kinds import QUEUE
+from support.kinds import QUEUE, Kind, Messages
 from support.loops import Run
 from support.scripts import Script
 from support.waits import wait_until_asleep
-
-from nob.ipc import NamedMessageQueue
 
 
 @conformance("M35")
@@ -47,9 +45,9 @@ def test_selectors(name: str, what: str) -> None:
 
 
 @conformance("M35")
-def test_asyncio_can_wait_for_a_queue(name: str, run: Run) -> None:
+def test_asyncio_can_wait_for_a_queue(message_kind: Kind, name: str, run: Run) -> None:
     """M35: add_reader."""
-    queue = QUEUE.create(name)
+    queue = message_kind.create(name)
 
     async def receive() -> object:
         loop = asyncio.get_running_loop()
@@ -64,7 +62,7 @@ def test_asyncio_can_wait_for_a_queue(name: str, run: Run) -> None:
     assert run(receive()) == (b"x", 0)
 
 
-def test_a_watched_queue_is_awaited_as_well(queue: NamedMessageQueue, run: Run) -> None:
+def test_a_watched_queue_is_awaited_as_well(queue: Messages, run: Run) -> None:
     """The program's own watch and the wait do not disturb each other."""
 
     async def main() -> None:
@@ -89,9 +87,9 @@ def test_a_watched_queue_is_awaited_as_well(queue: NamedMessageQueue, run: Run) 
 
 
 @conformance("M36")
-def test_unlinking_is_no_event(name: str) -> None:
+def test_unlinking_is_no_event(message_kind: Kind, name: str) -> None:
     """M36: neither POLLHUP nor POLLERR."""
-    queue = QUEUE.create(name)
+    queue = message_kind.create(name)
     poll = select.poll()
     poll.register(queue, select.POLLIN)
     queue.unlink()

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 from support.checks import rounds
-from support.kinds import QUEUE
+from support.kinds import Kind, Messages
 from support.scripts import run
 from support.tally import count
 
-from nob.ipc import InvalidArgument, NamedMessageQueue
+from nob.ipc import InvalidArgument
 
 
-def test_it_appends_and_returns_the_list(name: str) -> None:
-    queue: NamedMessageQueue = QUEUE.create(name)
+def test_it_appends_and_returns_the_list(message_kind: Kind, name: str) -> None:
+    queue: Messages = message_kind.create(name)
     taken: list[Any] = ["before"]
     assert queue.receive_many(timeout=0, into=taken) is taken
     queue.send(b"one")
@@ -25,14 +25,14 @@ def test_it_appends_and_returns_the_list(name: str) -> None:
     assert queue.receive_many(into=None) == [(b"three", 0)]
 
 
-def test_a_list_of_a_subclass(name: str) -> None:
+def test_a_list_of_a_subclass(message_kind: Kind, name: str) -> None:
     """It is a list all the same."""
 
     class Kept(list[Any]):
         def append(self, item: Any) -> None:
             raise AssertionError("not the list's own")
 
-    queue: NamedMessageQueue = QUEUE.create(name)
+    queue: Messages = message_kind.create(name)
     queue.send(b"one")
     taken = Kept()
     assert queue.receive_many(into=taken) is taken
@@ -40,16 +40,16 @@ def test_a_list_of_a_subclass(name: str) -> None:
 
 
 @pytest.mark.parametrize("into", [(), "list", {}, 1, iter([])])
-def test_what_is_no_list(name: str, into: Any) -> None:
+def test_what_is_no_list(message_kind: Kind, name: str, into: Any) -> None:
     """It is an invalid argument, and nothing is taken."""
-    queue: NamedMessageQueue = QUEUE.create(name)
+    queue: Messages = message_kind.create(name)
     queue.send(b"one")
     with pytest.raises(InvalidArgument, match="into must be a list or None, not"):
         queue.receive_many(into=into)
     assert queue.current_messages == 1
 
 
-def test_nothing_is_lost_to_what_a_handler_raises(name: str) -> None:
+def test_nothing_is_lost_to_what_a_handler_raises(message_kind: Kind, name: str) -> None:
     """At whatever moment of the call, or at its end, it comes."""
     messages = rounds(3000)
     code = f"""
@@ -59,7 +59,7 @@ def handler(*_):
     if receiving:
         receiving.clear()
         raise Interruption
-queue = NamedMessageQueue(name, 8, 16, handle_existence=CREATE)
+queue = {message_kind.class_name}(name, 8, 16, handle_existence=CREATE)
 parent = os.getpid()
 if os.fork() == 0:
     for number in range({messages}):

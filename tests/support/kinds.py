@@ -52,11 +52,20 @@ class Kind:
     def create(self, name: str | None, flag: Flags = Flags.RAISE_IF_EXISTS, **more: Any) -> Any:
         return self.cls(name, handle_existence=flag, **{**self.small, **more})
 
+    @property
+    def class_name(self) -> str:
+        return str(self.cls.__name__)
+
+    @property
+    def highest(self) -> int:
+        """The highest priority of a small object's messages."""
+        return 32767 if self is QUEUE else self.small["priorities"] - 1
+
     def source(self, flag: object, **more: object) -> str:
         """Python that makes or opens the small object called `name`, for scripts."""
         options = {**self.small, **more}
         words = [f"{word}={value!r}" for word, value in options.items()]
-        return f"{self.cls.__name__}({', '.join(['name', f'handle_existence={flag}', *words])})"
+        return f"{self.class_name}({', '.join(['name', f'handle_existence={flag}', *words])})"
 
     def stamp(self, handle: Any) -> None:
         """Leaves in the object what tells it from a new one."""
@@ -135,6 +144,8 @@ class Kind:
         return os.stat(self.path(handle.name))
 
 
+Messages = NamedMessageQueue | NamedChannel
+
 SEMAPHORE = Kind("semaphore", NamedSemaphore, {"initial_value": 3}, "sem.")
 SEGMENT = Kind("segment", NamedSharedMemory, {"size": 64})
 QUEUE = Kind("queue", NamedMessageQueue, {"max_messages": 2, "max_message_size": 16})
@@ -155,7 +166,6 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.word)
 each_file_kind = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind is not QUEUE], ids=lambda kind: kind.word
 )
-each_message_kind = pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.word)
 each_owned_kind = pytest.mark.parametrize("kind", OWNED, ids=lambda kind: kind.word)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.checks import WATCHDOG, conformance, rounds, seconds
 from support.kinds import (
+    CHANNEL,
     LOCK,
     OWNED,
     PERMITS,
@@ -39,8 +40,20 @@ def empty_queue(name: str) -> Any:
     return QUEUE.create(name)
 
 
+def empty_channel(name: str) -> Any:
+    return CHANNEL.create(name)
+
+
 def full_queue(name: str) -> Any:
-    queue = QUEUE.create(name, max_messages=1)
+    return full(QUEUE, name)
+
+
+def full_channel(name: str) -> Any:
+    return full(CHANNEL, name)
+
+
+def full(kind: Kind, name: str) -> Any:
+    queue = kind.create(name, max_messages=1)
     queue.send(b"first")
     return queue
 
@@ -77,6 +90,11 @@ WAITS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
     "receive with timeout": (empty_queue, lambda handle: handle.receive(60)),
     "send": (full_queue, lambda handle: handle.send(b"second")),
     "send with timeout": (full_queue, lambda handle: handle.send(b"second", 60)),
+    "channel receive": (empty_channel, lambda handle: handle.receive()),
+    "channel receive with timeout": (empty_channel, lambda handle: handle.receive(60)),
+    "channel receive_into": (empty_channel, lambda handle: handle.receive_into(bytearray(9))),
+    "channel send": (full_channel, lambda handle: handle.send(b"second")),
+    "channel send with timeout": (full_channel, lambda handle: handle.send(b"second", 60)),
     "lock": (held_lock, lambda handle: handle.acquire()),
     "lock with timeout": (held_lock, lambda handle: handle.acquire(timeout=60)),
     "enter lock": (held_lock, enter),
@@ -84,7 +102,13 @@ WAITS: dict[str, tuple[Callable[[str], Any], Callable[[Any], Any]]] = {
     "permits with timeout": (held_permits, lambda handle: handle.acquire(timeout=60)),
     "enter permits": (held_permits, enter),
 }
-KIND_OF = {empty_semaphore: SEMAPHORE, held_lock: LOCK, held_permits: PERMITS}
+KIND_OF = {
+    empty_semaphore: SEMAPHORE,
+    empty_channel: CHANNEL,
+    full_channel: CHANNEL,
+    held_lock: LOCK,
+    held_permits: PERMITS,
+}
 ENDINGS = {
     "close": lambda handle: handle.close(),
     "del": lambda handle: handle.__del__(),
@@ -168,7 +192,7 @@ def test_other_handles_wait_on(names: dict[str, str]) -> None:
             HOLDERS[names[wait]].release()
         elif kind_of(wait) is SEMAPHORE:
             third.release()
-        elif wait.startswith("receive"):
+        elif "receive" in wait:
             third.send(b"x")
         else:
             third.receive()
@@ -179,13 +203,13 @@ def test_other_handles_wait_on(names: dict[str, str]) -> None:
             assert waiter.result(), wait
 
 
-def test_nothing_is_taken_and_dropped(name: str) -> None:
+def test_nothing_is_taken_and_dropped(message_kind: Kind, name: str) -> None:
     """C40: what a closed handle has taken it returns; everything else is still there."""
     number = rounds(60)
     for index in counting(number):
         semaphore = SEMAPHORE.create(name, Flags.UNLINK_AND_CREATE, initial_value=0)
-        queue = QUEUE.create(name, Flags.UNLINK_AND_CREATE)
-        mine, ours = SEMAPHORE.open(name), QUEUE.open(name)
+        queue = message_kind.create(name, Flags.UNLINK_AND_CREATE)
+        mine, ours = SEMAPHORE.open(name), message_kind.open(name)
         timeout = None if index % 2 else 60
         waiters = [
             Background(lambda mine=mine, timeout=timeout: mine.acquire(timeout=timeout)),
@@ -242,6 +266,7 @@ def took(waiter: Background) -> bool:
 def test_closing_the_moment_a_wait_begins(name: str) -> None:
     """C40: however the two meet, the wait ends."""
     semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    channel = CHANNEL.create(name)
     lock, permits = LOCK.create(name), PERMITS.create(name, value=1)
     assert lock.acquire()
     assert permits.acquire()
@@ -252,6 +277,8 @@ def test_closing_the_moment_a_wait_begins(name: str) -> None:
             (SEMAPHORE, lambda h: h.acquire()),
             (QUEUE, lambda h: h.receive()),
             (QUEUE, lambda h: h.receive(60)),
+            (CHANNEL, lambda h: h.receive()),
+            (CHANNEL, lambda h: h.receive(60)),
             (LOCK, lambda h: h.acquire()),
             (PERMITS, lambda h: h.acquire(timeout=60)),
         ):
@@ -263,7 +290,7 @@ def test_closing_the_moment_a_wait_begins(name: str) -> None:
             handle.close()
             with pytest.raises(ValueError, match="closed"):
                 waiter.result()
-    assert semaphore.value == queue.current_messages == 0
+    assert semaphore.value == queue.current_messages == channel.current_messages == 0
     assert lock.held
     assert len(permits.holders) == 1
 
@@ -305,15 +332,15 @@ def test_closing_in_every_thread_at_once(kind: Kind, name: str) -> None:
         assert handle.closed
 
 
-def test_a_closed_handle_still_unlinks_though_a_thread_waits(name: str) -> None:
+def test_a_closed_handle_still_unlinks_though_a_thread_waits(message_kind: Kind, name: str) -> None:
     """Contract 4.7: its deletion does not wait for the thread either."""
-    handle = QUEUE.create(name)
+    handle = message_kind.create(name)
     waiter = Background(handle.receive)
     waiter.wait_until_asleep()
     handle.close()
-    assert QUEUE.exists(name)
+    assert message_kind.exists(name)
     handle.__del__()
-    assert not QUEUE.exists(name)
+    assert not message_kind.exists(name)
     with pytest.raises(ValueError, match="closed"):
         waiter.result()
 
@@ -340,13 +367,14 @@ def test_a_handler_closes_what_its_thread_waits_in(name: str) -> None:
     """C40: the same thread, by a signal handler: the wait ends with a ValueError."""
     code = """
 def link():
-    global handles, semaphore, queue, lock, permits
-    handles = NamedSemaphore, NamedMessageQueue, NamedLock, NamedBoundedSemaphore
-    handles = semaphore, queue, lock, permits = [kind(name) for kind in handles]
+    global handles, semaphore, queue, channel, lock, permits
+    handles = NamedSemaphore, NamedMessageQueue, NamedChannel, NamedLock, NamedBoundedSemaphore
+    handles = semaphore, queue, channel, lock, permits = [kind(name) for kind in handles]
 link()
 signal.signal(signal.SIGUSR1, lambda *_: [handle.close() for handle in handles])
 for wait in (
     lambda: semaphore.acquire(), lambda: queue.receive(), lambda: queue.receive(60),
+    lambda: channel.receive(), lambda: channel.receive(60),
     lambda: lock.acquire(), lambda: permits.acquire(timeout=60),
 ):
     say("ready")
@@ -356,15 +384,15 @@ for wait in (
         say("closed" in str(error))
     link()
 """
-    handles = [SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)]
+    handles = [SEMAPHORE.create(name, initial_value=0), QUEUE.create(name), CHANNEL.create(name)]
     handles += [LOCK.create(name), PERMITS.create(name, value=1)]
-    for handle in handles[2:]:
+    for handle in handles[3:]:
         assert handle.acquire()
     with Script(code, name) as script:
-        for _ in range(5):
+        for _ in range(7):
             script.expect("ready")
             wait_until_asleep(script.pid)
             script.process.send_signal(10)
             script.expect("True")
         script.finish()
-    assert handles[2].held
+    assert handles[3].held

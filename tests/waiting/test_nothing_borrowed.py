@@ -1,6 +1,7 @@
 """What belongs to the whole process is left to the program (contract 5.7)."""
 
 import pytest
+from support.kinds import Kind
 from support.scripts import run
 
 WAKEUP = """
@@ -12,13 +13,21 @@ writing.setblocking(False)
 
 
 @pytest.mark.parametrize(
-    "wait", ["queue.receive()", "semaphore.acquire()", "lock.acquire()", "permits.acquire()"]
+    "wait",
+    [
+        "queue.receive()",
+        "channel.receive()",
+        "semaphore.acquire()",
+        "lock.acquire()",
+        "permits.acquire()",
+    ],
 )
 def test_every_signal_reaches_the_wakeup_descriptor(name: str, wait: str) -> None:
     """Also in pairs, the second just as the wait notices the first."""
     code = f"""{WAKEUP}
 SENT = 4000
 queue = NamedMessageQueue(name, 1, 16, handle_existence=CREATE)
+channel = NamedChannel(name, 1, 16, handle_existence=CREATE)
 semaphore = NamedSemaphore(name, 0, CREATE)
 lock, permits = NamedLock(name, CREATE), NamedBoundedSemaphore(name, 1, CREATE)
 # A list, because the handler can interrupt itself.
@@ -49,6 +58,7 @@ if os.fork() == 0:
     time.sleep(0.1)
     semaphore.release()
     queue.send(b"done")
+    channel.send(b"done")
     # What it holds it gives up.
     os._exit(0)
 os.read(is_held, 1)
@@ -61,10 +71,10 @@ assert signal.set_wakeup_fd(-1) == writing.fileno()
     assert run(code, name) == (0, "")
 
 
-def test_a_full_wakeup_descriptor_is_no_news(name: str) -> None:
+def test_a_full_wakeup_descriptor_is_no_news(message_kind: Kind, name: str) -> None:
     """The program has asked for no warning; so there is none, before the wait and after it."""
     code = f"""{WAKEUP}
-queue = NamedMessageQueue(name, 1, 16, handle_existence=CREATE)
+queue = {message_kind.class_name}(name, 1, 16, handle_existence=CREATE)
 try:
     while True:
         writing.send(bytes(100))
@@ -95,6 +105,11 @@ async def wait():
     await asyncio.sleep(0.05)
 loop = asyncio.new_event_loop()
 loop.run_until_complete(wait())
+started = lambda: len(os.listdir("/proc/self/task")) == 2
+""",
+    "a descriptor of a channel": """
+channel = NamedChannel(name, handle_existence=CREATE)
+channel.fileno()
 started = lambda: len(os.listdir("/proc/self/task")) == 2
 """,
     "a notification": """

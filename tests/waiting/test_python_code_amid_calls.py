@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.kinds import (
+    CHANNEL,
     KINDS,
     LOCK,
     OWNED,
@@ -36,6 +37,13 @@ WAITS = {
     "send": "full.send(b'x')",
     "send, with a timeout": "full.send(b'x', 1000)",
     "send_many": "full.send_many([b'x'])",
+    "channel receive": "channel.receive()",
+    "channel receive, with a timeout": "channel.receive(1000)",
+    "channel receive_into": "channel.receive_into(bytearray(16))",
+    "channel receive_many": "channel.receive_many()",
+    "channel send": "full_channel.send(b'x')",
+    "channel send, with a timeout": "full_channel.send(b'x', 1000)",
+    "channel send_many": "full_channel.send_many([b'x'])",
     "lock": "lock.acquire()",
     "lock, with a timeout": "lock.acquire(timeout=1000)",
     "with a lock": "lock.__enter__()",
@@ -53,12 +61,14 @@ warnings.simplefilter("ignore", DeprecationWarning)
 semaphore = NamedSemaphore(name, 0, CREATE)
 queue = NamedMessageQueue(name, 1, 16, handle_existence=CREATE)
 full = NamedMessageQueue(None, 1, 16, handle_existence=CREATE)
-full.send(b"first")
+channel = NamedChannel(name, 1, 16, handle_existence=CREATE)
+full_channel = NamedChannel(None, 1, 16, handle_existence=CREATE)
+assert full.send(b"first") and full_channel.send(b"first")
 holders = NamedLock(name, CREATE), NamedBoundedSemaphore(name, 1, CREATE)
 assert all(holder.acquire() for holder in holders)
 lock, permits = NamedLock(name), NamedBoundedSemaphore(name)
 def close():
-    for handle in semaphore, queue, full, lock, permits:
+    for handle in semaphore, queue, full, channel, full_channel, lock, permits:
         handle.close()
 """
 
@@ -106,6 +116,8 @@ def serve():
     semaphore.release()
     queue.send(b"x")
     full.receive()
+    channel.send(b"x")
+    full_channel.receive()
     for holder in holders:
         holder.release()
 threading.Thread(target=serve, daemon=True).start()
@@ -184,6 +196,15 @@ CALLS: dict[str, tuple[Kind, Callable[[Any, Any], object]]] = {
     "receive": (QUEUE, lambda queue, number: queue.receive(number)),
     "receive_many": (QUEUE, lambda queue, number: queue.receive_many(number)),
     "receive_many, timeout": (QUEUE, lambda queue, number: queue.receive_many(None, number)),
+    "channel send, priority": (CHANNEL, lambda channel, number: channel.send(b"x", 0, number)),
+    "channel send, timeout": (CHANNEL, lambda channel, number: channel.send(b"x", number)),
+    "channel send_many": (CHANNEL, lambda channel, number: channel.send_many([b"x"], number)),
+    "channel receive": (CHANNEL, lambda channel, number: channel.receive(number)),
+    "channel receive_into": (
+        CHANNEL,
+        lambda channel, number: channel.receive_into(bytearray(16), number),
+    ),
+    "channel receive_many": (CHANNEL, lambda channel, number: channel.receive_many(number)),
     "notification": (QUEUE, lambda queue, number: queue.request_notification(number)),
 }
 
@@ -202,8 +223,8 @@ def test_an_argument_closes_the_handle(name: str, call: str) -> None:
     kind.use(other)
 
 
-def test_an_iterable_closes_the_handle(name: str) -> None:
-    queue, other = QUEUE.create(name), QUEUE.open(name)
+def test_an_iterable_closes_the_handle(message_kind: Kind, name: str) -> None:
+    queue, other = message_kind.create(name), message_kind.open(name)
 
     def messages() -> Iterator[bytes]:
         yield b"first"

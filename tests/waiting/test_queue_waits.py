@@ -8,27 +8,34 @@ from pathlib import Path
 
 import pytest
 from support.checks import conformance, eventually
-from support.kinds import QUEUE
+from support.kinds import QUEUE, Kind
 from support.scripts import PRELUDE, Script
 from support.waits import Background, wait_until_asleep, waits_in
 
-RECEIVER = "queue = NamedMessageQueue(name); say(1); message, _ = queue.receive({}); say(message)"
-SENDER = "queue = NamedMessageQueue(name); say(1); say(queue.send({}))"
+
+def receiver_of(kind: Kind, timeout: str) -> str:
+    """A process that says what it receives."""
+    return f"queue = {kind.class_name}(name); say(1); say(queue.receive({timeout})[0])"
 
 
-def full(name: str, **more: int):  # type: ignore[no-untyped-def]
-    """A queue for one message, which is there."""
-    queue = QUEUE.create(name, **{"max_messages": 1, **more})
+def sender_to(kind: Kind, arguments: str) -> str:
+    """A process that sends, and says what came of it."""
+    return f"queue = {kind.class_name}(name); say(1); say(queue.send({arguments}))"
+
+
+def full(kind: Kind, name: str, **more: int):  # type: ignore[no-untyped-def]
+    """A queue or channel for one message, which is there."""
+    queue = kind.create(name, **{"max_messages": 1, **more})
     queue.send(b"first")
     return queue
 
 
 @conformance("M25")
 @pytest.mark.parametrize("timeout", ["", "20", "float('inf')"])
-def test_a_receiver_waits_for_a_message(name: str, timeout: str) -> None:
+def test_a_receiver_waits_for_a_message(message_kind: Kind, name: str, timeout: str) -> None:
     """M25: with a timeout and without."""
-    queue = QUEUE.create(name)
-    with Script(RECEIVER.format(timeout), name) as receiver:
+    queue = message_kind.create(name)
+    with Script(receiver_of(message_kind, timeout), name) as receiver:
         receiver.expect("1")
         wait_until_asleep(receiver.pid)
         queue.send(b"there")
@@ -39,10 +46,10 @@ def test_a_receiver_waits_for_a_message(name: str, timeout: str) -> None:
 
 @conformance("M25")
 @pytest.mark.parametrize("timeout", ["None", "20", "10**400"])
-def test_a_sender_waits_for_room(name: str, timeout: str) -> None:
+def test_a_sender_waits_for_room(message_kind: Kind, name: str, timeout: str) -> None:
     """M25: and goes on after one receive."""
-    queue = full(name)
-    with Script(SENDER.format(f"b'second', {timeout}"), name) as sender:
+    queue = full(message_kind, name)
+    with Script(sender_to(message_kind, f"b'second', {timeout}"), name) as sender:
         sender.expect("1")
         wait_until_asleep(sender.pid)
         assert queue.current_messages == 1
@@ -54,11 +61,11 @@ def test_a_sender_waits_for_room(name: str, timeout: str) -> None:
 
 @conformance("M24", "M27", "M28")
 @pytest.mark.parametrize("timeout", [None, 0, 0.001, 5, 1e18])
-def test_block_false_never_waits(name: str, timeout: float | None) -> None:
+def test_block_false_never_waits(message_kind: Kind, name: str, timeout: float | None) -> None:
     """M24, M27, M28: whatever the timeout; not even the highest priority gets in."""
-    queue = full(name)
+    queue = full(message_kind, name)
     queue.block = False
-    assert queue.send(b"second", timeout, 32767) is False
+    assert queue.send(b"second", timeout, message_kind.highest) is False
     assert queue.current_messages == 1
     assert queue.receive(timeout) == (b"first", 0)
     assert queue.receive(timeout) is None
@@ -66,11 +73,11 @@ def test_block_false_never_waits(name: str, timeout: float | None) -> None:
 
 
 @conformance("M24", "M27")
-def test_timeout_zero_does_not_wait(name: str) -> None:
+def test_timeout_zero_does_not_wait(message_kind: Kind, name: str) -> None:
     """M24, M27: what can be done at once is done, what cannot is not."""
-    queue = full(name)
+    queue = full(message_kind, name)
     for timeout in (0, 0.0, -0.0):
-        assert queue.send(b"second", timeout, 32767) is False
+        assert queue.send(b"second", timeout, message_kind.highest) is False
     assert queue.receive(0) == (b"first", 0)
     for timeout in (0, 0.0, -0.0):
         assert queue.receive(timeout) is None
@@ -80,9 +87,9 @@ def test_timeout_zero_does_not_wait(name: str) -> None:
 
 @conformance("M30")
 @pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.1, 0.5])
-def test_a_wait_never_ends_early(name: str, timeout: float) -> None:
+def test_a_wait_never_ends_early(message_kind: Kind, name: str, timeout: float) -> None:
     """M30: on the monotonic clock, in both directions."""
-    queue = full(name)
+    queue = full(message_kind, name)
     start = time.monotonic_ns()
     assert queue.send(b"second", timeout) is False
     assert time.monotonic_ns() - start >= timeout * 1e9
@@ -122,7 +129,10 @@ def test_waits_use_the_monotonic_clock(name: str, tmp_path: Path) -> None:
 def test_waits_without_a_timeout_are_in_the_wait_queue(name: str) -> None:
     """Contract 5.7: without a timeout in the queue call itself, with one in poll."""
     queue = QUEUE.create(name)
-    with Script(RECEIVER.format(""), name) as untimed, Script(RECEIVER.format("20"), name) as timed:
+    with (
+        Script(receiver_of(QUEUE, ""), name) as untimed,
+        Script(receiver_of(QUEUE, "20"), name) as timed,
+    ):
         for receiver in (untimed, timed):
             receiver.expect("1")
             wait_until_asleep(receiver.pid)
@@ -135,12 +145,12 @@ def test_waits_without_a_timeout_are_in_the_wait_queue(name: str) -> None:
 
 
 @conformance("M52")
-def test_each_message_has_one_receiver(name: str) -> None:
+def test_each_message_has_one_receiver(message_kind: Kind, name: str) -> None:
     """M52: waiting with and without a timeout, as threads and as a process."""
-    queue = QUEUE.create(name)
+    queue = message_kind.create(name)
     waiters = [Background(queue.receive) for _ in range(4)]
     waiters += [Background(lambda: queue.receive(20)) for _ in range(4)]
-    with Script(RECEIVER.format(""), name) as process:
+    with Script(receiver_of(message_kind, ""), name) as process:
         process.expect("1")
         wait_until_asleep(process.pid)
         for waiter in waiters:
@@ -153,9 +163,9 @@ def test_each_message_has_one_receiver(name: str) -> None:
 
 
 @conformance("M52")
-def test_each_message_is_sent_once(name: str) -> None:
+def test_each_message_is_sent_once(message_kind: Kind, name: str) -> None:
     """M52 the other way: senders that wait, with and without a timeout."""
-    queue = full(name)
+    queue = full(message_kind, name)
     senders = [Background(lambda n=n: queue.send(str(n), None if n % 2 else 20)) for n in range(6)]
     for sender in senders:
         sender.wait_until_asleep()
@@ -166,10 +176,10 @@ def test_each_message_is_sent_once(name: str) -> None:
 
 
 @conformance("M38")
-def test_a_timed_sender_gets_its_turn_beside_others(name: str) -> None:
+def test_a_timed_sender_gets_its_turn_beside_others(message_kind: Kind, name: str) -> None:
     """M38: though it is not in the kernel's wait queue, and may be overtaken by those in it."""
-    queue = full(name)
-    with Script(SENDER.format("b'untimed'"), name) as untimed:
+    queue = full(message_kind, name)
+    with Script(sender_to(message_kind, "b'untimed'"), name) as untimed:
         untimed.expect("1")
         wait_until_asleep(untimed.pid)
         timed = Background(lambda: queue.send(b"timed", 20))
@@ -182,10 +192,10 @@ def test_a_timed_sender_gets_its_turn_beside_others(name: str) -> None:
 
 
 @conformance("C31", "M36")
-def test_unlinking_wakes_nobody(name: str) -> None:
+def test_unlinking_wakes_nobody(message_kind: Kind, name: str) -> None:
     """C31, M36: it returns at once; who waits waits on, and can still be served."""
-    queue = QUEUE.create(name)
-    with Script(RECEIVER.format(""), name) as receiver:
+    queue = message_kind.create(name)
+    with Script(receiver_of(message_kind, ""), name) as receiver:
         receiver.expect("1")
         wait_until_asleep(receiver.pid)
         queue.unlink()
@@ -195,9 +205,9 @@ def test_unlinking_wakes_nobody(name: str) -> None:
 
 
 @conformance("C39")
-def test_other_threads_run_during_a_wait(name: str) -> None:
+def test_other_threads_run_during_a_wait(message_kind: Kind, name: str) -> None:
     """C39: one of them ends it, in both directions."""
-    queue = QUEUE.create(name, max_messages=1)
+    queue = message_kind.create(name, max_messages=1)
     receiver = Background(queue.receive)
     receiver.wait_until_asleep()
     queue.send(b"x")
@@ -210,11 +220,11 @@ def test_other_threads_run_during_a_wait(name: str) -> None:
 
 
 @conformance("M50")
-def test_a_killed_receiver_takes_nothing(name: str) -> None:
+def test_a_killed_receiver_takes_nothing(message_kind: Kind, name: str) -> None:
     """M50: the next message goes to another one."""
-    queue = QUEUE.create(name)
+    queue = message_kind.create(name)
     for timeout in ("", "20"):
-        with Script(RECEIVER.format(timeout), name) as receiver:
+        with Script(receiver_of(message_kind, timeout), name) as receiver:
             receiver.expect("1")
             wait_until_asleep(receiver.pid)
         other = Background(lambda: queue.receive(20))
@@ -224,11 +234,11 @@ def test_a_killed_receiver_takes_nothing(name: str) -> None:
 
 
 @conformance("M49")
-def test_a_killed_sender_sends_nothing(name: str) -> None:
+def test_a_killed_sender_sends_nothing(message_kind: Kind, name: str) -> None:
     """M49: its message never appears, and the count is as it was."""
-    queue = full(name)
+    queue = full(message_kind, name)
     for timeout in ("None", "20"):
-        with Script(SENDER.format(f"b'lost', {timeout}"), name) as sender:
+        with Script(sender_to(message_kind, f"b'lost', {timeout}"), name) as sender:
             sender.expect("1")
             wait_until_asleep(sender.pid)
         assert queue.current_messages == 1

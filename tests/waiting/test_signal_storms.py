@@ -7,7 +7,7 @@ import time
 import pytest
 from support.checks import rounds, seconds
 from support.interrupted import HANDLES
-from support.kinds import QUEUE
+from support.kinds import Kind
 from support.scripts import Script, run
 from support.tally import count
 from support.waits import Background, wait_until_asleep
@@ -20,6 +20,8 @@ each_wait = pytest.mark.parametrize(
         "semaphore.acquire()",
         "queue.receive()",
         "queue.receive(99)",
+        "channel.receive()",
+        "channel.receive(99)",
         "lock.acquire()",
         "lock.acquire(timeout=99)",
         "permits.acquire()",
@@ -49,7 +51,7 @@ while time.monotonic() < end:
         late = max(late, time.monotonic() - start)
     else:
         raise SystemExit("it returned")
-assert (semaphore.value, queue.current_messages) == (0, 0)
+assert (semaphore.value, queue.current_messages, channel.current_messages) == (0, 0, 0)
 assert (lock.held, lock.locked(), len(permits.holders)) == (False, True, 1)
 assert late < 20, late
 """
@@ -100,9 +102,11 @@ while time.monotonic() < end:
     assert semaphore.acquire(timeout=0.01) is False
     assert queue.receive(0.01) is None
     assert full.send(b"y", 0.01) is False
+    assert channel.receive(0.01) is None
+    assert full_channel.send(b"y", 0.01) is False
     assert lock.acquire(timeout=0.01) is False
     assert permits.acquire(timeout=0.01) is False
-    assert time.monotonic() - start >= 0.05
+    assert time.monotonic() - start >= 0.07
     with NamedSharedMemory(other, 3_000_000, handle_existence=flag) as segment:
         segment.resize(5_000_000)
         with segment.mmap() as memory:
@@ -111,14 +115,15 @@ while time.monotonic() < end:
     mine = NamedSemaphore(other, 0, handle_existence=flag)
     mine.release(3)
     assert all(mine.acquire(timeout=1) for _ in range(3))
-    box = NamedMessageQueue(other, 2, 8, handle_existence=flag)
-    assert box.send(b"a") and box.send(b"b", 1) and box.receive() and box.receive(1)
+    for cls in NamedMessageQueue, NamedChannel:
+        box = cls(other, 2, 8, handle_existence=flag)
+        assert box.send(b"a") and box.send(b"b", 1) and box.receive() and box.receive(1)
+        box.unlink()
     locks = NamedLock(other, flag), NamedBoundedSemaphore(other, 1, flag)
     for each in locks:
         with each:
             assert not each.acquire(timeout=0.001)
         each.unlink()
-    box.unlink()
     mine.unlink()
 signal.setitimer(signal.ITIMER_REAL, 0)
 assert count > 30, count
@@ -155,10 +160,11 @@ else:
         script.finish()
 
 
-def test_a_storm_takes_nothing(name: str) -> None:
+def test_a_storm_takes_nothing(message_kind: Kind, name: str) -> None:
     """M34: a handler that raises each time: what was sent was received, once."""
     number = rounds(300)
     code = f"""
+queue = {message_kind.class_name}(name)
 signal.signal(signal.SIGALRM, fail)
 got = []
 def receive():
@@ -177,7 +183,7 @@ while True:
         continue
 say(len(got))
 """
-    queue = QUEUE.open(name)
+    queue = message_kind.open(name)
     with Script(HANDLES + code, name) as script:
         for index in range(number):
             assert queue.send(str(index), 20)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support.checks import conformance
 from support.interrupted import HANDLES
-from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
+from support.kinds import CHANNEL, LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 from support.scripts import Script, run
 from support.waits import wait_until_asleep
 
@@ -17,6 +17,8 @@ WAITS = {
     "acquire": ("semaphore.acquire(timeout={})", "semaphore.release()", "True"),
     "receive": ("queue.receive({})", "queue.send(b'x')", "(b'x', 0)"),
     "send": ("full.send(b'y', {})", "full.receive()", "True"),
+    "channel receive": ("channel.receive({})", "channel.send(b'x')", "(b'x', 0)"),
+    "channel send": ("full_channel.send(b'y', {})", "full_channel.receive()", "True"),
     "lock": ("lock.acquire(timeout={})", "lock.release()", "True"),
     "permits": ("permits.acquire(timeout={})", "permits.release()", "True"),
 }
@@ -75,10 +77,12 @@ def serve(objects: dict[Kind, Any], name: str, wait: str) -> None:
         objects[LOCK].release()
     elif wait == "permits":
         objects[PERMITS].release()
-    elif wait == "receive":
-        QUEUE.open(name).send(b"x")
     else:
-        QUEUE.open(name + "-full").receive()
+        kind = CHANNEL if "channel" in wait else QUEUE
+        if wait.endswith("receive"):
+            kind.open(name).send(b"x")
+        else:
+            kind.open(name + "-full").receive()
 
 
 @conformance("S19", "M34", "C41")
@@ -98,7 +102,9 @@ for _ in range(2):
         {WAITS[wait][0].format(timeout)}
     except KeyError:
         say("raised")
-say(semaphore.value, queue.current_messages, full.receive(0), full.receive(0))
+say(semaphore.value, queue.current_messages, channel.current_messages)
+for each in full, full_channel:
+    say(each.receive(0), each.receive(0))
 say(lock.held, lock.locked(), len(permits.holders), os.getpid() in permits.holders)
 """
     with Script(HANDLES + code, name) as script:
@@ -107,7 +113,9 @@ say(lock.held, lock.locked(), len(permits.holders), os.getpid() in permits.holde
             wait_until_asleep(script.pid)
             script.process.send_signal(signal.SIGUSR1)
             script.expect("raised")
-        script.expect("0 0 (b'x', 0) None")
+        script.expect("0 0 0")
+        for _ in range(2):
+            script.expect("(b'x', 0) None")
         script.expect("False True 1 False")
         script.finish()
 
@@ -183,6 +191,8 @@ assert count > 10, count
         "semaphore.acquire()",
         "queue.receive()",
         "queue.receive(60)",
+        "channel.receive()",
+        "channel.receive(60)",
         "lock.acquire()",
         "permits.acquire(timeout=60)",
     ],
@@ -193,6 +203,7 @@ def test_handles_in_signal_handlers(objects: dict[Kind, Any], name: str, call: s
 def handler(*_):
     for kind, more in ((NamedSemaphore, dict()), (NamedSharedMemory, dict(size=9)),
                        (NamedMessageQueue, dict(max_messages=1, max_message_size=1)),
+                       (NamedChannel, dict(max_messages=1, max_message_size=1)),
                        (NamedLock, dict()), (NamedBoundedSemaphore, dict())):
         mine = kind(name + "-handler", handle_existence=CREATE, **more)
         if kind in (NamedLock, NamedBoundedSemaphore):
@@ -202,6 +213,7 @@ def handler(*_):
         assert not permits.acquire(timeout=0.001)
         assert not semaphore.acquire(timeout=0.001)
         assert not queue.receive(0.001)
+        assert not channel.receive(0.001)
     say("handled")
 signal.signal(signal.SIGUSR1, handler)
 say("ready")
@@ -215,6 +227,7 @@ say("served")
             script.process.send_signal(signal.SIGUSR1)
             script.expect("handled")
         what, method = call.partition("(")[0].split(".")
-        serve(objects, name, what if what in ("lock", "permits") else method)
+        waits = {"semaphore": "acquire", "queue": method, "channel": f"channel {method}"}
+        serve(objects, name, waits.get(what, what))
         script.expect("served")
         script.finish()
