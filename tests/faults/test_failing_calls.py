@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.checks import WATCHDOG, conformance
-from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import Script
 from support.system import forget_unfinished, made_by
 from support.tally import count
@@ -263,6 +263,14 @@ WAITS: dict[str, tuple[str, Kind, dict[str, int], str, str]] = {
     "semaphore": ("futex", SEMAPHORE, {"initial_value": 0}, "handle.acquire(timeout=0.1)", "False"),
     "queue, ppoll": ("ppoll", QUEUE, {}, "handle.receive(0.1)", "None"),
     "queue, poll": ("poll", QUEUE, {}, "handle.receive(0.1)", "None"),
+    "channel": ("futex", CHANNEL, {}, "handle.receive(0.1)", "None"),
+    "full channel": (
+        "futex",
+        CHANNEL,
+        {"max_messages": 1},
+        "handle.send(b'x') and handle.send(b'y', 0.1)",
+        "False",
+    ),
     "receive": ("mq_timedreceive", QUEUE, {}, "handle.receive()", "(b'x', 0)"),
     "send": ("mq_timedsend", QUEUE, {}, "handle.send(b'y', 0.1)", "True"),
     "lock": ("futex", LOCK, {}, "handle.acquire() and handle.acquire(timeout=0.1)", "False"),

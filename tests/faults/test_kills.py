@@ -122,9 +122,9 @@ def test_waiters_killed(name: str) -> None:
 
 
 @conformance("M49")
-def test_senders_killed(name: str, counters: memoryview) -> None:
+def test_senders_killed(message_kind: Kind, name: str, counters: memoryview) -> None:
     """M49: what has arrived is whole, in order, and each message once."""
-    queue = QUEUE.create(name)
+    queue = message_kind.create(name)
     received = -1
     for _ in counting(ROUNDS):
         counters[0] = received + 1
@@ -158,9 +158,9 @@ def test_senders_killed(name: str, counters: memoryview) -> None:
 
 
 @conformance("M50")
-def test_receivers_killed(name: str, counters: memoryview) -> None:
+def test_receivers_killed(message_kind: Kind, name: str, counters: memoryview) -> None:
     """M50: at most the one message in the hands of the dead is gone; the others come in order."""
-    queue = QUEUE.create(name, max_messages=5)
+    queue = message_kind.create(name, max_messages=5)
     for _ in counting(ROUNDS):
         counters[0] = counters[1] = 0
 

@@ -15,6 +15,8 @@ from nob.ipc import list_objects
 semaphore = NamedSemaphore(name, 0, CREATE)
 segment = NamedSharedMemory(name, 4096, handle_existence=CREATE)
 queue = NamedMessageQueue(name, 2, 64, handle_existence=CREATE)
+channel = NamedChannel(name, 2, 64, handle_existence=CREATE)
+large_channel = NamedChannel(None, handle_existence=CREATE)
 lock = NamedLock(name, CREATE)
 permits = NamedBoundedSemaphore(name, 1, CREATE)
 held, held_permits = NamedLock(name), NamedBoundedSemaphore(name)
@@ -105,6 +107,11 @@ PYTHON_CODE = {
     "a number of permits": "semaphore.release(Slow(1))",
     "a size": "segment.resize(Slow(4096))",
     "a number of messages": "queue.receive_many(Slow(1), 0)",
+    "an iterable for a channel": "channel.send_many(slowly())",
+    "a buffer for a channel": "channel.send(Slow())",
+    "a timeout of a channel": "channel.receive(Slow())",
+    "a number of messages of a channel": "channel.receive_many(Slow(1), 0)",
+    "a capacity": "NamedChannel(None, capacity=Slow(4096), handle_existence=CREATE)",
     "a signal": "queue.request_notification(Slow(10))",
     "an error's text": "queue.receive(Strange())",
     "__del__": "Deleting(None, handle_existence=CREATE)",
@@ -130,6 +137,13 @@ CALLS = {
     "receive, briefly": "queue.receive(0.001)",
     "receive_many": "queue.receive_many(timeout=0.001)",
     "send, briefly": "queue.send(b'x', 0.001)",
+    "a channel's receive": "channel.receive()",
+    "a channel's receive, briefly": "channel.receive(0.001)",
+    "a channel's receive_into": "channel.receive_into(bytearray(64))",
+    "a channel's receive_many": "channel.receive_many(timeout=0.001)",
+    "a channel's send, briefly": "channel.send(b'x', 0.001)",
+    "large messages": "(large_channel.send(bytes(900_000)), large_channel.receive())",
+    "a channel's fileno": "NamedChannel(name).fileno()",
     "posix_ipc's acquire": "posix_semaphore.acquire(0.001)",
     "posix_ipc's receive": "posix_queue.receive()",
     "fast calls": "(semaphore.release(), semaphore.acquire())",
@@ -139,6 +153,8 @@ CALLS = {
     "pickling": "pickle.loads(pickle.dumps(semaphore))",
     "acquire_async": "asyncio.run(semaphore.acquire_async())",
     "receive_async": "asyncio.run(queue.receive_async())",
+    "a channel's receive_async": "asyncio.run(channel.receive_async())",
+    "a channel's send_async": "asyncio.run(channel.send_async(b'x', 0.001))",
     "list_objects": "list_objects()",
     "a semaphore": "NamedSemaphore(None, 1, CREATE)",
     "a segment": "NamedSharedMemory(None, 100_000, handle_existence=CREATE)",
@@ -146,6 +162,8 @@ CALLS = {
     "permits": "NamedBoundedSemaphore(None, 1, CREATE)",
     "a shared lock": "NamedLock(name + '-shared', Flags.LINK_OR_CREATE)",
     "a queue": "NamedMessageQueue(None, 1, 10, handle_existence=CREATE)",
+    "a channel": "NamedChannel(None, handle_existence=CREATE)",
+    "a shared channel": "NamedChannel(name + '-shared', handle_existence=Flags.LINK_OR_CREATE)",
     "a shared semaphore": "NamedSemaphore(name + '-shared', 1, Flags.LINK_OR_CREATE)",
 }
 
@@ -176,7 +194,8 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 kept = []
 def job():
-    from nob.ipc import Flags, NamedLock, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
+    from nob.ipc import Flags, NamedChannel, NamedLock, NamedMessageQueue, NamedSemaphore
+    from nob.ipc import NamedSharedMemory
     name, create = sys.argv[1], Flags.RAISE_IF_EXISTS
     semaphore = NamedSemaphore(name, 0, create)
     assert not semaphore.acquire(timeout=0.01)
@@ -185,9 +204,11 @@ def job():
     segment.mmap().close()
     messages = NamedMessageQueue(name, 2, 16, handle_existence=create)
     assert not messages.receive(0.01)
+    channel = NamedChannel(name, 2, 16, handle_existence=create)
+    assert channel.fileno() and not channel.receive(0.01)
     lock = NamedLock(name, create)
     assert lock.acquire() and not lock.acquire(timeout=0.01)
-    kept.extend((semaphore, segment, messages, lock))
+    kept.extend((semaphore, segment, messages, channel, lock))
 def flush():
     jobs.put(job)
     jobs.join()

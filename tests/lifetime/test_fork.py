@@ -11,6 +11,7 @@ import pytest
 from support.checks import conformance, rounds
 from support.children import fork, in_child
 from support.kinds import (
+    CHANNEL,
     KINDS,
     LOCK,
     OWNED,
@@ -187,7 +188,7 @@ def test_fork_while_threads_are_inside(name: str) -> None:
     """C43: a child forked from the middle of everything uses old handles and opens new ones."""
     stop = threading.Event()
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
-    segment = SEGMENT.create(name)
+    segment, channel = SEGMENT.create(name), CHANNEL.create(name, max_messages=100)
     lock, permits = LOCK.create(name), PERMITS.create(name, value=4)
     names = [f"{name}-{index}" for index in range(4)]
 
@@ -200,6 +201,8 @@ def test_fork_while_threads_are_inside(name: str) -> None:
             semaphore.acquire(timeout=0.0001)
             semaphore.release()
             queue.receive(0.0001)
+            channel.send_many([b"churn", b"large" * 3], 0.0001)
+            channel.receive(0.0001)
             with permits, LOCK.create(mine, Flags.UNLINK_AND_CREATE):
                 if lock.acquire(timeout=0.0001):
                     lock.release()
@@ -209,6 +212,9 @@ def test_fork_while_threads_are_inside(name: str) -> None:
         semaphore.release()
         assert semaphore.acquire(timeout=20)
         queue.send(b"child", 0)
+        # A thread of the parent's may be copying, and no handle of the child's prolongs that.
+        assert channel.send(b"child", 20, 7)
+        assert channel.receive(20) == (b"child", 7)
         assert not lock.held
         # A thread of the parent's may have the lock, and no handle of the child's prolongs that.
         assert lock.acquire(timeout=20)
@@ -234,6 +240,8 @@ WAITS = [
     "semaphore.acquire()",
     "queue.receive()",
     "queue.receive(60)",
+    "channel.receive()",
+    "channel.receive(60)",
     "lock.acquire()",
     "lock.acquire(timeout=60)",
     "permits.acquire()",
@@ -245,12 +253,13 @@ WAITS = [
 def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
     """The child's handle has no call in flight: it closes at once, and gives back what it has."""
     semaphore = SEMAPHORE.create(name, initial_value=0)
-    queue = QUEUE.create(name)
+    queue, channel = QUEUE.create(name), CHANNEL.create(name)
     holders = [LOCK.create(name), PERMITS.create(name, value=1)]
     for holder in holders:
         holder.acquire()
     lock, permits = LOCK.open(name), PERMITS.open(name)
-    handles = {"semaphore": semaphore, "queue": queue, "lock": lock, "permits": permits}
+    handles = {"semaphore": semaphore, "queue": queue, "channel": channel}
+    handles |= {"lock": lock, "permits": permits}
     waiting = Background(lambda: eval(wait, dict(handles)))
     waiting.wait_until_asleep()
 
@@ -262,10 +271,11 @@ def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
         return [after < before for before, after in itertools.pairwise(numbers)]
 
     # A semaphore has no descriptor.
-    assert in_child(child) == [False, True, True, True]
+    assert in_child(child) == [False, True, True, True, True]
     assert waiting.is_running()
     semaphore.release()
     queue.send(b"x")
+    channel.send(b"x")
     for holder in holders:
         holder.release()
     assert waiting.result()
@@ -275,19 +285,20 @@ def test_fork_while_a_thread_waits(name: str, wait: str) -> None:
 def test_a_handler_forks_in_the_middle_of_a_wait(name: str, wait: str) -> None:
     """Both go on to wait with the same handle, and both are served."""
     code = f"""
-semaphore, queue = NamedSemaphore(name), NamedMessageQueue(name)
+semaphore, queue, channel = NamedSemaphore(name), NamedMessageQueue(name), NamedChannel(name)
 lock, permits = NamedLock(name), NamedBoundedSemaphore(name)
 children = []
 signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
 say("ready")
 {wait}
-for handle in semaphore, queue, lock, permits:
+for handle in semaphore, queue, channel, lock, permits:
     handle.close()
 if children == [0]:
     os._exit(0)
 assert os.waitpid(children[0], 0)[1] == 0
 """
-    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    semaphore = SEMAPHORE.create(name, initial_value=0)
+    queue, channel = QUEUE.create(name), CHANNEL.create(name)
     holders = [LOCK.create(name), PERMITS.create(name, value=1)]
     for holder in holders:
         holder.acquire()
@@ -298,6 +309,7 @@ assert os.waitpid(children[0], 0)[1] == 0
         for _ in range(2):
             semaphore.release()
             queue.send(b"x")
+            channel.send(b"x")
         for holder in holders:
             # The first who has it gives it to the other by closing its handle.
             holder.release()

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 import pytest
 from support.checks import conformance, eventually, rounds
-from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
+from support.kinds import (
+    CHANNEL,
+    KINDS,
+    LOCK,
+    MESSAGES,
+    PERMITS,
+    QUEUE,
+    SEGMENT,
+    SEMAPHORE,
+    Kind,
+)
 from support.system import descriptors
 from support.tally import counting
 from support.waits import Background
@@ -100,11 +110,13 @@ def test_blocks_and_mappings(name: str) -> None:
             view = memoryview(segment.mmap())
             view.release()
         segment.unlink()
-        with QUEUE.create(name) as queue:
-            queue.block = False
-            queue.send("text", 0, 7)
-            queue.receive()
-        del queue
+        for kind in MESSAGES:
+            with kind.create(name) as queue:
+                queue.block = False
+                queue.fileno()
+                queue.send("text", 0, 7)
+                queue.receive()
+            del queue
         with SEMAPHORE.create(name, Flags.UNLINK_AND_CREATE):
             pass
 
@@ -141,6 +153,9 @@ def test_constructors_that_fail(name: str) -> None:
             lambda: SEGMENT.open(name, size=65, read_only=True),
             lambda: QUEUE.create(name, Flags.UNLINK_AND_CREATE, max_messages=2**40),
             lambda: QUEUE.open(name, write=False).send(b"x"),
+            lambda: CHANNEL.create(name, Flags.UNLINK_AND_CREATE, max_messages=2**40),
+            lambda: CHANNEL.open(name, write=False).send(b"x"),
+            lambda: CHANNEL.open(name).receive_into(b""),
             lambda: SEMAPHORE.open(name).release(2**31),
         ):
             with contextlib.suppress(OSError, ValueError, OverflowError, RuntimeError):
@@ -158,7 +173,8 @@ def test_constructors_that_fail(name: str) -> None:
 
 
 def test_waits_that_run_out(name: str) -> None:
-    semaphore, queue = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name)
+    semaphore = SEMAPHORE.create(name, initial_value=0)
+    queue, channel = QUEUE.create(name), CHANNEL.create(name)
     lock, permits = LOCK.create(name), PERMITS.create(name, value=1)
     lock.acquire()
     permits.acquire()
@@ -169,13 +185,15 @@ def test_waits_that_run_out(name: str) -> None:
         assert not semaphore.acquire(timeout=1e-6)
         assert not queue.receive(1e-6)
         assert not queue.receive(0)
+        assert not channel.receive(1e-6)
+        assert not channel.receive(0)
 
     repeat(wait)
 
 
-def test_messages(name: str) -> None:
+def test_messages(message_kind: Kind, name: str) -> None:
     """C42: of all sizes; no buffer is kept."""
-    queue = QUEUE.create(name, max_messages=1, max_message_size=8192)
+    queue = message_kind.create(name, max_messages=1, max_message_size=8192)
 
     def talk() -> None:
         for size in (0, 1, 4096, 8192):
@@ -231,12 +249,14 @@ def test_subclasses_and_cycles(name: str) -> None:
 
 def test_closing_under_waiters(name: str) -> None:
     """C42: the last call in flight gives the resource back, each time."""
-    kept = SEMAPHORE.create(name, initial_value=0), QUEUE.create(name), LOCK.create(name)
-    kept[2].acquire()
+    kept = SEMAPHORE.create(name, initial_value=0), LOCK.create(name)
+    kept += QUEUE.create(name), CHANNEL.create(name)
+    kept[1].acquire()
 
     def close() -> None:
         # Several at a time: a wait needs up to 0.5 s to see that its handle is closed.
-        handles = [kind.open(name) for kind in (SEMAPHORE, QUEUE, LOCK) for _ in range(5)]
+        kinds = SEMAPHORE, QUEUE, CHANNEL, LOCK
+        handles = [kind.open(name) for kind in kinds for _ in range(5)]
         calls = [getattr(handle, "acquire", None) or handle.receive for handle in handles]
         waiters = [Background(call) for call in calls]
         for handle in handles:
@@ -251,8 +271,9 @@ def test_closing_under_waiters(name: str) -> None:
 
 def test_python_objects_are_given_back(name: str) -> None:
     """C42: what the interpreter itself counts."""
-    semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
-    lock, permits = LOCK.create(name), PERMITS.create(name)
+    semaphore, lock, permits = SEMAPHORE.create(name), LOCK.create(name), PERMITS.create(name)
+    queues = QUEUE.create(name), CHANNEL.create(name)
+    buffer = bytearray(16)
 
     def use() -> None:
         for _ in range(100):
@@ -260,9 +281,15 @@ def test_python_objects_are_given_back(name: str) -> None:
                 _ = lock.owner, lock.fence, lock.owner_died, permits.holders, permits.value
             semaphore.acquire(timeout=1.5)
             semaphore.release()
-            queue.send("text", priority=3)
-            queue.receive(timeout=2)
-            _ = semaphore.name, semaphore.value, repr(queue), queue.block
+            for queue in queues:
+                queue.send("text", priority=3)
+                queue.receive(timeout=2)
+                queue.send_many(["text", b"x"])
+                queue.receive_many()
+                _ = repr(queue), queue.block, queue.current_messages
+            queues[1].send(b"x")
+            queues[1].receive_into(buffer)
+            _ = semaphore.name, semaphore.value
 
     use()
     tracemalloc.start()

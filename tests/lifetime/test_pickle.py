@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 from support.checks import conformance
 from support.children import as_nobody
-from support.kinds import KINDS, OWNED, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import KINDS, OWNED, SEGMENT, SEMAPHORE, Kind, each_kind
 from support.scripts import STAMP, Script
 
 from nob.ipc import Flags, NamedChannel, NamedLock, NamedSemaphore
@@ -105,11 +105,11 @@ def test_pickling_a_closed_handle(kind: Kind, name: str) -> None:
             pickle.dumps(handle, protocol)
 
 
-def test_directions_are_kept(name: str) -> None:
+def test_directions_are_kept(message_kind: Kind, name: str) -> None:
     """Also for who may not do the other."""
-    queue, segment = QUEUE.create(name), SEGMENT.create(name)
-    reader = pickle.loads(pickle.dumps(QUEUE.open(name, write=False)))
-    writer = pickle.loads(pickle.dumps(QUEUE.open(name, read=False)))
+    queue, segment = message_kind.create(name), SEGMENT.create(name)
+    reader = pickle.loads(pickle.dumps(message_kind.open(name, write=False)))
+    writer = pickle.loads(pickle.dumps(message_kind.open(name, read=False)))
     writer.send(b"x")
     assert reader.receive() == (b"x", 0)
     with pytest.raises(OSError, match=r"."):

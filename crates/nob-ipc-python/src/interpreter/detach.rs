@@ -56,6 +56,10 @@ pub(crate) fn in_steps<R: Send>(
 }
 
 /// Calls without the GIL.
+///
+/// It is never inlined: PyO3's way to acquire the GIL has a landing pad, and a thread that CPython ends
+/// cannot be unwound through a function that has one around its other calls.
+#[inline(never)]
 pub(crate) fn without_gil<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Send) -> R {
     py.detach(call)
 }
