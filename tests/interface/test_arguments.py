@@ -5,7 +5,9 @@ from fractions import Fraction
 import pytest
 from support.checks import Number, conformance, values
 from support.kinds import (
+    CHANNEL,
     LOCK,
+    MESSAGES,
     PERMITS,
     QUEUE,
     SEGMENT,
@@ -55,11 +57,13 @@ def test_size(name: str, value: object, flag: Flags) -> None:
 @pytest.mark.parametrize("which", ["max_messages", "max_message_size"])
 @pytest.mark.parametrize("flag", list(Flags), ids=lambda flag: flag.name)
 @values([v for v in NO_INTEGERS if v is not None], BEYOND_64_BITS, [0, -1, Number(0)])
-def test_queue_attributes(name: str, which: str, value: object, flag: Flags) -> None:
+def test_queue_attributes(
+    message_kind: Kind, name: str, which: str, value: object, flag: Flags
+) -> None:
     """M3: 0, negative numbers and what is no integer; nothing is created."""
     with pytest.raises(InvalidArgument):
-        QUEUE.create(name, flag, **{which: value})
-    assert not QUEUE.exists(name)
+        message_kind.create(name, flag, **{which: value})
+    assert not message_kind.exists(name)
 
 
 @each_kind
@@ -96,28 +100,30 @@ def test_other_switches(name: str, value: object) -> None:
     for switch in ("read_only", "reserve"):
         with pytest.raises(InvalidArgument):
             SEGMENT.create(name, **{switch: value})
-    for switch in ("read", "write"):
-        with pytest.raises(InvalidArgument):
-            QUEUE.create(name, **{switch: value})
+    for kind, switches in ((QUEUE, ("read", "write")), (CHANNEL, ("read", "write", "reserve"))):
+        for switch in switches:
+            with pytest.raises(InvalidArgument):
+                kind.create(name, **{switch: value})
+        assert not kind.exists(name)
     assert not SEGMENT.exists(name)
-    assert not QUEUE.exists(name)
     for kind in (SEMAPHORE, LOCK, PERMITS):
         handle = kind.create(name)
         with pytest.raises(InvalidArgument):
             handle.acquire(value)
         assert not kind.is_stamped(handle)
-    queue = QUEUE.create(name)
-    with pytest.raises(InvalidArgument):
-        queue.block = value
-    assert queue.block is True
+    for kind in MESSAGES:
+        queue = kind.create(name)
+        with pytest.raises(InvalidArgument):
+            queue.block = value
+        assert queue.block is True
 
 
-def test_a_queue_is_for_something(name: str) -> None:
+def test_a_queue_is_for_something(message_kind: Kind, name: str) -> None:
     """Contract 6: one of read and write must be true."""
     for flag in Flags:
         with pytest.raises(InvalidArgument):
-            QUEUE.create(name, flag, read=False, write=False)
-    assert not QUEUE.exists(name)
+            message_kind.create(name, flag, read=False, write=False)
+    assert not message_kind.exists(name)
 
 
 def test_integers_are_what_has_an_index(name: str) -> None:
@@ -129,10 +135,14 @@ def test_integers_are_what_has_an_index(name: str) -> None:
     segment = SEGMENT.create(name, size=Number(100))
     segment.resize(Number(50))
     assert segment.size == 50
-    queue = QUEUE.create(name, max_messages=Number(1), max_message_size=Number(8))
-    assert (queue.max_messages, queue.max_message_size) == (1, 8)
-    queue.send(b"x", Number(0), Number(7))
-    assert queue.receive(Number(0)) == (b"x", 7)
+    for kind in MESSAGES:
+        queue = kind.create(name, max_messages=Number(1), max_message_size=Number(8))
+        assert (queue.max_messages, queue.max_message_size) == (1, 8)
+        queue.send(b"x", Number(0), Number(7))
+        assert queue.receive(Number(0)) == (b"x", 7)
+    options = {"capacity": Number(5000), "priorities": Number(3)}
+    channel = CHANNEL.open(name, Flags.UNLINK_AND_CREATE, **options)
+    assert (channel.capacity, channel.priorities) == (8192, 3)
     assert semaphore.acquire(timeout=Number(0)) is True
     lock = LOCK.create(name, mode=Number(0o640))
     assert LOCK.mode(lock) == 0o640
@@ -146,18 +156,23 @@ def test_an_index_that_raises_is_heard(name: str) -> None:
             raise ZeroDivisionError
 
     semaphore, queue, lock = SEMAPHORE.create(name), QUEUE.create(name), LOCK.create(name)
+    channel = CHANNEL.create(name)
     for call in (
         lambda: lock.acquire(timeout=Broken()),
         lambda: PERMITS.create(name, value=Broken()),
         lambda: semaphore.release(Broken()),
         lambda: semaphore.acquire(timeout=Broken()),
         lambda: queue.send(b"x", priority=Broken()),
+        lambda: channel.send(b"x", priority=Broken()),
+        lambda: channel.receive(Broken()),
+        lambda: CHANNEL.create(name + "-new", capacity=Broken()),
         lambda: SEGMENT.create(name, size=Broken()),
     ):
         with pytest.raises(ZeroDivisionError):
             call()
     assert semaphore.value == 3
-    assert queue.current_messages == 0
+    assert queue.current_messages == channel.current_messages == 0
+    assert not CHANNEL.exists(name + "-new")
     assert not lock.locked()
     assert not SEGMENT.exists(name)
     assert not PERMITS.exists(name)
@@ -174,17 +189,19 @@ def test_release(name: str, value: object) -> None:
 
 @conformance("M22")
 @values(NO_INTEGERS, BEYOND_64_BITS, [-1, 32768, 2**32, 2**32 + 1, 2**31])
-def test_priority(name: str, value: object) -> None:
-    """M22: 0 to 32767; the others send nothing."""
-    queue = QUEUE.create(name)
+def test_priority(message_kind: Kind, name: str, value: object) -> None:
+    """M22: 0 to 32767 (of a channel, less than it was made with); the others send nothing."""
+    queue = message_kind.create(name)
+    with pytest.raises(InvalidArgument):
+        queue.send(b"x", priority=message_kind.highest + 1)
     with pytest.raises(InvalidArgument):
         queue.send(b"x", priority=value)
     assert queue.current_messages == 0
 
 
 @values([None, 1, 1.0, True, ["x"], object(), {}])
-def test_messages_are_bytes_or_text(name: str, value: object) -> None:
-    queue = QUEUE.create(name)
+def test_messages_are_bytes_or_text(message_kind: Kind, name: str, value: object) -> None:
+    queue = message_kind.create(name)
     with pytest.raises(InvalidArgument):
         queue.send(value)
     assert queue.current_messages == 0

@@ -53,9 +53,9 @@ def test_advice_has_the_names_of_python(kind: Kind, name: str) -> None:
 
 
 @pytest.mark.parametrize("message", [{"a": 1}, 1, None, ["a"]], ids=repr)
-def test_what_must_be_encoded(name: str, message: object) -> None:
+def test_what_must_be_encoded(message_kind: Kind, name: str, message: object) -> None:
     """The error says how, and nothing was sent."""
-    with QUEUE.create(name) as queue:
+    with message_kind.create(name) as queue:
         for send in (queue.send, lambda message: queue.send_many([message])):
             with pytest.raises(InvalidArgument, match=r"json\.dumps or pickle\.dumps"):
                 send(message)
@@ -208,10 +208,11 @@ def test_a_full_directory(kind: Kind, name: str) -> None:
     assert left == ["filler"]
 
 
-def test_the_wrong_direction(name: str) -> None:
+def test_the_wrong_direction(message_kind: Kind, name: str) -> None:
     """M11's rows: io.UnsupportedOperation, which is an OSError and a ValueError."""
-    queue = QUEUE.create(name)
-    reader, writer = QUEUE.open(name, write=False), QUEUE.open(name, read=False)
+    queue = message_kind.create(name)
+    reader = message_kind.open(name, write=False)
+    writer = message_kind.open(name, read=False)
     queue.send(b"there")
     for call in (lambda: reader.send(b"x"), writer.receive, lambda: writer.receive(0)):
         with pytest.raises(io.UnsupportedOperation, match=r"\w+ \w+ \w+"):

@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 from support.checks import WATCHDOG
-from support.kinds import KINDS, LOCK, PERMITS, SEMAPHORE, Kind
+from support.kinds import KINDS, LOCK, PERMITS, SEMAPHORE, Kind, Messages
 
-from nob.ipc import NamedBoundedSemaphore, NamedLock, NamedMessageQueue, NamedSemaphore
+from nob.ipc import (
+    NamedBoundedSemaphore,
+    NamedChannel,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSemaphore,
+)
 
 each_permit_kind = pytest.mark.parametrize(
     "kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word
@@ -31,7 +37,7 @@ def uncollected() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("uncollected")
-def test_a_finalizer_may_receive(queue: NamedMessageQueue) -> None:
+def test_a_finalizer_may_receive(queue: Messages) -> None:
     """Making a tuple for a message may run the collector, and that a finalizer that receives."""
     found: list[tuple[bytes, int] | None] = []
     receiving, inside = False, []
@@ -103,12 +109,12 @@ def test_permits_by_number_of_a_semaphore_that_is_not_open(name: str) -> None:
 
 
 @pytest.mark.parametrize("call", QUEUE_CALLS.values(), ids=QUEUE_CALLS)
-def test_a_queue_that_is_not_open(queue: NamedMessageQueue, call: Callable[[Any], object]) -> None:
+def test_a_queue_that_is_not_open(queue: Messages, call: Callable[[Any], object]) -> None:
     queue.close()
     with pytest.raises(ValueError, match="closed"):
         call(queue)
     with pytest.raises(ValueError, match="never opened"):
-        call(NamedMessageQueue.__new__(NamedMessageQueue))
+        call(type(queue).__new__(type(queue)))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,8 @@ def test_a_queue_that_is_not_open(queue: NamedMessageQueue, call: Callable[[Any]
         ),
         (NamedMessageQueue, "send", (b"x",)),
         (NamedMessageQueue, "receive", ()),
+        (NamedChannel, "send", (b"x",)),
+        (NamedChannel, "receive", ()),
     ],
 )
 def test_what_they_are_not_called_with(cls: type, name: str, arguments: tuple[bytes, ...]) -> None:
@@ -142,7 +150,7 @@ class Bytes(bytes):
 
 
 @pytest.mark.parametrize("message", [b"x", Bytes(b"x"), bytearray(b"x"), memoryview(b"x"), "x"])
-def test_all_that_is_like_bytes(queue: NamedMessageQueue, message: Any) -> None:
+def test_all_that_is_like_bytes(queue: Messages, message: Any) -> None:
     assert queue.send(message) is True
     received = queue.receive()
     assert received == (b"x", 0)

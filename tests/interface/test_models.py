@@ -18,6 +18,7 @@ from support.kinds import SEM_VALUE_MAX, unique
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -51,6 +52,10 @@ def _do(handle: Any, method: str, arguments: tuple[Any, ...], options: dict[str,
                 return bytes(memory[at : at + data])
             memory[at : at + len(data)] = data
             return None
+    if method == "receive_into":
+        buffer = bytearray(*arguments)
+        received = handle.receive_into(buffer, timeout=0)
+        return received and (bytes(buffer[: received[0]]), received[1])
     attribute = getattr(handle, method)
     return attribute(*arguments, **options) if callable(attribute) else attribute
 
@@ -217,6 +222,86 @@ class QueueMachine(Machine):
             assert self.do(actor, "current_messages") == len(self.messages)
 
 
+class ChannelMachine(QueueMachine):
+    """The model is the queue's, and the room that each message takes in the ring of its priority."""
+
+    cls = NamedChannel
+    options = {  # noqa: RUF012 (read only)
+        "max_messages": 6,
+        "max_message_size": 3000,
+        "capacity": 4096,
+        "priorities": 3,
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def sends(self, lengths: list[int], priority: int) -> list[bytes]:
+        """Those of new messages that there is room for, from the first on."""
+        ring = [message for negative, _, message in self.messages if -negative == priority]
+        used = sum(_place(message) for message in ring)
+        sent: list[bytes] = []
+        for length in lengths:
+            message = self.numbers.to_bytes(8, "little") * (length // 8 + 1)
+            message = message[:length]
+            used += _place(message)
+            if used > 4096 or len(self.messages) + len(sent) == 6:
+                break
+            self.numbers += 1
+            sent.append(message)
+        return sent
+
+    def sent(self, messages: list[bytes], priority: int) -> None:
+        for message in messages:
+            self.arrivals += 1
+            self.messages.append((-priority, self.arrivals, message))
+        self.messages.sort()
+
+    @rule(
+        actor=ACTORS,
+        length=st.integers(0, 20) | st.integers(0, 3000) | st.sampled_from([3001, 4080, 4081]),
+        priority=st.integers(0, 2),
+        timeout=st.sampled_from([0, 1e-9]),
+    )
+    def send(self, actor: str, length: int, priority: int, timeout: float) -> None:
+        if length > 3000:
+            assert self.do(actor, "send", bytes(length), timeout, priority) == "ValueError"
+            return
+        fit = self.sends([length], priority)
+        message = fit[0] if fit else bytes(length)
+        assert self.do(actor, "send", message, timeout, priority) is bool(fit)
+        self.sent(fit, priority)
+
+    @rule(
+        actor=ACTORS,
+        lengths=st.lists(st.integers(0, 20) | st.integers(0, 2000), max_size=8),
+        priority=st.integers(0, 2),
+    )
+    def send_many(self, actor: str, lengths: list[int], priority: int) -> None:
+        fit = self.sends(lengths, priority)
+        rest = [bytes(length) for length in lengths[len(fit) :]]
+        assert self.do(actor, "send_many", fit + rest, 0, priority) == len(fit)
+        self.sent(fit, priority)
+
+    @rule(actor=ACTORS, room=st.sampled_from([0, 10, 1000, 3000]))
+    def receive_into(self, actor: str, room: int) -> None:
+        """What was received stands at the buffer's beginning; what does not fit stays."""
+        outcome = self.do(actor, "receive_into", room)
+        if not self.messages:
+            assert outcome is None
+        elif len(self.messages[0][2]) > room:
+            assert outcome == "ValueError"
+        else:
+            priority, _, message = self.messages.pop(0)
+            assert outcome == (message, -priority)
+
+
+def _place(message: bytes) -> int:
+    """The bytes of a ring that a message takes: its length, and itself, in words of eight bytes."""
+    return 8 + (len(message) + 7) // 8 * 8
+
+
 class LockMachine(Machine):
     """The model is who holds it, and the number of the hold."""
 
@@ -290,11 +375,19 @@ class PermitsMachine(Machine):
             assert sorted(self.do(actor, "holders")) == sorted(pids)
 
 
-for machine in (SemaphoreMachine, SegmentMachine, QueueMachine, LockMachine, PermitsMachine):
+for machine in (
+    SemaphoreMachine,
+    SegmentMachine,
+    QueueMachine,
+    ChannelMachine,
+    LockMachine,
+    PermitsMachine,
+):
     machine.TestCase.settings = SETTINGS
 
 TestSemaphore = SemaphoreMachine.TestCase
 TestSegment = SegmentMachine.TestCase
 TestQueue = QueueMachine.TestCase
+TestChannel = ChannelMachine.TestCase
 TestLock = LockMachine.TestCase
 TestPermits = PermitsMachine.TestCase

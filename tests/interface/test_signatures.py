@@ -1,7 +1,7 @@
 """How arguments are given, and what is said of those that are wrong (contract 2, 7)."""
 
 import pytest
-from support.kinds import KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
+from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind, each_kind
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -62,6 +62,7 @@ def test_what_is_keyword_only(name: str) -> None:
         lambda: SEMAPHORE.cls(name, 1, flag, no, 0o600),
         lambda: SEGMENT.cls(name, 1, False, flag, no, 0o600),
         lambda: QUEUE.cls(name, 1, 1, True, True, flag, no, 0o600),
+        lambda: CHANNEL.cls(name, 1, 1, True, True, flag, no, 4096),
         lambda: LOCK.cls(name, flag, no, 0o600),
         lambda: PERMITS.cls(name, 1, flag, no, 0o600),
     ):
@@ -81,6 +82,9 @@ def test_the_order_of_positional_arguments(name: str) -> None:
     queue = QUEUE.cls(name, 2, 9, True, True, Flags.RAISE_IF_EXISTS, False)
     assert (queue.max_messages, queue.max_message_size) == (2, 9)
     assert queue.unlink_on_delete is False
+    channel = CHANNEL.cls(name, 2, 9, True, True, Flags.RAISE_IF_EXISTS, False)
+    assert (channel.max_messages, channel.max_message_size) == (2, 9)
+    assert channel.unlink_on_delete is False
     lock = LOCK.cls(name, Flags.RAISE_IF_EXISTS, False)
     assert (lock.linked_existing_object, lock.unlink_on_delete) == (False, False)
     permits = PERMITS.cls(name, 5, Flags.RAISE_IF_EXISTS, False)
@@ -99,7 +103,7 @@ def test_an_invalid_argument_is_named(kind: Kind, name: str) -> None:
 
 
 def test_other_invalid_arguments_are_named(name: str) -> None:
-    semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
+    semaphore, queue, channel = SEMAPHORE.create(name), QUEUE.create(name), CHANNEL.create(name)
     lock, permits = LOCK.create(name), PERMITS.create(name)
     for word, call in {
         "value must be 1 to 512, not 0": lambda: PERMITS.open(name, value=0),
@@ -116,6 +120,16 @@ def test_other_invalid_arguments_are_named(name: str) -> None:
         "blocking": lambda: semaphore.acquire(blocking=1),
         "priority": lambda: queue.send(b"", priority=-1),
         "message": lambda: queue.send(1),
+        "max_messages must be": lambda: CHANNEL.open(name, max_messages=0),
+        "max_message_size must be": lambda: CHANNEL.open(name, max_message_size=0),
+        "capacity must be": lambda: CHANNEL.open(name, capacity=0),
+        "priorities must be": lambda: CHANNEL.open(name, priorities=9),
+        "priority .*priorities": lambda: channel.send(b"", priority=8),
+        "priority must be": lambda: channel.send(b"", priority=-1),
+        "message must be": lambda: channel.send(1),
+        "buffer must be": lambda: channel.receive_into(b""),
+        "timeout must be": lambda: channel.receive("x"),
+        "reserve must be": lambda: CHANNEL.open(name, reserve=1),
         "a signal from 1 to 64, .callable, argument. or None": lambda: queue.request_notification(
             print
         ),

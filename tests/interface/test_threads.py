@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from support.checks import WATCHDOG
-from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
+from support.kinds import LOCK, PERMITS, SEMAPHORE, Kind, Messages
 
-from nob.ipc import NamedLock, NamedMessageQueue
+from nob.ipc import NamedLock
 
 WORKERS, EACH = 4, 50
 
@@ -20,7 +20,7 @@ def is_free(turn: Any) -> bool:
     return not turn.locked() if isinstance(turn, NamedLock) else turn.value > 0
 
 
-def work(turn: Any, jobs: NamedMessageQueue, results: NamedMessageQueue) -> list[bool]:
+def work(turn: Any, jobs: Messages, results: Messages) -> list[bool]:
     """Takes jobs one by one, in turn with the others, and returns what it has seen there."""
     seen = []
     for _ in range(EACH):
@@ -44,12 +44,14 @@ def executor(kind: str) -> Executor:
     [(SEMAPHORE, {"initial_value": 1}), (LOCK, {}), (PERMITS, {"value": 1})],
     ids=lambda turns: turns[0].word,
 )
-def test_concurrent_futures(name: str, kind: str, turns: tuple[Kind, dict[str, int]]) -> None:
+def test_concurrent_futures(
+    message_kind: Kind, name: str, kind: str, turns: tuple[Kind, dict[str, int]]
+) -> None:
     """Tasks that share handles: as they are in threads, pickled in other processes."""
     turn = turns[0].create(name, **turns[1])
     with (
-        QUEUE.create(name) as jobs,
-        QUEUE.create(f"{name}-results") as results,
+        message_kind.create(name) as jobs,
+        message_kind.create(f"{name}-results") as results,
         executor(kind) as pool,
     ):
         seen = [pool.submit(work, turn, jobs, results) for _ in range(WORKERS)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.checks import Number, conformance, values
-from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
+from support.kinds import CHANNEL, LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 
 from nob.ipc import Flags, InvalidArgument
 
@@ -33,12 +33,17 @@ def waits(name: str) -> list[Callable[[Any], Any]]:
     """Every way to wait, on objects where none needs to."""
     semaphore, queue = SEMAPHORE.create(name), QUEUE.create(name)
     lock, permits = LOCK.create(name), PERMITS.create(name)
+    channel, buffer = CHANNEL.create(name, max_messages=3), bytearray(16)
     queue.send(b"there")
+    channel.send_many([b"there", b"there too"])
     return [
         lambda timeout: semaphore.acquire(timeout=timeout),
         lambda timeout: semaphore.acquire(True, timeout),
         lambda timeout: queue.send(b"x", timeout),
         queue.receive,
+        lambda timeout: channel.send(b"x", timeout),
+        channel.receive,
+        lambda timeout: channel.receive_into(buffer, timeout),
         lambda timeout: lock.acquire(timeout=timeout),
         lambda timeout: permits.acquire(True, timeout),
     ]
@@ -58,9 +63,10 @@ def test_timeouts_that_are_none(name: str, value: object) -> None:
             wait(value)
     assert SEMAPHORE.open(name).value == 3
     assert QUEUE.open(name).current_messages == 1
+    assert CHANNEL.open(name).current_messages == 2
     assert not LOCK.open(name).locked()
     assert PERMITS.open(name).value == 3
-    assert len(ways) == 6
+    assert len(ways) == 9
 
 
 @conformance("S13", "S15", "M27", "M33")
