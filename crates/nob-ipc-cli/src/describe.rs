@@ -28,8 +28,8 @@ pub fn address(object: &Object) -> String {
 }
 
 /// What an object holds, in a few characters.
-pub fn measure_words(measure: Measure) -> String {
-    match measure {
+pub fn measure_words(object: &Object) -> String {
+    match object.measure() {
         Measure::Value(Some(value)) => format!("value {value}"),
         Measure::Size { bytes, .. } => text::size(bytes),
         Measure::Depth(Some(depth)) => {
@@ -42,6 +42,7 @@ pub fn measure_words(measure: Measure) -> String {
             words
         }
         Measure::Channel(Some(state)) => channel_words(state),
+        _ if object.is_damaged() => "damaged".into(),
         _ => "?".into(),
     }
 }
@@ -53,9 +54,10 @@ fn channel_words(state: ChannelState) -> String {
     words
 }
 
-/// What is not nothing is 1 at the least.
+/// What is not nothing is 1 at the least, and what is not full is 99 at the most.
 fn percent(part: u64, whole: u64) -> u128 {
-    (u128::from(part) * 100).div_ceil(u128::from(whole.max(1)))
+    let percent = u128::from(part) * 100 / u128::from(whole.max(1));
+    percent.max(u128::from(part > 0))
 }
 
 fn lock_words(state: LockState) -> String {
@@ -158,7 +160,13 @@ pub fn facts(object: &Object) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn measure_facts(object: &Object) -> Vec<(&'static str, String)> {
-    let closed = || String::from("this user may not look");
+    let closed = || {
+        if object.is_damaged() {
+            format!("damaged, or of another version: this is no {}", object.kind())
+        } else {
+            "this user may not look".into()
+        }
+    };
     match object.measure() {
         Measure::Value(value) => vec![("value", value.map_or_else(closed, |it| it.to_string()))],
         Measure::Size { bytes, allocated } => vec![

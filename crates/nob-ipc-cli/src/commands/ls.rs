@@ -47,7 +47,7 @@ fn table(listing: &Listing) -> Rows {
         rows.push(vec![
             object.kind().short_word().into(),
             object.name().as_bytes().to_vec(),
-            measure_words(object.measure()).into(),
+            measure_words(object).into(),
             users.name(object.owner()).into(),
             format!("{:04o}", object.mode()).into(),
             text::age(object.age()).into(),

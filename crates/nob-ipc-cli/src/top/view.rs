@@ -134,7 +134,7 @@ fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
         .iter()
         .map(|object| Cells {
             name: text::escape(object.name().as_bytes()),
-            content: measure_words(object.measure()),
+            content: measure_words(object),
             owner: text::escape_str(users.name(object.owner())),
             holders: text::escape(&holders_words(object.holders())),
         })

@@ -161,6 +161,14 @@ fn what_is_shown() {
     assert!(page.contains("1 of 1536") && page.contains("16 of 12288 bytes"), "{page}");
     let list = text(nob(&[&"ls", &"channel"]));
     assert!(list.contains("1 message, 1% full"), "{list}");
+    // What is not full is not said to be.
+    for priority in ["0", "1", "2"] {
+        let message = "x".repeat(if priority == "0" { 4056 } else { 4080 });
+        text(nob(&[&"channel", &"send", &name, &message, &"--priority", &priority]));
+    }
+    assert_eq!(shown(&name)["used_bytes"], 3 * 4096 - 32);
+    let list = text(nob(&[&"ls", &"channel"]));
+    assert!(list.contains("4 messages, 99% full"), "{list}");
     text(nob(&[&"rm", &address("channel", &name)]));
 }
 

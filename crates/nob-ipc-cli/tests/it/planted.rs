@@ -17,6 +17,7 @@ pub const ROLES: &[Role] = &[
     ("planted::records", |_| records()),
     ("planted::leased", |_| leased()),
     ("planted::channels", |_| channels()),
+    ("planted::damaged", |_| damaged()),
 ];
 
 /// Two users who are nobody here.
@@ -119,7 +120,8 @@ fn channels() {
         let address = format!("channel:/{name}");
         let shown: Value = json(&[&"show", &address, &"--json"]);
         assert_eq!(shown["messages"], Value::Null, "{shown}");
-        text(nob(&[&"show", &address]));
+        let page = text(nob(&[&"show", &address]));
+        assert!(page.contains("damaged") && !page.contains("may not look"), "{page}");
         for verb in ["send", "receive"] {
             let mut arguments: Vec<Argument> = vec![&"channel", &verb, name, &"--timeout", &"0"];
             if verb == "send" {
@@ -131,4 +133,22 @@ fn channels() {
     }
     let listed: Vec<Value> = json(&[&"ls", &"channel", &"--json"]);
     assert_eq!(listed[0]["messages"], 0, "{listed:?}");
+}
+
+/// Likewise what has the name of a semaphore, a lock or a bounded semaphore.
+#[test]
+fn what_is_damaged() {
+    Machine::new("size=1m").run("planted::damaged", &[]);
+}
+
+fn damaged() {
+    for (kind, prefix) in [("sem", "sem."), ("lock", "nob.lock."), ("permits", "nob.permits.")] {
+        fs::write(format!("/dev/shm/{prefix}short"), b"garbage").expect("it is free");
+        let address = format!("{kind}:/short");
+        let page = text(nob(&[&"show", &address]));
+        assert!(page.contains("damaged") && !page.contains("may not look"), "{page}");
+        let list = text(nob(&[&"ls", &kind]));
+        assert!(list.contains("damaged"), "{list}");
+        text(nob(&[&"rm", &address]));
+    }
 }

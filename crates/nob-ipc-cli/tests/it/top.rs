@@ -131,7 +131,7 @@ fn watch_filter_look_and_remove() {
 
     // A channel is shown as how full its bytes are.
     text(nob_with(&[b'x'; 4000], &[&"channel", &"send", &name]));
-    tmux.wait_for("1 message, 98% full");
+    tmux.wait_for("1 message, 97% full");
 
     tmux.press(&["q"]);
     tmux.wait_for("status 0");

@@ -50,12 +50,20 @@ impl ChannelState {
     }
 }
 
-/// Reads a file; `None`: it is no channel, or was written to while it was read.
+/// How often a file is read that looks damaged: it may have been written to meanwhile.
+const LOOKS: usize = 16;
+
+/// Reads a file; `None`: it is no channel.
 pub(crate) fn read(file: BorrowedFd<'_>) -> sys::Result<Option<ChannelState>> {
     let size = sys::stat::of(file)?.size;
-    let bytes = read_first(file, size_of::<Page>())?;
     let lives = |slot| life::is_alive(file, slot);
-    parse(&Image(&bytes), size, &lives).transpose()
+    for _ in 0..LOOKS {
+        let bytes = read_first(file, size_of::<Page>())?;
+        if let Some(state) = parse(&Image(&bytes), size, &lives) {
+            return state.map(Some);
+        }
+    }
+    Ok(None)
 }
 
 fn parse(

@@ -32,6 +32,8 @@ pub(crate) struct Found {
     pub name: Name,
     pub stat: Stat,
     pub content: Content,
+    /// Whether it could be read, and is not what a file of its kind is.
+    pub is_damaged: bool,
     pub mark: Marked,
     /// Whether somebody has a lock on it; `None`: that could not be asked.
     pub used: Option<bool>,

@@ -81,10 +81,12 @@ impl Home for Shm {
         if stat.file_type != FileType::Regular {
             return Ok(None);
         }
+        let (content, is_damaged) = content(name.kind(), fresh.as_fd());
         Ok(Some(Found {
             name: name.clone(),
             stat,
-            content: content(name.kind(), Some(fresh.as_fd())),
+            content,
+            is_damaged,
             mark: read_mark(fresh.as_fd()),
             used: usage::is_used(&fresh).ok(),
         }))
@@ -118,27 +120,44 @@ fn unreadable(name: &Name, stat: Stat) -> Found {
     Found {
         name: name.clone(),
         stat,
-        content: content(name.kind(), None),
+        content: unknown_content(name.kind()),
+        is_damaged: false,
         mark: Marked::Unreadable,
         used,
     }
 }
 
-/// What a file of a kind holds.
-fn content(kind: Kind, file: Option<BorrowedFd<'_>>) -> Content {
+/// What a file of a kind holds that may not be read.
+fn unknown_content(kind: Kind) -> Content {
     match kind {
-        // A file that is too short is no semaphore, and has no value.
-        Kind::Semaphore => Content::Value {
-            now: file.and_then(|file| sys::files::semaphore_value(file).ok()),
-            initial: file.and_then(sys::xattr::initial_value),
-        },
+        Kind::Semaphore => Content::Value { now: None, initial: None },
+        Kind::Lock | Kind::BoundedSemaphore => Content::Owned(None),
+        Kind::Channel => Content::Channel(None),
+        Kind::SharedMemory | Kind::MessageQueue => Content::Bytes,
+    }
+}
+
+/// What a file of a kind holds, and whether it is damaged.
+fn content(kind: Kind, file: BorrowedFd<'_>) -> (Content, bool) {
+    match kind {
+        Kind::Semaphore => {
+            let now = sys::files::semaphore_value(file);
+            // A file that is too short is no semaphore, and has no value.
+            let is_damaged = now == Err(Errno::INVAL);
+            let initial = sys::xattr::initial_value(file);
+            (Content::Value { now: now.ok(), initial }, is_damaged)
+        }
         Kind::Lock | Kind::BoundedSemaphore => {
-            Content::Owned(file.and_then(|file| state::read(kind, file).ok().flatten()))
+            let state = state::read(kind, file);
+            let is_damaged = matches!(state, Ok(None));
+            (Content::Owned(state.ok().flatten()), is_damaged)
         }
         Kind::Channel => {
-            Content::Channel(file.and_then(|file| channel::state::read(file).ok().flatten()))
+            let state = channel::state::read(file);
+            let is_damaged = matches!(state, Ok(None));
+            (Content::Channel(state.ok().flatten()), is_damaged)
         }
-        Kind::SharedMemory | Kind::MessageQueue => Content::Bytes,
+        Kind::SharedMemory | Kind::MessageQueue => (Content::Bytes, false),
     }
 }
 

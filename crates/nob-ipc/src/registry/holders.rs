@@ -101,6 +101,7 @@ mod tests {
             name,
             stat,
             content: Content::Value { now: None, initial: None },
+            is_damaged: false,
             mark: Marked::Unmarked,
             used: None,
         })

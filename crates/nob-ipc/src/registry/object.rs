@@ -176,6 +176,7 @@ pub struct Object {
     name: Name,
     stat: Stat,
     measure: Measure,
+    is_damaged: bool,
     /// Whether a semaphore has the value that it was made with, and a lock has nothing to tell.
     at_rest: bool,
     creator: Creator,
@@ -187,7 +188,7 @@ pub struct Object {
 
 impl Object {
     pub(super) fn new(found: Found) -> Object {
-        let Found { name, stat, content, mark, used } = found;
+        let Found { name, stat, content, is_damaged, mark, used } = found;
         let measure = match &content {
             Content::Value { now, .. } => Measure::Value(*now),
             Content::Owned(state) => Measure::of_owned(name.kind(), state.as_ref()),
@@ -205,7 +206,8 @@ impl Object {
             Content::Bytes | Content::Messages(_) | Content::Channel(_) => (true, Vec::new()),
         };
         let holders = Vec::new();
-        Object { name, stat, measure, at_rest, creator, owners, used, holders, unseen: 0 }
+        let unseen = 0;
+        Object { name, stat, measure, is_damaged, at_rest, creator, owners, used, holders, unseen }
     }
 
     /// Its name.
@@ -275,6 +277,13 @@ impl Object {
     #[must_use]
     pub fn measure(&self) -> Measure {
         self.measure
+    }
+
+    /// Whether its file could be read, and is not what a file of its kind is: too short, scribbled over, or
+    /// of another version of the format. Its [measure](Object::measure) is not known then.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// The processes whose living handles have the lock, or permits of the bounded semaphore, as they call

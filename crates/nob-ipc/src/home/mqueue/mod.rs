@@ -119,5 +119,6 @@ fn look(name: &Name, directory: Option<&QueueDirectory>) -> sys::Result<Found> {
         None => usage::is_listed(stat.identity.file).then_some(true),
     };
     let mark = record::mark_of(name, &stat);
-    Ok(Found { name: name.clone(), stat, content: Content::Messages(state), mark, used })
+    let content = Content::Messages(state);
+    Ok(Found { name: name.clone(), stat, content, is_damaged: false, mark, used })
 }
