@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BUILT = HERE.parent / "target" / "fuzz"
-TARGETS = ["name", "deadline", "messages"]
+TARGETS = ["name", "deadline", "messages", "channel"]
 
 # Coverage counters and comparisons, as libFuzzer reads them.
 FLAGS = [

@@ -22,6 +22,8 @@ SECTIONS = {
     "S": "Semaphores",
     "H": "Shared memory",
     "M": "Message queues",
+    "L": "Locks and bounded semaphores",
+    "N": "Channels",
 }
 HEAD = """\
 # What is tested where
@@ -31,7 +33,7 @@ Tests in Python go through the public package, those in Rust through the crate. 
 `python tests/conformance_table.py`; a test sees to it that it is current.
 """
 
-_NUMBER = re.compile(r"\b[CSHM]\d{1,2}\b")
+_NUMBER = re.compile(r"\b[CSHMLN]\d{1,2}\b")
 _RUST_TEST = re.compile(
     r"^(?P<doc>(?:[ \t]*///.*\n)+)(?:[ \t]*#\[.*\]\n)*[ \t]*fn (?P<name>\w+)", re.MULTILINE
 )
@@ -82,7 +84,7 @@ def rust_tests() -> Iterator[tuple[str, str]]:
 def _numbers(text: str) -> set[str]:
     """The numbers in a text, ranges such as `S28 to S30` spelt out."""
     numbers = set(_NUMBER.findall(text))
-    for kind, first, last in re.findall(r"\b([CSHM])(\d+) to \1(\d+)\b", text):
+    for kind, first, last in re.findall(r"\b([CSHMLN])(\d+) to \1(\d+)\b", text):
         numbers |= {f"{kind}{index}" for index in range(int(first), int(last) + 1)}
     return numbers
 

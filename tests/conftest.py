@@ -8,7 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 from support.dispositions import defaults_for_programs
-from support.kinds import KINDS, MESSAGES, QUEUE, SEMAPHORE, Kind, Messages, unique
+from support.kinds import (
+    KINDS,
+    MESSAGES,
+    QUEUE,
+    SEMAPHORE,
+    Kind,
+    Messages,
+    remove_what_killed_runs_left,
+    unique,
+)
 from support.loops import Run, runner
 from support.system import descriptors, made_by, records_of
 
@@ -27,6 +36,10 @@ def pytest_collection_finish() -> None:
     """Garbage collections of the tests need not look at pytest and at all that it has collected."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionstart() -> None:
+    remove_what_killed_runs_left()
 
 
 def pytest_sessionfinish() -> None:

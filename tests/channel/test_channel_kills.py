@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 
-from support.checks import WATCHDOG, rounds, seconds
+from support.checks import WATCHDOG, conformance, rounds, seconds
 from support.scripts import Script
 
 from nob.ipc import Flags, NamedChannel
@@ -44,6 +44,7 @@ def answers(sender: Script) -> int:
     return len((heard + output).split())
 
 
+@conformance("N4")
 def test_nothing_that_was_sent_is_lost(name: str) -> None:
     """Only senders are killed: what one answered for comes once, whole and in order."""
 
@@ -85,6 +86,7 @@ def test_nothing_that_was_sent_is_lost(name: str) -> None:
         assert count <= last.get(sender, -1) + 1 <= count + 1, sender
 
 
+@conformance("N4")
 def test_both_sides_are_killed(name: str) -> None:
     """The others go on, within the time that the contract says, and nothing comes twice."""
     channel = NamedChannel(name, capacity=1 << 14, handle_existence=Flags.RAISE_IF_EXISTS)

@@ -11,7 +11,7 @@ import signal
 import pytest
 from support.checks import conformance, helpful
 from support.children import fork, in_child
-from support.kinds import LOCK, PERMITS, SEGMENT, SEMAPHORE, Kind, each_file_kind
+from support.kinds import CHANNEL, LOCK, PERMITS, SEGMENT, SEMAPHORE, Kind, each_file_kind
 from support.namespaces import mount, needs_namespaces
 from support.system import descriptors
 
@@ -147,7 +147,7 @@ def test_a_sparse_segment_can_be_a_bus_error() -> None:
     assert in_child(touch) == -signal.SIGBUS
 
 
-@conformance("S32")
+@conformance("S32", "N14")
 @each_file_kind
 def test_no_room_for_another_file(kind: Kind) -> None:
     """S32: no inodes, no blocks: ENOSPC, nothing left, and all is well with room again."""
@@ -215,7 +215,7 @@ def _statm() -> str:
 
 
 @conformance("C18")
-@pytest.mark.parametrize("kind", [SEMAPHORE, LOCK, PERMITS], ids=lambda kind: kind.word)
+@pytest.mark.parametrize("kind", [SEMAPHORE, LOCK, PERMITS, CHANNEL], ids=lambda kind: kind.word)
 def test_a_file_that_cannot_be_mapped(kind: Kind) -> None:
     """C18: no address space at all: an error, and no file is left."""
 

@@ -186,7 +186,7 @@ def test_too_many_queues() -> None:
 
 
 @needs_namespaces
-@conformance("H12", "S32")
+@conformance("H12", "S32", "N14")
 @each_file_kind
 def test_a_full_directory(kind: Kind, name: str) -> None:
     """H12, S32: ENOSPC that names the free space and how to raise it; nothing is left."""

@@ -223,7 +223,7 @@ class QueueMachine(Machine):
 
 
 class ChannelMachine(QueueMachine):
-    """The model is the queue's, and the room that each message takes in the ring of its priority."""
+    """The model is the queue's, and the room that each message takes in its ring."""
 
     cls = NamedChannel
     options = {  # noqa: RUF012 (read only)

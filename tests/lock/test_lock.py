@@ -11,7 +11,7 @@ import time
 import warnings
 
 import pytest
-from support.checks import eventually
+from support.checks import conformance, eventually
 from support.children import in_child
 from support.kinds import LOCK, PERMITS, Kind, each_owned_kind, removed
 from support.scripts import Script
@@ -69,6 +69,7 @@ def test_it_is_not_recursive(lock: NamedLock) -> None:
     lock.release()
 
 
+@conformance("L6")
 def test_only_its_holder_releases(lock: NamedLock) -> None:
     other = another(lock)
     for handle in (lock, other):
@@ -84,6 +85,7 @@ def test_only_its_holder_releases(lock: NamedLock) -> None:
     lock.release()
 
 
+@conformance("L5")
 def test_any_thread_releases(lock: NamedLock) -> None:
     """9.3: and the end of the thread that acquired it changes nothing."""
     other = another(lock)
@@ -110,6 +112,7 @@ def test_the_owner_is_shown_by_its_pid(lock: NamedLock) -> None:
     assert lock.owner is None
 
 
+@conformance("L17")
 def test_the_fence_grows_with_each_hold(lock: NamedLock) -> None:
     other = another(lock)
     seen = []
@@ -125,6 +128,7 @@ def test_the_fence_grows_with_each_hold(lock: NamedLock) -> None:
         other.fence  # noqa: B018
 
 
+@conformance("L6", "L7")
 def test_a_forked_child_holds_nothing(lock: NamedLock) -> None:
     """9.4: releases nothing, cannot take it, and leaves its parent the holder."""
     lock.acquire()
@@ -172,6 +176,7 @@ def test_a_pickled_handle_holds_nothing(lock: NamedLock) -> None:
     copy.release()
 
 
+@conformance("L4")
 @each_owned_kind
 @pytest.mark.parametrize("end", ["close", "del", "finalizer"])
 def test_giving_up_what_is_held_warns(name: str, kind: Kind, end: str) -> None:
@@ -225,6 +230,7 @@ def test_nothing_held_is_no_warning(name: str, kind: Kind) -> None:
             in_child(handle.close)
 
 
+@conformance("L4", "L12")
 @each_owned_kind
 def test_closing_gives_it_up_though_another_thread_waits(name: str, kind: Kind) -> None:
     """At once, and the thread that waits on the closed handle gets nothing."""
@@ -256,6 +262,7 @@ def test_what_a_closed_handle_gets_too_late_is_no_death(lock: NamedLock) -> None
     lock.release()
 
 
+@conformance("L12")
 @each_owned_kind
 def test_signals_during_a_wait(name: str, kind: Kind) -> None:
     """A handler runs; what it raises comes out, and nothing was taken."""
@@ -285,6 +292,7 @@ def test_signals_during_a_wait(name: str, kind: Kind) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+@conformance("L12")
 @each_owned_kind
 @pytest.mark.parametrize("timeout", [1e-9, 0.001, 0.0502, 0.1, 0.5])
 def test_a_wait_never_ends_early(name: str, kind: Kind, timeout: float) -> None:
@@ -398,6 +406,7 @@ def test_waiters_of_other_processes_are_woken(name: str) -> None:
         process.finish()
 
 
+@conformance("L11")
 def test_1023_handles(name: str) -> None:
     """The next is OSError with EMFILE, which says so; one that is closed makes room."""
     handles = [LOCK.create(name)]
@@ -416,6 +425,7 @@ def test_1023_handles(name: str) -> None:
             assert not handles[0].acquire(False)
 
 
+@conformance("L18")
 def test_what_cannot_be_linked_to_stays(name: str) -> None:
     """A newer version's, for example, that killed processes left: it is not ours to remove."""
 

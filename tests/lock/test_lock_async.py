@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from support.checks import conformance
 from support.kinds import LOCK, Kind, each_owned_kind
 from support.loops import Run, settle
 from support.scripts import Script
@@ -15,6 +16,7 @@ def create(kind: Kind, name: str) -> Any:
     return kind.create(name, **({} if kind is LOCK else {"value": 1}))
 
 
+@conformance("L19")
 @each_owned_kind
 def test_async_with(name: str, kind: Kind, run: Run) -> None:
     handle = create(kind, name)
@@ -57,6 +59,7 @@ def test_tasks_take_turns_on_one_handle(name: str, kind: Kind, run: Run) -> None
     handle.release()
 
 
+@conformance("L19")
 @each_owned_kind
 def test_a_cancelled_wait_holds_nothing(name: str, kind: Kind, run: Run) -> None:
     handle = create(kind, name)
@@ -78,6 +81,7 @@ def test_a_cancelled_wait_holds_nothing(name: str, kind: Kind, run: Run) -> None
     run(main())
 
 
+@conformance("L20")
 @each_owned_kind
 def test_a_wait_notices_a_death(name: str, kind: Kind, run: Run) -> None:
     handle = create(kind, name)

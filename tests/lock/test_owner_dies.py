@@ -14,7 +14,7 @@ import sys
 import time
 
 import pytest
-from support.checks import WATCHDOG, eventually, rounds
+from support.checks import WATCHDOG, conformance, eventually, rounds
 from support.children import fork, in_child
 from support.kinds import LOCK, PERMITS, SEGMENT, Kind, each_owned_kind
 from support.scripts import Script
@@ -58,6 +58,7 @@ def is_told(kind: Kind, handle: NamedLock) -> bool:
     return kind is PERMITS or handle.owner_died
 
 
+@conformance("L1", "L4")
 @each_owned_kind
 @pytest.mark.parametrize("end", ENDS)
 def test_the_next_has_it(name: str, kind: Kind, end: str) -> None:
@@ -71,6 +72,7 @@ def test_the_next_has_it(name: str, kind: Kind, end: str) -> None:
         handle.release()
 
 
+@conformance("L2")
 @each_owned_kind
 @pytest.mark.parametrize("sleepers", [1, 5])
 def test_one_of_those_who_sleep_has_it(name: str, kind: Kind, sleepers: int) -> None:
@@ -117,6 +119,7 @@ def kill_an_owner(lock: NamedLock) -> None:
     os.waitpid(child, 0)
 
 
+@conformance("L3")
 def test_every_holder_is_told_until_one_has_repaired(name: str) -> None:
     """Also if one who was told dies as well."""
     lock: NamedLock = LOCK.create(name)
@@ -138,6 +141,7 @@ def test_every_holder_is_told_until_one_has_repaired(name: str) -> None:
     assert lock.owner_died
 
 
+@conformance("L6")
 def test_only_the_holder_says_that_all_is_well(name: str) -> None:
     lock = LOCK.create(name)
     kill_an_owner(lock)
@@ -160,6 +164,7 @@ def test_releasing_is_no_death(name: str) -> None:
     lock.release()
 
 
+@conformance("L17")
 def test_the_fence_grows_over_deaths(name: str) -> None:
     lock = LOCK.create(name)
     fences = []
@@ -170,6 +175,7 @@ def test_the_fence_grows_over_deaths(name: str) -> None:
     assert all(later >= earlier + 2 for earlier, later in itertools.pairwise(fences))
 
 
+@conformance("L7")
 @each_owned_kind
 @pytest.mark.parametrize("use", ["nothing", "used", "deleted"])
 def test_a_child_does_not_keep_its_dead_parents(name: str, kind: Kind, use: str) -> None:
@@ -202,6 +208,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     handle.release()
 
 
+@conformance("L8")
 @each_owned_kind
 @pytest.mark.parametrize("start", ["subprocess", "multiprocessing fork", "multiprocessing spawn"])
 def test_started_processes_do_not_keep_it(name: str, kind: Kind, start: str) -> None:
@@ -239,6 +246,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     handle.release()
 
 
+@conformance("L4")
 @each_owned_kind
 def test_a_daemon_that_closes_all_descriptors_keeps_it(name: str, kind: Kind) -> None:
     """9.4: and does not close a file that has got the number of the handle's descriptor."""
@@ -271,6 +279,7 @@ hear()
     handle.release()
 
 
+@conformance("L15")
 @each_owned_kind
 def test_a_stopped_owner_keeps_it(name: str, kind: Kind) -> None:
     """9.3: there are no leases."""
@@ -328,6 +337,7 @@ while True:
 """
 
 
+@conformance("L16")
 def test_a_program_that_dies_amid_a_change_is_repaired_by_the_next(name: str) -> None:
     """Writers of two numbers that belong together are killed: what is half done was always told."""
     lock = LOCK.create(name)
@@ -356,6 +366,7 @@ def test_a_program_that_dies_amid_a_change_is_repaired_by_the_next(name: str) ->
         assert first == second or lock.owner_died
 
 
+@conformance("L9")
 def test_somebody_sleeps_for_a_process_of_another_pid_namespace(name: str) -> None:
     """Its pid, seen from there, may be anybody's here: only its life counts."""
     lock = LOCK.create(name)
@@ -376,6 +387,7 @@ def test_somebody_sleeps_for_a_process_of_another_pid_namespace(name: str) -> No
     lock.release()
 
 
+@conformance("L10")
 def test_many_short_lives(name: str) -> None:
     """Slots are used again and again, and what a dead one held is never taken for a new one's."""
     lock = LOCK.create(name)
@@ -427,6 +439,7 @@ else:
     assert LOCK.exists(name) is (unlink_on_delete is False)
 
 
+@conformance("L13")
 def test_hostile_bytes(name: str) -> None:
     """9.5: no signal, timeouts are kept, and only the documented errors come out."""
     size = 12288

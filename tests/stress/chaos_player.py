@@ -26,6 +26,7 @@ from typing import Any
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -45,7 +46,9 @@ KINDS: tuple[tuple[type, tuple[int, ...]], ...] = (
     (NamedMessageQueue, (3, 32)),
     (NamedLock, ()),
     (NamedBoundedSemaphore, (2,)),
+    (NamedChannel, (3, 5000)),
 )
+MESSAGES = NamedMessageQueue, NamedChannel
 PERMITS = NamedSemaphore, NamedLock, NamedBoundedSemaphore
 
 chance = random.Random(SEED)
@@ -140,6 +143,21 @@ def queue() -> None:
     )()
 
 
+def channel() -> None:
+    handle = a_handle(NamedChannel)
+    pause = chance.random() * 0.02
+    chance.choice(
+        [
+            lambda: handle.send(b"x" * chance.randrange(5001), pause),
+            lambda: handle.receive(pause),
+            lambda: handle.receive_into(bytearray(5000), pause),
+            lambda: handle.receive_many(timeout=pause, into=[]),
+            lambda: handle.send_many((b"y" * 3000 for _ in range(5)), pause),
+            handle.fileno,
+        ]
+    )()
+
+
 def tell(handle: NamedMessageQueue) -> None:
     # A handler that raises while threading starts a thread leaves that half-started.
     Handler.armed = False
@@ -151,7 +169,7 @@ def wait_in_a_thread() -> None:
         with expected():
             handle.acquire(timeout=0.2) if isinstance(handle, PERMITS) else handle.receive(0.2)
 
-    handle = a_handle(*PERMITS, NamedMessageQueue)
+    handle = a_handle(*PERMITS, *MESSAGES)
     threading.Thread(target=wait, args=(handle,), daemon=True).start()
 
 
@@ -161,8 +179,10 @@ def wait_in_asyncio() -> None:
         for handle in handles:
             if isinstance(handle, PERMITS):
                 begun.append(handle.acquire_async(chance.random() * 0.02))
-            if isinstance(handle, NamedMessageQueue):
+            if isinstance(handle, MESSAGES):
                 begun.append(handle.receive_async(chance.random() * 0.02))
+            if isinstance(handle, NamedChannel):
+                begun.append(handle.send_async(b"z" * 4000, chance.random() * 0.02))
         tasks = [asyncio.ensure_future(each) for each in begun]
         await asyncio.sleep(chance.random() * 0.01)
         for task in chance.sample(tasks, len(tasks) // 2):
@@ -202,6 +222,7 @@ def close() -> None:
 
 
 PLAYS: list[Callable[[], Any]] = [open_one, open_one, semaphore, lock, memory, queue, close]
+PLAYS += [channel, channel]
 PLAYS += [wait_in_a_thread, wait_in_asyncio]
 
 

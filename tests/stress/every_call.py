@@ -14,6 +14,7 @@ from typing import Any
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -29,6 +30,7 @@ KINDS: tuple[tuple[Any, tuple[int, ...]], ...] = (
     (NamedMessageQueue, (4, 64)),
     (NamedLock, ()),
     (NamedBoundedSemaphore, (2,)),
+    (NamedChannel, (4, 64)),
 )
 
 
@@ -143,6 +145,52 @@ def queues() -> None:
     closer.join()
 
 
+def channels() -> None:
+    channel = NamedChannel(None, capacity=1 << 20, priorities=2, handle_existence=CREATE)
+    large = bytes(900_000)
+    for message in "text", b"", b"a", bytearray(b"b"), memoryview(b"c"), large:
+        channel.send(message, priority=1)
+        channel.receive()
+    channel.send_many([b"a", large, bytearray(b"b"), "c"])
+    channel.send_many([large, large], 0.01)
+    channel.receive_many(2, into=[])
+    buffer = bytearray(len(large))
+    with contextlib.suppress(ValueError):
+        channel.receive_into(bytearray(0))
+    while channel.receive_into(buffer, 0.01):
+        pass
+    channel.receive(0.01)
+    channel.fileno()
+    NamedChannel(channel.name).send(b"told")
+    _ = channel.capacity, channel.priorities, channel.max_messages, channel.current_messages
+    for bad, rank in (bytes(2 << 20), 0), (7, 0), (b"x", 2):
+        with contextlib.suppress(ValueError, TypeError):
+            channel.send(bad, priority=rank)  # type: ignore[arg-type]
+    channel.block = False
+    channel.receive_many()
+    channel.block = True
+    if (pid := os.fork()) == 0:
+        # It has handles of its own to the same channel, and ends without a goodbye.
+        channel.send(b"from a child")
+        channel.fileno()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    channel.receive()
+    with open(f"/dev/shm/nob.channel.{channel.name[1:]}", "r+b") as file:
+        # An end that cannot be.
+        file.seek(12288 + 512)
+        file.write(b"\xff" * 8)
+    for call in (channel.receive, lambda: channel.send(b"x"), lambda: channel.current_messages):
+        with contextlib.suppress(OSError):
+            call()
+    waits = NamedChannel(None, handle_existence=CREATE)
+    closer = threading.Timer(0.2, waits.close)
+    closer.start()
+    with contextlib.suppress(ValueError):
+        waits.receive()
+    closer.join()
+
+
 async def loops() -> None:
     permits = NamedSemaphore(None, 1, CREATE)
     queue = NamedMessageQueue(None, 1, 64, handle_existence=CREATE)
@@ -157,6 +205,17 @@ async def loops() -> None:
         await queue.send_async(b"x")
         await receiving
         await queue.receive_async(0.01)
+    channel = NamedChannel(None, 1, 64, handle_existence=CREATE)
+    receiving = asyncio.ensure_future(channel.receive_async())
+    await asyncio.sleep(0.01)
+    await channel.send_async(b"x")
+    await receiving
+    channel.send(b"it is full")
+    await channel.send_async(b"x", 0.01)
+    sending = asyncio.ensure_future(channel.send_async(b"y"))
+    await asyncio.sleep(0.01)
+    channel.receive()
+    await sending
 
 
 def main() -> None:
@@ -166,12 +225,14 @@ def main() -> None:
     owned()
     segments()
     queues()
+    channels()
     asyncio.run(loops())
     list_objects()
     reap()
     if (pid := os.fork()) == 0:
         semaphores()
         owned()
+        channels()
         os._exit(0)
     os.waitpid(pid, 0)
 

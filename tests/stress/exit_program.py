@@ -23,6 +23,7 @@ from typing import Any
 from nob.ipc import (
     Flags,
     NamedBoundedSemaphore,
+    NamedChannel,
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
@@ -66,6 +67,10 @@ queue = NamedMessageQueue(NAME, 4, 64, handle_existence=CREATE)
 empty = NamedMessageQueue(NAME + "-empty", 4, 64, handle_existence=CREATE)
 full = NamedMessageQueue(NAME + "-full", 1, 64, handle_existence=CREATE)
 full.send(b"full")
+channel = NamedChannel(NAME, 4, 100_000, handle_existence=CREATE)
+empty_channel = NamedChannel(NAME + "-empty", handle_existence=CREATE)
+full_channel = NamedChannel(NAME + "-full", 1, 64, handle_existence=CREATE)
+full_channel.send(b"full")
 
 
 def slowly(pause: float) -> Iterator[bytes]:
@@ -107,6 +112,7 @@ async def many_waits() -> None:
     while True:
         waits = [permits.acquire_async(), queue.receive_async(), full.send_async(b"x")]
         waits += [held.acquire_async(), bounded.acquire_async()]
+        waits += [empty_channel.receive_async(), full_channel.send_async(b"x")]
         await asyncio.gather(*map(cancelled, waits), permits.acquire_async(0.001))
 
 
@@ -137,6 +143,20 @@ CALLS: dict[str, Callable[[], Any]] = {
     "send-many": lambda: full.send_many([b"x"] * 9),
     "send-generator": lambda: full.send_many(slowly(0.002)),
     "send-long-generator": lambda: full.send_many(slowly(0.03)),
+    "channel-receive": empty_channel.receive,
+    "channel-receive-timed": lambda: channel.receive(Slow(0.001)),
+    "channel-receive-into": lambda: empty_channel.receive_into(bytearray(64)),
+    "channel-receive-many": lambda: empty_channel.receive_many(Slow(2)),
+    "channel-iterate": lambda: next(empty_channel),
+    "channel-send": lambda: full_channel.send(b"x"),
+    "channel-talk": lambda: (channel.send(bytes(100_000), 0.001), channel.receive(0.001)),
+    "channel-send-many": lambda: full_channel.send_many([b"x"] * 9),
+    "channel-send-generator": lambda: channel.send_many(slowly(0.002)),
+    "channel-send-long-generator": lambda: channel.send_many(slowly(0.03)),
+    "channel-fileno": lambda: NamedChannel(NAME).fileno(),
+    "channel-async": lambda: asyncio.run(empty_channel.receive_async()),
+    "share-channel": lambda: other(NamedChannel, LINK_OR_CREATE, Slow(1), Slow(16)),
+    "replace-channel": lambda: other(NamedChannel, REPLACE, 1, 16),
     "map": lambda: segment.mmap().close(),
     "map-kept": segment.mmap,
     "resize": lambda: grown.resize(random.randrange(1, 1 << 20)),
@@ -184,7 +204,8 @@ def end(ending: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         full.send(b"x", timeout=60)
     if ending == "closed":
-        for handle in (permits, segment, grown, queue, empty, full, lock, bounded, held):
+        handles = permits, segment, grown, queue, empty, full, lock, bounded, held
+        for handle in (*handles, channel, empty_channel, full_channel):
             handle.close()
     if ending == "late":
         sys.late = Late()  # type: ignore[attr-defined]

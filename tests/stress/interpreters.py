@@ -17,6 +17,9 @@ PACKAGE = Path(nob.ipc.__file__).parents[2]
 
 TESTS = ROOT / "tests"
 
+OLDEST = (3, 11)
+"""The first Python that the package is for."""
+
 # Python itself may complain about daemon threads and about handlers that raise anywhere; about the
 # package there is nothing to say.
 COMPLAINT = re.compile(r"nob[./_]ipc|panicked|fatal|abort|core dumped", re.IGNORECASE)
@@ -65,6 +68,9 @@ def find(progress: Progress) -> list[Interpreter]:
             check=False,
         )
         version = done.stdout.strip()
+        if done.returncode == 0 and tuple(map(int, version.split(".")[:2])) < OLDEST:
+            # It may import the package, and nobody promises that it works.
+            continue
         if done.returncode == 0:
             found.setdefault(version, Interpreter(path, version))
         elif path in os.environ.get("NOB_IPC_PYTHONS", "").split(":"):

@@ -20,6 +20,8 @@ UNDISTURBED = "faults/test_failing_calls.py"
 TESTS = [
     UNDISTURBED,
     "faults/test_kills.py",
+    "channel/test_channel_kills.py",
+    "lock/test_owner_dies.py",
     "existence/test_races.py",
     "waiting/test_signals.py",
     "waiting/test_signal_storms.py",
@@ -31,6 +33,8 @@ TESTS = [
     "lifetime/test_leaks.py",
     "waiting/test_semaphore_waits.py",
     "waiting/test_queue_waits.py",
+    "message_queue/test_batches.py",
+    "message_queue/test_receive_many_into.py",
 ]
 
 

@@ -58,6 +58,7 @@ fn receive_all(channel: &Channel) -> Vec<u32> {
         .collect()
 }
 
+/// N3: at each step of sending.
 #[test]
 fn a_sender_is_killed() {
     alone(|| {
@@ -83,7 +84,7 @@ fn a_sender_is_killed() {
     });
 }
 
-/// The same where an empty channel goes back to the start of its ring for that message.
+/// N3: the same where an empty channel goes back to the start of its ring for that message.
 #[test]
 fn a_sender_is_killed_who_goes_back() {
     alone(|| {
@@ -104,6 +105,7 @@ fn a_sender_is_killed_who_goes_back() {
     });
 }
 
+/// N3: at each step of receiving.
 #[test]
 fn a_receiver_is_killed() {
     alone(|| {
@@ -125,7 +127,7 @@ fn a_receiver_is_killed() {
     });
 }
 
-/// One who sleeps gets what was sent by one who was killed before he could wake him.
+/// N3, N5: one who sleeps gets what was sent by one who was killed before he could wake him.
 #[test]
 fn a_sleeper_gets_what_a_killed_sender_has_sent() {
     alone(|| {
@@ -145,7 +147,7 @@ fn a_sleeper_gets_what_a_killed_sender_has_sent() {
     });
 }
 
-/// One who sleeps for room gets it from one who was killed before he could wake him.
+/// N3, N5: one who sleeps for room gets it from one who was killed before he could wake him.
 #[test]
 fn a_sleeper_gets_the_room_that_a_killed_receiver_has_made() {
     alone(|| {
@@ -166,7 +168,7 @@ fn a_sleeper_gets_the_room_that_a_killed_receiver_has_made() {
     });
 }
 
-/// A waiter that is killed, before it sleeps or after it was woken, costs nobody his wake-up.
+/// N3: a waiter that is killed, before it sleeps or after it was woken, costs nobody his wake-up.
 #[test]
 fn a_waiter_is_killed() {
     alone(|| {

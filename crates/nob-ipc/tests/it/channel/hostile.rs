@@ -58,7 +58,7 @@ fn small_channel(name: &str) -> Channel {
         .expect("a new channel")
 }
 
-/// Acceptance 8: whatever is written into each field, and into the messages, while processes work: no signal,
+/// N8: whatever is written into each field, and into the messages, while processes work: no signal,
 /// no wait that does not end in time, and no error but those that are documented.
 #[test]
 fn random_bytes_while_processes_work() {
@@ -162,7 +162,7 @@ fn work(arguments: &Arguments) {
     assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
 }
 
-/// A length that leaves the ring, and one that leaves what was sent.
+/// N8: a length that leaves the ring, and one that leaves what was sent.
 #[test]
 fn a_length_of_rubbish() {
     let _watchdog = watchdog();
@@ -176,6 +176,7 @@ fn a_length_of_rubbish() {
     }
 }
 
+/// N8: positions that cannot be.
 #[test]
 fn cursors_of_rubbish() {
     let _watchdog = watchdog();
@@ -194,7 +195,7 @@ fn cursors_of_rubbish() {
     }
 }
 
-/// Acceptance 18: what is no channel is refused, and the error says why.
+/// N17: what is no channel is refused, and the error says why.
 #[test]
 fn what_is_no_channel() {
     let _watchdog = watchdog();

@@ -200,7 +200,7 @@ fn run(role: &str) {
     killer.finish();
 }
 
-/// Only senders are killed: each message that was answered for is received once, whole and in order.
+/// N4: only senders are killed: each message that was answered for is received once, whole and in order.
 #[test]
 fn senders_are_killed() {
     run("channel_kills::senders");
@@ -236,7 +236,7 @@ fn kill_senders() {
     say(format_args!("{kills} senders killed, {unanswered} unanswered, of {received} messages"));
 }
 
-/// Both sides are killed: a message is lost with the receiver that has taken it, and in no other way.
+/// N4: both sides are killed: a message is lost with the receiver that has taken it, and in no other way.
 #[test]
 fn both_sides_are_killed() {
     run("channel_kills::both");
@@ -274,7 +274,7 @@ fn kill_both_sides() {
     say(format_args!("{kills} processes killed, {lost} lost, of {received} messages"));
 }
 
-/// Acceptance 13: what a killed sender leaves takes nobody's place, and gives nobody one too many.
+/// N13: what a killed sender leaves takes nobody's place, and gives nobody one too many.
 #[test]
 fn senders_are_killed_at_the_bound() {
     run("channel_kills::bound");

@@ -123,7 +123,7 @@ fn out_of_range() {
     assert!(!files::exists(Kind::Channel, &*name));
 }
 
-/// Acceptance 13: over all priorities.
+/// N13: over all priorities.
 #[test]
 fn a_number_of_messages() {
     let _watchdog = watchdog();

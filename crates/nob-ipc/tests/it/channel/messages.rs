@@ -12,7 +12,7 @@ fn with_capacity(name: &str, capacity: u64) -> Channel {
     options.capacity(capacity).existence(Existence::Create).open(name).expect("a new channel")
 }
 
-/// Acceptance 2: every length up to the room less 16.
+/// N2: every length up to the room less 16.
 #[test]
 fn lengths() {
     let _watchdog = watchdog();
@@ -33,7 +33,7 @@ fn lengths() {
     assert!(error.to_string().contains("8177 bytes") && error.to_string().contains("8176"));
 }
 
-/// Acceptance 10: a buffer that is too small leaves the message.
+/// N10: a buffer that is too small leaves the message.
 #[test]
 fn a_small_buffer() {
     let _watchdog = watchdog();
@@ -94,7 +94,7 @@ fn all_fits_wherever_an_empty_channel_begins() {
     }
 }
 
-/// Acceptance 6: a batch becomes visible at once, if there is room for all of it.
+/// N6: a batch becomes visible at once, if there is room for all of it.
 #[test]
 fn batches() {
     let _watchdog = watchdog();
@@ -116,7 +116,7 @@ fn batches() {
     assert!(channel.receive_many(0, Deadline::NEVER).expect("nothing is asked for").is_empty());
 }
 
-/// Acceptance 11.
+/// N11: the highest priority first, and in order within one.
 #[test]
 fn priorities() {
     let _watchdog = watchdog();

@@ -123,7 +123,7 @@ fn a_forked_child() {
     assert!(is_readable(&readable, Duration::ZERO));
 }
 
-/// Acceptance 12: two processes, and one message: both are told, one has it, and the other sleeps on.
+/// N12: two processes, and one message: both are told, one has it, and the other sleeps on.
 #[test]
 fn two_processes_and_one_message() {
     let _watchdog = watchdog();

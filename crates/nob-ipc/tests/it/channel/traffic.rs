@@ -36,7 +36,7 @@ fn parse(bytes: &[u8]) -> (u32, u32) {
     (sender, number)
 }
 
-/// Acceptance 7: every message once, and those of a sender in order.
+/// N7: every message once, and those of a sender in order.
 #[test]
 fn four_senders_and_four_receivers() {
     let _watchdog = watchdog();
@@ -98,7 +98,7 @@ fn receives(arguments: &Arguments) {
     }
 }
 
-/// Acceptance 9: a child that is forked amid sends has nothing of its parent's turn, and sends itself.
+/// N9: a child that is forked amid sends has nothing of its parent's turn, and sends itself.
 #[test]
 fn forks_amid_traffic() {
     const NUMBER: u32 = 20_000;
@@ -188,7 +188,7 @@ fn threads_share_a_handle() {
     assert_eq!(channel.current_messages().expect("it is whole"), 0);
 }
 
-/// Acceptance 15: memory does not grow with the number of messages; 10^7 of them under `make stress`.
+/// N15: memory does not grow with the number of messages; 10^7 of them under `make stress`.
 #[test]
 fn memory_does_not_grow() {
     let _watchdog = watchdog();

@@ -108,7 +108,7 @@ fn many_sleepers() {
     });
 }
 
-/// Acceptance 6: a batch larger than the ring goes through it while somebody receives.
+/// N6: a batch larger than the ring goes through it while somebody receives.
 #[test]
 fn a_batch_larger_than_the_ring() {
     let _watchdog = watchdog();
@@ -128,7 +128,7 @@ fn a_batch_larger_than_the_ring() {
     });
 }
 
-/// Acceptance 6: when the time is over, what was sent is sent.
+/// N6: when the time is over, what was sent is sent.
 #[test]
 fn a_batch_and_its_time() {
     let _watchdog = watchdog();

@@ -54,7 +54,7 @@ fn each_hold_has_a_larger_number() {
     next(all[0]);
 }
 
-/// Acceptance 17: also over the deaths of owners.
+/// L17: also over the deaths of owners.
 #[test]
 fn numbers_grow_over_deaths() {
     let _watchdog = watchdog();

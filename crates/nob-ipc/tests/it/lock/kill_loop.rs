@@ -1,4 +1,4 @@
-//! Owners that are killed at random moments, some of them in the midst of a change (acceptance 16).
+//! Owners that are killed at random moments, some of them in the midst of a change.
 //! `make stress` lets it go on for longer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::support::{Workers, new_lock, random, shared_words};
 pub const ROLES: &[Role] =
     &[("kill_loop::owners", |_| kill_owners()), ("kill_loop::fences", |_| fence::over_deaths())];
 
-/// Two words are written one after the other. Who finds them different was told that an owner has died.
+/// L16: two words are written one after the other. Who finds them different was told that an owner has died.
 #[test]
 fn what_is_half_done_is_told() {
     let _watchdog = watchdog();

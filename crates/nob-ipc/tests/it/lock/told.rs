@@ -46,7 +46,7 @@ fn die(name: &str, told: &str) {
     holder.kill();
 }
 
-/// Acceptance 3.
+/// L3: whoever holds it is told, also after one who was told has died.
 #[test]
 fn until_one_says_that_all_is_well() {
     let _watchdog = watchdog();
@@ -82,7 +82,7 @@ fn until_one_says_that_all_is_well() {
     assert!(lock.acquire().expect("nobody lives who has it").owner_died());
 }
 
-/// Who does not hold it cannot say anything about it.
+/// L6: who does not hold it cannot say anything about it.
 #[test]
 fn only_the_holder_may_say_so() {
     let _watchdog = watchdog();

@@ -81,7 +81,7 @@ fn end(owner: &mut Child, way: &str) {
     }
 }
 
-/// Acceptance 1, 4: who asks next has it at once, with an old handle and with a new one; and it is told.
+/// L1, L4: who asks next has it at once, with an old handle and with a new one; and it is told.
 #[test]
 fn who_asks_next_has_it() {
     let _watchdog = watchdog();
@@ -106,7 +106,7 @@ fn who_asks_next_has_it() {
     }
 }
 
-/// Acceptance 2: of those who sleep, one has it, soon, and the others sleep on.
+/// L2: of those who sleep, one has it, soon, and the others sleep on.
 #[test]
 fn a_sleeper_has_it_soon() {
     let _watchdog = watchdog();

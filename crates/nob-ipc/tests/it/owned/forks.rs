@@ -29,7 +29,7 @@ fn run(role: &str, extra: &[&str]) {
     }
 }
 
-/// Acceptance 6, 7: what the parent has, the child has not.
+/// L6, L7: what the parent has, the child has not.
 #[test]
 fn a_child_has_nothing() {
     run("forks::has_nothing", &[""]);
@@ -80,7 +80,7 @@ fn parent() -> u32 {
 const HEIRS: [&str; 7] =
     ["idle", "uses", "drops", "uses-and-drops", "cloned", "spawned", "executed"];
 
-/// Acceptance 7, 8: the children of an owner live on, and the next has it all the same.
+/// L7, L8: the children of an owner live on, and the next has it all the same.
 #[test]
 fn a_child_outlives_the_owner() {
     run("forks::outlives", &HEIRS);

@@ -57,7 +57,7 @@ fn the_same_handle_twice() {
     }
 }
 
-/// Contract 9.3: the owner is the handle. A thread may end, and another one may release.
+/// L5: the owner is the handle (contract 9.3). A thread may end, and another one may release.
 #[test]
 fn threads_come_and_go() {
     let _watchdog = watchdog();
@@ -127,7 +127,7 @@ fn waiters_are_served_one_by_one() {
     }
 }
 
-/// Contract 5.4: a wait reports a signal, and has taken nothing.
+/// L12: a wait reports a signal, and has taken nothing.
 #[test]
 fn signals_are_reported() {
     let _watchdog = watchdog();
@@ -161,7 +161,7 @@ fn signals_are_reported() {
     }
 }
 
-/// A wait lasts as long as it should under a storm of signals, and no longer for ever.
+/// L12: a wait lasts as long as it should under a storm of signals, and no longer for ever.
 #[test]
 fn timeouts_in_a_storm() {
     let _watchdog = watchdog();

@@ -54,7 +54,7 @@ fn random() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// Acceptance 13: whatever is written into each field while processes work: no signal, no wait that does
+/// L13: whatever is written into each field while processes work: no signal, no wait that does
 /// not end in time, and no error but those that are documented.
 #[test]
 fn random_bytes_while_processes_work() {
@@ -144,7 +144,7 @@ fn lock_each(reader: &impl AsRawFd) {
     }
 }
 
-/// Acceptance 14: who may only read the file can lock every byte that shows a life, as a reader. That
+/// L14: who may only read the file can lock every byte that shows a life, as a reader. That
 /// neither keeps a dead owner alive, nor keeps the living from taking over; but no new handle finds a slot.
 #[test]
 fn a_reader_who_locks() {
@@ -227,7 +227,7 @@ fn image(kind: Kind) -> Vec<u8> {
     image
 }
 
-/// Acceptance 18: a short file, a long one, and one of zeros.
+/// L18: a short file, a long one, and one of zeros.
 #[test]
 fn files_of_another_length() {
     let _watchdog = watchdog();
@@ -250,7 +250,7 @@ fn kind_words(kind: Kind) -> &'static str {
     if kind == Kind::Lock { "no lock" } else { "no bounded semaphore" }
 }
 
-/// Acceptance 18: another kind, another version, and numbers that cannot be.
+/// L18: another kind, another version, and numbers that cannot be.
 #[test]
 fn fields_that_are_not_ours() {
     let _watchdog = watchdog();

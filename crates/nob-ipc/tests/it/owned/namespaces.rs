@@ -1,4 +1,4 @@
-//! Processes of several pid namespaces, in which each of them is number 1 (acceptance 9).
+//! Processes of several pid namespaces, in which each of them is number 1.
 
 use std::io::{PipeReader, Read, Write, pipe};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::support::{OWNED, Owned};
 
 pub const ROLES: &[Role] = &[("namespaces::equal_pids", equal_pids)];
 
-/// A waiter that is killed takes nothing from the owner whose pid it has; and when the owner is killed, it
+/// L9: a waiter that is killed takes nothing from the owner whose pid it has; and when the owner is killed, it
 /// is not kept alive by the waiter whose pid it has.
 #[test]
 fn equal_pids_in_two_namespaces() {

@@ -18,7 +18,7 @@ pub const ROLES: &[Role] = &[("slots::breed", breed), ("slots::all_in_use", all_
 /// How many handles a file has room for.
 const SLOTS: usize = 1023;
 
-/// Acceptance 10: processes that open it, take it and die; each slot is used more than once, and nobody
+/// L10: processes that open it, take it and die; each slot is used more than once, and nobody
 /// ever has it together with another.
 #[test]
 fn short_lives() {
@@ -96,7 +96,7 @@ fn the_slot_of_a_dead_owner() {
     }
 }
 
-/// Acceptance 11: there are 1,023 handles, and the next is refused in words that say so.
+/// L11: there are 1,023 handles, and the next is refused in words that say so.
 #[test]
 fn all_slots_in_use() {
     let _watchdog = watchdog();

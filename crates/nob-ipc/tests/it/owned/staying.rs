@@ -31,7 +31,7 @@ fn own(arguments: &Arguments) {
     hold();
 }
 
-/// Acceptance 15: nobody gets what a stopped process has.
+/// L15: nobody gets what a stopped process has.
 #[test]
 fn a_stopped_owner() {
     let _watchdog = watchdog();
@@ -59,7 +59,7 @@ fn close_descriptors() {
     assert_eq!(closed, 0, "{}", io::Error::last_os_error());
 }
 
-/// Acceptance 4: who closes all descriptors keeps what it has, and everything works on.
+/// L4: who closes all descriptors keeps what it has, and everything works on.
 #[test]
 fn all_descriptors_closed() {
     let _watchdog = watchdog();
