@@ -183,7 +183,7 @@ def test_a_new_process_reaches_the_object_by_name(kind: Kind, name: str) -> None
     assert kind.is_stamped(handle) is (kind not in OWNED)
 
 
-@conformance("C43")
+@conformance("C43", "N9")
 def test_fork_while_threads_are_inside(name: str) -> None:
     """C43: a child forked from the middle of everything uses old handles and opens new ones."""
     stop = threading.Event()

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use nob_ipc::{
-    Deadline, ErrorKind, Existence, Kind, MessageQueue, Name, Reservation, Semaphore, SharedMemory,
+    Channel, Deadline, ErrorKind, Existence, Kind, MessageQueue, Messages, Name, Reservation,
+    Semaphore, SharedMemory,
 };
 use nob_ipc_testing::{Unique, watchdog};
 use proptest::collection::vec;
@@ -158,33 +159,24 @@ proptest! {
 
     /// M15, M21: a queue is a list, sorted by priority.
     #[test]
-    fn a_queue_against_its_model(steps in vec(prop_oneof![
-            3 => (0..4_u32, vec(any::<u8>(), 0..=16)).prop_map(Some),
-            2 => Just(None),
-        ], 0..60)) {
+    fn a_queue_against_its_model(steps in message_steps()) {
         let _watchdog = watchdog();
         let name = Unique::new();
         let mut options = MessageQueue::options();
         options.max_messages(5).max_message_size(16).existence(Existence::Create);
         let queue = options.open(&*name).expect("a new queue");
-        let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
-        let mut buffer = [0; 16];
-        for step in steps {
-            if let Some((priority, message)) = step {
-                let sent = queue.try_send(&message, priority).expect("an answer");
-                prop_assert_eq!(sent, model.len() < 5);
-                if sent {
-                    model.push((priority, message));
-                    model.sort_by_key(|&(priority, _)| Reverse(priority));
-                }
-            } else {
-                let received = queue.try_receive(&mut buffer).expect("an answer");
-                let received = received.map(|got| (got.priority, buffer[..got.length].to_vec()));
-                let expected = (!model.is_empty()).then(|| model.remove(0));
-                prop_assert_eq!(received, expected);
-            }
-            prop_assert_eq!(queue.current_messages().expect("a number"), model.len());
-        }
+        are_a_list(&queue, &|| queue.current_messages().expect("a number"), steps)?;
+    }
+
+    /// N1, N11: so is a channel, whatever its priorities.
+    #[test]
+    fn a_channel_against_its_model(steps in message_steps(), priorities in 4..=8_u32) {
+        let _watchdog = watchdog();
+        let name = Unique::new();
+        let mut options = Channel::options();
+        options.max_messages(5).max_message_size(16).priorities(priorities);
+        let channel = options.existence(Existence::Create).open(&*name).expect("a new channel");
+        are_a_list(&channel, &|| channel.current_messages().expect("a number"), steps)?;
     }
 
     /// S4, S5, S8: a semaphore is a number.
@@ -211,6 +203,39 @@ proptest! {
             prop_assert_eq!(semaphore.value(), model);
         }
     }
+}
+
+/// Messages that are sent with a priority, and receptions.
+fn message_steps() -> impl Strategy<Value = Vec<Option<(u32, Vec<u8>)>>> {
+    let send = (0..4_u32, vec(any::<u8>(), 0..=16)).prop_map(Some);
+    vec(prop_oneof![3 => send, 2 => Just(None)], 0..60)
+}
+
+/// What has room for five messages of 16 bytes is a list, sorted by priority.
+fn are_a_list(
+    messages: &dyn Messages,
+    count: &dyn Fn() -> usize,
+    steps: Vec<Option<(u32, Vec<u8>)>>,
+) -> Result<(), TestCaseError> {
+    let mut model: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut buffer = [0; 16];
+    for step in steps {
+        if let Some((priority, message)) = step {
+            let sent = messages.try_send(&message, priority).expect("an answer");
+            prop_assert_eq!(sent, model.len() < 5);
+            if sent {
+                model.push((priority, message));
+                model.sort_by_key(|&(priority, _)| Reverse(priority));
+            }
+        } else {
+            let received = messages.try_receive(&mut buffer).expect("an answer");
+            let received = received.map(|got| (got.priority, buffer[..got.length].to_vec()));
+            let expected = (!model.is_empty()).then(|| model.remove(0));
+            prop_assert_eq!(received, expected);
+        }
+        prop_assert_eq!(count(), model.len());
+    }
+    Ok(())
 }
 
 fn segment_sizes() -> impl Strategy<Value = u64> {
