@@ -7,6 +7,9 @@ import gc
 import os
 import resource
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from support.checks import conformance, helpful
@@ -207,6 +210,15 @@ def test_no_address_space() -> None:
         segment.mmap().close()
 
     in_small_directory(map_it)
+
+
+def test_next_to_no_memory() -> None:
+    """Contract 7: an error in every call, and never the end of the process."""
+    program = Path(__file__).parents[1] / "stress" / "case_programs" / "little_memory.py"
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def _statm() -> str:

@@ -12,6 +12,7 @@ mod convert;
 mod interpreter;
 mod named;
 mod posix_ipc;
+mod reserve;
 
 #[pymodule(gil_used = true)]
 mod _native {

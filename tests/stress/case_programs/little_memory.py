@@ -7,13 +7,25 @@ import resource
 import sys
 from collections.abc import Callable
 
-from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory, list_objects
+from nob.ipc import (
+    Flags,
+    NamedBoundedSemaphore,
+    NamedChannel,
+    NamedLock,
+    NamedMessageQueue,
+    NamedSemaphore,
+    NamedSharedMemory,
+    list_objects,
+)
 
 CREATE = Flags.RAISE_IF_EXISTS
 queue = NamedMessageQueue(None, 4, 8192, handle_existence=CREATE)
 queue.send_many([b"x" * 8192] * 2)
 segment = NamedSharedMemory(None, 1 << 24, handle_existence=CREATE, reserve=False)
 permits = NamedSemaphore(None, 0, CREATE)
+channel = NamedChannel(None, handle_existence=CREATE)
+channel.send_many([b"x" * 100_000] * 2)
+lock, bounded = NamedLock(None, CREATE), NamedBoundedSemaphore(None, 1, CREATE)
 text = "x" * 8000
 calls = {
     "receive": lambda: queue.receive(0),
@@ -25,6 +37,16 @@ calls = {
     "pickle": lambda: pickle.dumps(permits),
     "list": list_objects,
     "semaphore": lambda: NamedSemaphore(None, 0, CREATE),
+    "channel receive": lambda: channel.receive(0),
+    "channel receive_many": lambda: channel.receive_many(timeout=0),
+    "channel send": lambda: channel.send(text, 0),
+    "channel send_many": lambda: channel.send_many([text] * 4, 0),
+    "channel fileno": channel.fileno,
+    "lock": lambda: (lock.acquire(), lock.acquire(timeout=0.001)),
+    "bounded": lambda: (bounded.acquire(), bounded.acquire(timeout=0.001)),
+    "a channel": lambda: NamedChannel(None, handle_existence=CREATE),
+    "a lock": lambda: NamedLock(None, CREATE),
+    "a bounded semaphore": lambda: NamedBoundedSemaphore(None, 1, CREATE),
     "queue": lambda: NamedMessageQueue(None, 1, 8, handle_existence=CREATE),
     "notify": lambda: queue.request_notification((print, None)),
 }
