@@ -45,7 +45,7 @@ pub use roles::{Arguments, Child, Role, hear, hold, play, say};
 pub use running::{Running, drop_alone, output, prepare, spawn};
 pub use unique::Unique;
 pub use waiting::{Waiter, thread_id, wait_until, wait_until_in};
-pub use watchdog::{Watchdog, watchdog};
+pub use watchdog::{Watchdog, stress, watchdog};
 
 /// Fails with the error of the last call if that has returned -1.
 #[track_caller]

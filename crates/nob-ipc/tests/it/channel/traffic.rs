@@ -1,14 +1,13 @@
 //! Several senders and receivers, and threads that fork.
 
 use std::collections::HashMap;
-use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
 use nob_ipc::{Channel, Deadline, Existence, Kind, retry_on_interrupt};
-use nob_ipc_testing::{Arguments, Child, Role, Unique, files, forks, say, watchdog};
+use nob_ipc_testing::{Arguments, Child, Role, Unique, files, forks, say, stress, watchdog};
 
 use crate::support::new_channel;
 
@@ -197,8 +196,7 @@ fn memory_does_not_grow() {
 
 /// In a process of its own, whose memory it measures.
 fn millions() {
-    let times = env::var("NOB_IPC_STRESS").ok().and_then(|times| times.parse().ok());
-    let messages = 1_000_000 * times.unwrap_or(1).min(10);
+    let messages = if stress() < 10.0 { 1_000_000 } else { 10_000_000 };
     let name = Unique::new();
     let channel = new_channel(&name);
     let mut buffer = [0; 1024];

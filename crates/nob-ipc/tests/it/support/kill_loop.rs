@@ -1,14 +1,13 @@
 //! Workers that are killed at random moments, and replaced.
 
 use std::collections::hash_map::RandomState;
-use std::env;
 use std::hash::BuildHasher;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc_testing::forks;
+use nob_ipc_testing::{forks, stress};
 
 /// How many words [`shared_words`] has.
 const WORDS: usize = 512;
@@ -37,10 +36,9 @@ pub fn random(below: u64) -> u64 {
 }
 
 /// How long a loop goes on: 3 s, and under `make stress` as many times as long as that says, within what
-/// the watchdog allows.
+/// can be accounted for.
 fn loop_time() -> Duration {
-    let times = env::var("NOB_IPC_STRESS").ok().and_then(|times| times.parse().ok());
-    Duration::from_secs(3).mul_f64(times.unwrap_or(1.0)).min(Duration::from_secs(75))
+    Duration::from_secs(3).mul_f64(stress()).min(Duration::from_secs(75))
 }
 
 /// The workers of a loop, by number.
