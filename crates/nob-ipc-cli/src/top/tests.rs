@@ -165,7 +165,7 @@ fn other_sizes() {
         ]
     );
     let line = line_with(&wide, &objects.name("pages"));
-    let pieces = ["1500 messages, 3% full", "▁", "0600", "in use", &std::process::id().to_string()];
+    let pieces = ["1500 messages, 2% full", "▁", "0600", "in use", &std::process::id().to_string()];
     assert!(pieces.iter().all(|piece| line.contains(piece)), "{line}");
     for (width, height) in [(120, 40), (50, 24), (40, 10), (30, 6), (12, 4)] {
         let lines = screen(&mut model, width, height);
