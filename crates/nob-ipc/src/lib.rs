@@ -59,8 +59,8 @@ pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
 pub use object::{
-    Existence, Lifetime, Messages, Ownership, Permits, Received, delete_all, fork_generation,
-    unlink,
+    Deletion, Existence, Lifetime, Messages, Ownership, Permits, Received, delete_all,
+    delete_all_with, fork_generation, unlink,
 };
 
 mod wait;

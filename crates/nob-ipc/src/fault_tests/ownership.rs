@@ -51,7 +51,7 @@ fn remove<T: Subject>(remove: &dyn Fn(&T) -> Result<()>, may_leave: bool) {
 fn each<T: Subject>() {
     remove::<T>(&|object| object.ownership().unlink(), false);
     // Without the right to look, deletion leaves the name alone.
-    remove::<T>(&|object| object.ownership().delete(), true);
+    remove::<T>(&|object| object.ownership().delete().map(drop), true);
     remove::<T>(&|object| crate::unlink(object.ownership().name()), false);
     duty::<T>();
 }

@@ -163,7 +163,8 @@ fn creating_for_reading() {
             ground: &str::to_string,
             run: &|name: &String| {
                 let mut options = SharedMemory::options();
-                options.access(Access::ReadOnly).existence(Existence::LinkOrCreate).open(name)
+                options.size(0).access(Access::ReadOnly);
+                options.existence(Existence::LinkOrCreate).open(name)
             },
             done: &|name, segment| {
                 assert!(segment.ownership().created());

@@ -208,10 +208,10 @@ fn with_file(name: &Name, identity: Identity, work: impl FnOnce(BorrowedFd<'_>))
 }
 
 /// Takes part in the use of a file that was opened to link to it, or replaces what killed processes left.
-/// `replaces`: whether that is this call's to do.
-pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaces: bool) -> Result<Part> {
+/// `replaced`: where to note that, if it is this call's to do.
+pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaced: Option<&mut bool>) -> Result<Part> {
     let fail = |errno| Error::from_errno(Operation::Link, name, errno);
-    if replaces {
+    if let Some(replaced) = replaced {
         let stat = sys::stat::of(file).map_err(fail)?;
         check(name, &stat)?;
         if stat.is_shared() && flock::try_exclusive(file).map_err(fail)? {
@@ -220,6 +220,7 @@ pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaces: bool) -> Result<
             if stat.is_shared() && stat.names > 0 && is_left_behind(file) {
                 match Shm.unlink(name) {
                     Ok(()) | Err(Errno::NOENT) => {
+                        *replaced = true;
                         flock::unlock(file);
                         return Ok(Part::Again(None));
                     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::error::{Error, Operation, Result};
 use crate::object::left;
-use crate::object::ownership::Ownership;
+use crate::object::ownership::{Deletion, Ownership};
 use crate::sys::Errno;
 use crate::sys::fork::PerProcess;
 
@@ -55,6 +55,24 @@ pub(crate) fn add(ownership: &Arc<Ownership>) -> Result<()> {
 #[must_use = "what could not be removed stays behind"]
 pub fn delete_all() -> Vec<Error> {
     let mut errors = Vec::new();
+    delete_all_with(&mut |_, deleted| errors.extend(deleted.err()));
+    errors
+}
+
+/// As [`delete_all`], and says of each object what became of its name.
+///
+/// ```
+/// use nob_ipc::{Deletion, Existence, Kind, Name, Semaphore};
+///
+/// let name = Name::random(Kind::Semaphore)?;
+/// let semaphore = Semaphore::options().existence(Existence::Create).open_named(&name)?;
+/// nob_ipc::delete_all_with(&mut |ownership, deleted| {
+///     assert_eq!(ownership.name(), semaphore.ownership().name());
+///     assert_eq!(deleted.expect("it is ours"), Deletion::Unlinked);
+/// });
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+pub fn delete_all_with(tell: &mut dyn FnMut(&Ownership, Result<Deletion>)) {
     let lock = || live().lock().unwrap_or_else(PoisonError::into_inner);
     // Without a copy of the list, for which there may be no memory; and not under its lock, since deleting
     // takes its time. Whoever clears the list meanwhile moves what is left of it to the front.
@@ -62,10 +80,11 @@ pub fn delete_all() -> Vec<Error> {
     while rest > 0 {
         rest -= 1;
         let listed = lock().get(rest).and_then(Weak::upgrade);
-        errors.extend(listed.and_then(|ownership| ownership.delete_at_end().err()));
+        if let Some(ownership) = listed {
+            tell(&ownership, ownership.delete_at_end());
+        }
     }
     left::try_again();
-    errors
 }
 
 #[cfg(test)]

@@ -9,6 +9,6 @@ pub(crate) mod ownership;
 mod traits;
 
 pub use existence::Existence;
-pub use live::delete_all;
-pub use ownership::{Lifetime, Ownership, fork_generation, unlink};
+pub use live::{delete_all, delete_all_with};
+pub use ownership::{Deletion, Lifetime, Ownership, fork_generation, unlink};
 pub use traits::{Messages, Permits, Received};

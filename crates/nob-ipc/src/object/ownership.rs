@@ -91,6 +91,20 @@ impl Lifetime {
     }
 }
 
+/// What deleting a handle did to the name of its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deletion {
+    /// Nothing: this handle does not remove the name, or did so before.
+    NotDue,
+    /// It removed the name.
+    Unlinked,
+    /// It left the name of a shared object, which others use or may alone remove.
+    InUse,
+    /// It found no name to remove: that is gone, or another object's, or may not be looked at.
+    Gone,
+}
+
 /// The name and identity of an opened object, and who unlinks it.
 ///
 /// Each handle shares one with whoever asks for it. When the last of them is dropped, the name is
@@ -109,6 +123,8 @@ pub struct Ownership {
     generation: AtomicU64,
     lifetime: AtomicU8,
     deleted: AtomicBool,
+    /// Whether opening removed what killed processes had left behind.
+    replaced: AtomicBool,
 }
 
 impl Ownership {
@@ -123,6 +139,7 @@ impl Ownership {
             generation: AtomicU64::new(sys::fork::generation()),
             lifetime: AtomicU8::new(lifetime.code()),
             deleted: AtomicBool::new(false),
+            replaced: AtomicBool::new(false),
         };
         if lifetime == Lifetime::Owned && !created {
             ownership.home().mark(name, stat.identity);
@@ -140,6 +157,17 @@ impl Ownership {
     #[must_use]
     pub fn created(&self) -> bool {
         self.created
+    }
+
+    /// Whether opening it with [`LinkOrCreate`](crate::Existence::LinkOrCreate) removed what killed
+    /// processes had left behind under this name.
+    #[must_use]
+    pub fn replaced_left_behind(&self) -> bool {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_replaced(&self) {
+        self.replaced.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -294,26 +322,24 @@ impl Ownership {
     ///
     /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied), or what else the system says when
     /// it refuses to unlink.
-    pub fn delete(&self) -> Result<()> {
-        self.delete_once().map(|_| ())
+    pub fn delete(&self) -> Result<Deletion> {
+        self.delete_once()
     }
 
     /// Deletes at the end of the process, when the handle may still use a shared object itself: dropping
     /// it tries again.
-    pub(super) fn delete_at_end(&self) -> Result<()> {
-        let removal = self.delete_once()?;
-        if self.lifetime() == Lifetime::Shared
-            && matches!(removal, Some(Removal::InUse | Removal::Locked))
-        {
+    pub(super) fn delete_at_end(&self) -> Result<Deletion> {
+        let deletion = self.delete_once()?;
+        if self.lifetime() == Lifetime::Shared && deletion == Deletion::InUse {
             self.deleted.store(false, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(deletion)
     }
 
     /// Removes the name, if that is due; nothing if it is not.
-    fn delete_once(&self) -> Result<Option<Removal>> {
+    fn delete_once(&self) -> Result<Deletion> {
         if !self.is_due() || self.deleted.swap(true, Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(Deletion::NotDue);
         }
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let removed = match self.lifetime() {
@@ -329,7 +355,11 @@ impl Ownership {
             Ok(_) => {}
             Err(_) => self.deleted.store(false, Ordering::Relaxed),
         }
-        removed.map(Some)
+        removed.map(|removal| match removal {
+            Removal::Removed => Deletion::Unlinked,
+            Removal::InUse | Removal::Locked => Deletion::InUse,
+            Removal::Gone | Removal::Replaced | Removal::Unverifiable => Deletion::Gone,
+        })
     }
 
     /// Removes the name of a shared object if nobody uses it any more.

@@ -132,7 +132,7 @@ impl<T: Content> Opening for OpeningRobust<'_, T> {
     fn link(&mut self, name: &Name, _: Existence) -> Result<Linked<RobustFile<T>>> {
         let Some(file) = shm::open(name, OpenMode::ReadWrite)? else { return Ok(Linked::Missing) };
         // No death breaks it, and it tells of the deaths.
-        match shm::link(name, file.as_fd(), false)? {
+        match shm::link(name, file.as_fd(), None)? {
             Part::Taken(stat) => {
                 let handle = self.handle(name, file, &stat, false);
                 handle.map(Linked::Handle).inspect_err(|error| {

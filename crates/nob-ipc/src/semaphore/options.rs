@@ -71,8 +71,11 @@ impl SemaphoreOptions {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        let mut opening = OpeningSemaphore { options: self, unnamed: None };
+        let mut opening = OpeningSemaphore { options: self, unnamed: None, replaced: false };
         let semaphore = open::open(&mut opening, name, self.common.existence)?;
+        if opening.replaced {
+            semaphore.ownership.note_replaced();
+        }
         live::add(&semaphore.ownership)?;
         Ok(semaphore)
     }
@@ -82,6 +85,8 @@ impl SemaphoreOptions {
 struct OpeningSemaphore<'a> {
     options: &'a SemaphoreOptions,
     unnamed: Option<(OwnedFd, Semaphore)>,
+    /// Whether what killed processes had left behind was removed.
+    replaced: bool,
 }
 
 impl OpeningSemaphore<'_> {
@@ -145,7 +150,8 @@ impl Opening for OpeningSemaphore<'_> {
 
     fn link(&mut self, name: &Name, existence: Existence) -> Result<Linked<Semaphore>> {
         let Some(file) = shm::open(name, OpenMode::ReadWrite)? else { return Ok(Linked::Missing) };
-        match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
+        let replaced = (existence == Existence::LinkOrCreate).then_some(&mut self.replaced);
+        match shm::link(name, file.as_fd(), replaced)? {
             Part::Taken(stat) => {
                 let handle = self.handle(name, file.as_fd(), &stat, false);
                 drop(file);

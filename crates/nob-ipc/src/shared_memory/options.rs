@@ -21,7 +21,8 @@ use crate::sys::{self, AsFd, Errno, OpenMode, OwnedFd, Stat, flock};
 /// How a [`SharedMemory`] is opened; made by [`SharedMemory::options`].
 #[derive(Clone, Debug)]
 pub struct SharedMemoryOptions {
-    size: u64,
+    /// None was given: 0 is one, too.
+    size: Option<u64>,
     size_policy: SizePolicy,
     access: Access,
     reservation: Reservation,
@@ -31,7 +32,7 @@ pub struct SharedMemoryOptions {
 impl SharedMemoryOptions {
     pub(super) fn new() -> Self {
         SharedMemoryOptions {
-            size: 0,
+            size: None,
             size_policy: SizePolicy::default(),
             access: Access::default(),
             reservation: Reservation::default(),
@@ -39,11 +40,11 @@ impl SharedMemoryOptions {
         }
     }
 
-    /// The size in bytes of a segment that is created; default 0. A smaller one that exists is
-    /// grown to it, a larger one stays as it is unless the
+    /// The size in bytes of a segment that is created, which must be given for that: 0 makes an empty one.
+    /// A smaller one that exists is grown to it, a larger one stays as it is unless the
     /// [`size_policy`](Self::size_policy) says otherwise.
     pub fn size(&mut self, size: u64) -> &mut Self {
-        self.size = size;
+        self.size = Some(size);
         self
     }
 
@@ -67,12 +68,17 @@ impl SharedMemoryOptions {
 
     common_setters!();
 
+    /// What linking needs at the least.
+    fn least_size(&self) -> u64 {
+        self.size.unwrap_or(0)
+    }
+
     /// Opens the segment called `name`; one leading slash is optional.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a size or mode out of
-    /// range and for a size that a read-only handle cannot give, [`ErrorKind::AlreadyExists`] or
+    /// range, for a size that a read-only handle cannot give and for none where a segment is to be created, [`ErrorKind::AlreadyExists`] or
     /// [`ErrorKind::NotFound`] as the [`Existence`] says, [`ErrorKind::PermissionDenied`],
     /// [`ErrorKind::WrongType`] when something else has its place, [`ErrorKind::OutOfSpace`],
     /// [`ErrorKind::LimitExceeded`], [`ErrorKind::Unsupported`].
@@ -103,9 +109,12 @@ impl SharedMemoryOptions {
         on_step: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<SharedMemory> {
         self.common.check(name, Kind::SharedMemory)?;
-        check_size(Operation::Create, name, self.size)?;
-        let mut opening = OpeningSegment { options: self, unnamed: None, on_step };
+        check_size(Operation::Create, name, self.least_size())?;
+        let mut opening = OpeningSegment { options: self, unnamed: None, replaced: false, on_step };
         let segment = open::open(&mut opening, name, self.common.existence)?;
+        if opening.replaced {
+            segment.ownership.note_replaced();
+        }
         live::add(&segment.ownership)?;
         Ok(segment)
     }
@@ -115,12 +124,14 @@ impl SharedMemoryOptions {
 struct OpeningSegment<'a> {
     options: &'a SharedMemoryOptions,
     unnamed: Option<SharedMemory>,
+    /// Whether what killed processes had left behind was removed.
+    replaced: bool,
     on_step: OnStep<'a>,
 }
 
 impl OpeningSegment<'_> {
-    fn build(&mut self) -> std::result::Result<(OwnedFd, Stat), Stop> {
-        let SharedMemoryOptions { size, access, reservation, ref common, .. } = *self.options;
+    fn build(&mut self, size: u64) -> std::result::Result<(OwnedFd, Stat), Stop> {
+        let SharedMemoryOptions { access, reservation, ref common, .. } = *self.options;
         let mut file = shm::create(common.mode_of_new())?;
         if common.is_marked() {
             shm::put_mark(file.as_fd());
@@ -153,7 +164,7 @@ impl OpeningSegment<'_> {
 
     /// Gives a segment that was linked to the size that was asked for, as far as it may be changed.
     fn adjust_size(&mut self, segment: &mut SharedMemory, mut size: u64) -> Result<()> {
-        let wanted = self.options.size;
+        let wanted = self.options.least_size();
         let most = match self.options.size_policy {
             SizePolicy::Grow => u64::MAX,
             SizePolicy::Exact => wanted,
@@ -190,7 +201,8 @@ impl Opening for OpeningSegment<'_> {
         let Some(file) = shm::open(name, self.options.access.into())? else {
             return Ok(Linked::Missing);
         };
-        match shm::link(name, file.as_fd(), existence == Existence::LinkOrCreate)? {
+        let replaced = (existence == Existence::LinkOrCreate).then_some(&mut self.replaced);
+        match shm::link(name, file.as_fd(), replaced)? {
             Part::Taken(stat) => {
                 let mut segment = self.handle(name, file, &stat, false);
                 match self.adjust_size(&mut segment, stat.size) {
@@ -207,7 +219,12 @@ impl Opening for OpeningSegment<'_> {
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let size = self.options.size;
+        let Some(size) = self.options.size else {
+            let why = "a new segment needs a size, and none was given; give it one in bytes, 1 or more, or \
+                       link to a segment that exists";
+            let kind = ErrorKind::InvalidArgument;
+            return Err(Error::new(Operation::Create, name, kind, None, why));
+        };
         if self.options.access == Access::ReadOnly && size > 0 {
             let why = format!(
                 "a new segment of {size} bytes could never be filled through a read-only handle; \
@@ -216,7 +233,7 @@ impl Opening for OpeningSegment<'_> {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        let (file, stat) = self.build().map_err(|stop| match stop {
+        let (file, stat) = self.build(size).map_err(|stop| match stop {
             Stop::Failed(errno) if !matches!(errno, Errno::FBIG | Errno::OPNOTSUPP) => {
                 shm::build_error(name, errno, size)
             }
@@ -227,7 +244,7 @@ impl Opening for OpeningSegment<'_> {
     }
 
     fn is_costly(&self) -> bool {
-        self.options.size > reserve::SMALLEST_STEP
+        self.options.least_size() > reserve::SMALLEST_STEP
     }
 
     fn publish(&mut self, name: &Name, _: Existence) -> Result<Option<SharedMemory>> {

@@ -57,7 +57,8 @@ fn open_named(name: &Name, existence: Existence) -> Object {
             Semaphore::options().existence(existence).open_named(name).map(Object::Semaphore)
         }
         Kind::SharedMemory => {
-            SharedMemory::options().existence(existence).open_named(name).map(Object::Segment)
+            let mut options = SharedMemory::options();
+            options.size(1).existence(existence).open_named(name).map(Object::Segment)
         }
         Kind::MessageQueue => nob_ipc::MessageQueue::options()
             .max_messages(1)

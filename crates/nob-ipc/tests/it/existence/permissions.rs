@@ -167,7 +167,7 @@ fn creator() {
     }
     let name = Unique::new();
     let mut options = SharedMemory::options();
-    options.mode(0).access(Access::ReadOnly).existence(Existence::Create);
+    options.size(0).mode(0).access(Access::ReadOnly).existence(Existence::Create);
     let segment = options.open(&*name).expect("the creator's handle");
     assert_eq!(segment.size().expect("a size"), 0);
     drop(segment);

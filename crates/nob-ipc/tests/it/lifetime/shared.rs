@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::registry::{self, Outcome, Reap, State};
-use nob_ipc::{Direction, ErrorKind, Existence, Kind, Lifetime, MessageQueue, Semaphore};
+use nob_ipc::{
+    Deletion, Direction, ErrorKind, Existence, Kind, Lifetime, MessageQueue, Name, Semaphore,
+};
 use nob_ipc_testing::{
     Arguments, Child, Role, Unique, drop_alone, files, forks, hear, say, users, watchdog,
 };
@@ -287,11 +289,34 @@ fn what_killed_processes_left() {
         let again = share(kind, &name);
         let breaks = kind == Kind::Semaphore || kind == Kind::SharedMemory;
         assert_eq!(again.ownership().created(), breaks, "{kind}");
+        assert_eq!(again.ownership().replaced_left_behind(), breaks, "{kind}");
         if let Object::Queue(queue) = &again {
             assert_eq!(queue.receive().expect("it is there"), (b"kept".to_vec(), 0));
         }
         drop_alone(again);
         assert!(!files::exists(kind, &name), "{kind}");
+    }
+}
+
+/// Deletion says what became of the name.
+#[test]
+fn deletion_says_what_it_did() {
+    let _watchdog = watchdog();
+    for kind in Kind::ALL {
+        let name = Unique::new();
+        let (first, last) = (share(kind, &name), share(kind, &name));
+        let deletion = |object: &Object| object.ownership().delete().expect("it may be removed");
+        assert!(!first.ownership().replaced_left_behind());
+        assert_eq!(deletion(&first), Deletion::InUse, "{kind}");
+        assert_eq!(deletion(&first), Deletion::NotDue, "{kind}: once");
+        drop_alone((first, last));
+        assert!(!files::exists(kind, &name), "{kind}");
+
+        let owned = Object::create(kind, &name);
+        nob_ipc::unlink(&Name::new(kind, &*name).expect("a name")).expect("it is there");
+        assert_eq!(deletion(&owned), Deletion::Gone, "{kind}");
+        let owned = Object::create(kind, &name);
+        assert_eq!(deletion(&owned), Deletion::Unlinked, "{kind}");
     }
 }
 

@@ -136,6 +136,29 @@ fn creating_for_reading() {
     assert!(empty.ownership().created());
 }
 
+/// Nobody gets an empty segment because he forgot its size; linking needs none.
+#[test]
+fn creating_without_a_size() {
+    let _watchdog = watchdog();
+    let name = Unique::new();
+    let sizeless = |existence| SharedMemory::options().existence(existence).open(&*name);
+    for existence in [Existence::Create, Existence::LinkOrCreate, Existence::UnlinkAndCreate] {
+        let error = assert_refused(sizeless(existence), &name, ErrorKind::InvalidArgument, None);
+        assert!(error.message().contains("size"), "{error}");
+        assert!(!files::exists(Kind::SharedMemory, &name));
+    }
+    let segment = new_segment(&name, 10);
+    let taken = sizeless(Existence::Create);
+    assert_refused(taken, &name, ErrorKind::AlreadyExists, Some(libc::EEXIST));
+    assert!(sizeless(Existence::UnlinkAndCreate).is_err());
+    let linked = sizeless(Existence::LinkOrCreate).expect("it is there");
+    assert_eq!((size(&linked), size(&link(&name))), (10, 10));
+    assert!(!segment.ownership().is_stale().expect("nothing was removed"));
+    // An empty one for who says so.
+    let other = Unique::new();
+    assert_eq!(size(&new_segment(&other, 0)), 0);
+}
+
 /// H8.
 #[test]
 fn reading_only() {
