@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use nob_ipc::{Error, ErrorKind, Lifetime, Ownership, delete_all};
+use nob_ipc::{Error, ErrorKind, Lifetime, Ownership, delete_all, delete_all_with};
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
@@ -19,6 +19,7 @@ use pyo3::types::{PyDict, PyModule};
 use crate::convert::error::raise;
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::without_gil;
+use crate::interpreter::log::{self, Log};
 use crate::interpreter::modules::imported;
 use crate::interpreter::slot::Slot;
 
@@ -87,9 +88,16 @@ pub(crate) fn was_first(py: Python<'_>, error: &Error) -> bool {
 
 /// Removes the name if it is due; failures go to `sys.unraisablehook`.
 pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
-    if let Err(error) = without_gil(py, || ownership.delete()) {
-        unraisable(py, &error);
+    match without_gil(py, || ownership.delete()) {
+        Ok(deletion) => log::deleted(py, ownership.name(), deletion),
+        Err(error) => unraisable(py, &error),
     }
+}
+
+/// Whether [`at_exit`] has removed the names that were due: from then on the interpreter takes itself
+/// apart.
+pub(crate) fn has_deleted(py: Python<'_>) -> bool {
+    DELETED.get(py)
 }
 
 fn unraisable(py: Python<'_>, error: &Error) {
@@ -104,20 +112,32 @@ fn unraisable(py: Python<'_>, error: &Error) {
 
 /// Called at the end of a worker, after all else: it ends without deleting anything.
 #[pyfunction]
-fn at_worker_exit(py: Python<'_>) {
+fn at_worker_exit(py: Python<'_>) -> PyResult<()> {
     close_shared(py);
-    at_exit(py);
+    at_exit(py)
 }
 
 /// Called by `atexit`, after what was registered since `nob.ipc` was imported. Handles stay usable: what
 /// was registered before has yet to run, and daemon threads go on. So a shared object is in use still; its
 /// name is tried again in [`after_exit`].
 #[pyfunction]
-fn at_exit(py: Python<'_>) {
+fn at_exit(py: Python<'_>) -> PyResult<()> {
+    let log = Log::wanted(py);
     DELETED.replace(py, true);
-    for error in without_gil(py, delete_all) {
+    let wanted = matches!(log, Ok(Some(_)));
+    let (mut errors, mut deleted) = (Vec::new(), Vec::new());
+    without_gil(py, || {
+        delete_all_with(&mut |ownership, deletion| match deletion {
+            Ok(deletion) if wanted => deleted.push((ownership.name().clone(), deletion)),
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        });
+    });
+    for error in errors {
         unraisable(py, &error);
     }
+    let Some(log) = log? else { return Ok(()) };
+    deleted.iter().try_for_each(|(name, deletion)| log.deleted_at_end(name, *deletion))
 }
 
 /// Called when the interpreter has ended: for the names of what was made since [`at_exit`], and for those of

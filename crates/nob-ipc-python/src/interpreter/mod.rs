@@ -4,6 +4,7 @@ pub(crate) mod cell;
 pub(crate) mod detach;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;
+pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod slot;
 pub(crate) mod wait;

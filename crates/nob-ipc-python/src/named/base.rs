@@ -11,6 +11,7 @@ use crate::convert::error::raise;
 use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
+use crate::interpreter::log;
 use crate::interpreter::slot::{Closable, Refusal, Slot};
 
 /// A handle to an object that processes share by name; what its kinds have in common.
@@ -63,7 +64,7 @@ impl Named {
             return self.check_unset();
         }
         slot.open(py, object);
-        Ok(())
+        self.ownership.get().map_or(Ok(()), |ownership| log::opened(py, ownership))
     }
 
     pub(crate) fn ownership(&self) -> PyResult<&Arc<Ownership>> {
@@ -143,7 +144,7 @@ impl Named {
     ///     PermissionError: The system does not permit it to this user.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
         let ownership = self.ownership()?;
-        unlinked(py, without_gil(py, || ownership.unlink()))
+        unlinked(py, ownership.name(), without_gil(py, || ownership.unlink()))
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -195,13 +196,14 @@ impl Drop for Named {
 /// Removes a name without opening what has it.
 pub(crate) fn unlink_name(py: Python<'_>, kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
     let name: Name = convert::given_name(kind, name)?;
-    unlinked(py, without_gil(py, || unlink(&name)))
+    unlinked(py, &name, without_gil(py, || unlink(&name)))
 }
 
 /// That the end of the interpreter was first is no error.
-fn unlinked(py: Python<'_>, done: nob_ipc::Result<()>) -> PyResult<()> {
+fn unlinked(py: Python<'_>, name: &Name, done: nob_ipc::Result<()>) -> PyResult<()> {
     match done {
-        Err(error) if !finalize::was_first(py, &error) => Err(raise(py, &error)),
-        _ => Ok(()),
+        Ok(()) => log::unlinked(py, name),
+        Err(error) if finalize::was_first(py, &error) => Ok(()),
+        Err(error) => Err(raise(py, &error)),
     }
 }

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::convert::error::raise;
 use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
+use crate::interpreter::log;
 
 /// List all named objects of the machine that this user can see.
 ///
@@ -70,6 +71,9 @@ pub(crate) fn reap<'py>(py: Python<'py>, dry_run: Arg<'_, '_>) -> PyResult<Bound
     for finding in &findings {
         let entry = described(py, &finding.object)?;
         entry.set_item("outcome", outcome(&finding.outcome))?;
+        if matches!(finding.outcome, Outcome::Removed) {
+            log::removed_left_behind(py, finding.object.name())?;
+        }
         found.append(entry)?;
     }
     Ok(found)
