@@ -17,26 +17,24 @@ ROWS, COLUMNS = 8, 1000
 NUMBERS = np.arange(ROWS * COLUMNS, dtype=np.float64).reshape(ROWS, COLUMNS)
 
 
-def fill(segment: NamedSharedMemory, row: int):
+def fill(segment: NamedSharedMemory, row: int) -> None:
     """What a worker does: nothing of the array is copied from process to process."""
-    array = np.frombuffer(segment.mmap(), dtype=np.float64).reshape(ROWS, COLUMNS)
+    array = segment.ndarray((ROWS, COLUMNS))
     array[row] = np.sqrt(NUMBERS[row])
     # The memory stays mapped as long as an array looks at it, and is unmapped after that.
 
 
 @cli.cmd()
-def main(lg: cli.Logger):
+def main(lg: cli.Logger) -> None:
     """Fill one array from several processes."""
     size = NUMBERS.nbytes
     with NamedSharedMemory(None, size, handle_existence=Flags.RAISE_IF_EXISTS) as segment:
         with ProcessPoolExecutor(max_workers=2) as pool:
             list(pool.map(fill, [segment] * ROWS, range(ROWS)))
-        with segment.mmap() as memory:
-            array = np.frombuffer(memory, dtype=np.float64).reshape(ROWS, COLUMNS)
-            right = np.array_equal(array, np.sqrt(NUMBERS))
-            lg.info("%d numbers by %d tasks: %s", array.size, ROWS, "right" if right else "wrong")
-            # Closing the memory under an array would be a BufferError.
-            del array
+        array = segment.ndarray((ROWS, COLUMNS))
+    # The array keeps the memory, though the handle is closed.
+    right = np.array_equal(array, np.sqrt(NUMBERS))
+    lg.info("%d numbers by %d tasks: %s", array.size, ROWS, "right" if right else "wrong")
     sys.exit(not right)
 
 

@@ -1,5 +1,6 @@
 """Types and ranges of all arguments but timeouts (contract 2, 3.4, 6, 7)."""
 
+import inspect
 from fractions import Fraction
 
 import pytest
@@ -79,6 +80,36 @@ def test_mode(kind: Kind, name: str, value: object) -> None:
 def test_handle_existence_is_one_of_the_flags(kind: Kind, name: str, value: object) -> None:
     with pytest.raises(InvalidArgument):
         kind.cls(name, handle_existence=value)
+    assert not kind.exists(name)
+
+
+@each_kind
+def test_a_default_that_is_given(kind: Kind, name: str) -> None:
+    """It is as good as left out."""
+    parameters = list(inspect.signature(kind.cls).parameters.values())
+    given = {
+        parameter.name: parameter.default
+        for parameter in parameters[1:]
+        if parameter.name != "handle_existence"
+    }
+    # A new segment needs a size.
+    given |= {"size": 64} if kind is SEGMENT else {}
+    assert not kind.cls(name, handle_existence=Flags.RAISE_IF_EXISTS, **given).closed
+
+
+@each_kind
+def test_a_flag_in_the_place_of_another_argument(kind: Kind, name: str) -> None:
+    """As if the flag always came second: the error says how to give it."""
+    flag = Flags.LINK_OR_CREATE
+    parameters = inspect.signature(kind.cls).parameters
+    defaults = [parameter.default for parameter in parameters.values()]
+    for before in range(1, list(parameters).index("handle_existence")):
+        with pytest.raises(InvalidArgument, match=r"handle_existence=Flags\.LINK_OR_CREATE"):
+            kind.cls(name, *defaults[1:before], flag)
+    with pytest.raises(InvalidArgument, match=r"such as Flags\.LINK_OR_CREATE, not 3 \(int\)$"):
+        kind.cls(name, handle_existence=3)
+    with pytest.raises((FileNotFoundError, InvalidArgument), match=r"Flags\.LINK_OR_CREATE"):
+        kind.cls(name, 3)
     assert not kind.exists(name)
 
 

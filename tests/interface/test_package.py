@@ -80,6 +80,7 @@ METHODS = {
     ("NamedSemaphore", "acquire"): [("blocking", True), ("timeout", None)],
     ("NamedSemaphore", "release"): [("n", 1)],
     ("NamedSharedMemory", "mmap"): [],
+    ("NamedSharedMemory", "ndarray"): [("shape", REQUIRED), ("dtype", "float64"), ("offset", 0)],
     ("NamedSharedMemory", "resize"): [("size", REQUIRED)],
     ("NamedSharedMemory", "fileno"): [],
     ("NamedMessageQueue", "send"): [("message", REQUIRED), ("timeout", None), ("priority", 0)],

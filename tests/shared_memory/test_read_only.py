@@ -36,7 +36,7 @@ def test_creating_read_only(name: str, flag: Flags) -> None:
 
 
 def test_creating_an_empty_segment_read_only(name: str) -> None:
-    segment = SEGMENT.open(name, Flags.RAISE_IF_EXISTS, read_only=True)
+    segment = SEGMENT.open(name, Flags.RAISE_IF_EXISTS, size=0, read_only=True)
     assert (segment.size, segment.read_only) == (0, True)
 
 

@@ -15,7 +15,7 @@ from support.namespaces import CLONE_NEWIPC, MS_RDONLY, mount, needs_namespaces,
 from support.scripts import Script
 from support.system import descriptors
 
-from nob.ipc import Flags, NamedSharedMemory
+from nob.ipc import Flags, InvalidArgument, NamedSharedMemory
 
 PAGE = mmap.PAGESIZE
 
@@ -28,12 +28,31 @@ def content(name: str) -> bytes:
 @conformance("H1", "H3")
 def test_size_zero(name: str) -> None:
     """H1, H3: an empty object; it cannot be mapped until it has a size."""
-    segment = NamedSharedMemory(name, handle_existence=Flags.RAISE_IF_EXISTS)
+    segment = SEGMENT.create(name, size=0)
     assert segment.size == 0
     with pytest.raises(ValueError, match=r"\w+ \w+ \w+"):
         segment.mmap()
     segment.resize(10)
     assert len(segment.mmap()) == 10
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_size_that_was_forgotten(name: str, read_only: bool) -> None:
+    """Contract 6: no empty segment in silence; and whoever links need not know the size."""
+    creating = [flag for flag in Flags if flag is not Flags.RAISE_IF_NOT_EXISTS]
+    for flag in creating:
+        with pytest.raises(InvalidArgument, match="needs a size"):
+            NamedSharedMemory(name, handle_existence=flag, read_only=read_only)
+        assert not SEGMENT.exists(name)
+    segment = SEGMENT.create(name)
+    for flag in (Flags.LINK_OR_CREATE, Flags.RAISE_IF_NOT_EXISTS):
+        linked = NamedSharedMemory(name, handle_existence=flag, read_only=read_only)
+        assert (linked.size, linked.linked_existing_object) == (64, True)
+    with pytest.raises(FileExistsError):
+        NamedSharedMemory(name, handle_existence=Flags.RAISE_IF_EXISTS)
+    with pytest.raises(InvalidArgument):
+        NamedSharedMemory(name, handle_existence=Flags.UNLINK_AND_CREATE)
+    assert not segment.stale
 
 
 @conformance("H2")
@@ -236,7 +255,7 @@ def test_unlinked_and_made_again(name: str) -> None:
     old.unlink()
     assert os.fstat(old.fd).st_nlink == 0
     assert SEGMENT.is_stamped(old)
-    new = NamedSharedMemory(name, handle_existence=Flags.RAISE_IF_EXISTS)
+    new = SEGMENT.create(name, size=0)
     assert os.fstat(new.fd).st_ino != os.fstat(old.fd).st_ino
     assert new.size == 0
 

@@ -87,6 +87,7 @@ def _load_all() -> None:
 
     Nobody calls this: programs that freeze applications find the modules here.
     """
+    import nob.ipc._array
     import nob.ipc._async
     import nob.ipc._mapping
     import nob.ipc._notification  # noqa: F401

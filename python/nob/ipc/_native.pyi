@@ -3,7 +3,7 @@
 It relies on the GIL: a free-threaded interpreter turns it on. Handles may be shared by threads.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from select import epoll
 from types import TracebackType
 from typing import (
@@ -13,15 +13,20 @@ from typing import (
     SupportsFloat,
     SupportsIndex,
     TypedDict,
+    TypeVar,
     final,
     overload,
     type_check_only,
 )
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from typing_extensions import Buffer, disjoint_base
 
 from nob.ipc._mapping import Mapping
 from nob.ipc.flags import Flags
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 __all__ = [
     "Lease",
@@ -245,7 +250,8 @@ class NamedSharedMemory(_Named):
     Args:
         name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
             random free name.
-        size: Bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
+        size: Bytes of a new segment, to be given for that; a smaller one that exists is grown to it,
+            never shrunk.
         read_only: Opens for reading only.
         handle_existence: What to do about a segment that exists, or does not.
         unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
@@ -260,7 +266,8 @@ class NamedSharedMemory(_Named):
         PermissionError: The system does not permit it to this user.
         OSError: There is not as much memory (`ENOSPC`), or what has the name is no segment.
         ValueError: `read_only=True` with a size that would create or grow the segment.
-        InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+        InvalidArgument: An argument of the wrong type, out of its range, or a bad name; or no size for
+            a new segment.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
@@ -303,6 +310,43 @@ class NamedSharedMemory(_Named):
             OSError: There is no address space for it (`ENOMEM`).
         """
 
+    @overload
+    def ndarray(
+        self,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        *,
+        offset: SupportsIndex = 0,
+    ) -> NDArray[np.float64]:
+        """An array of numpy over the bytes, without a copy.
+
+        Read-only for a read-only handle. It maps the segment as it is now, and keeps the mapping and
+        this handle, and so the name, as long as it or a slice of it lives. Only this needs numpy.
+
+        Args:
+            shape: The lengths of the dimensions, or one length.
+            dtype: What `numpy.dtype` takes; without references to Python objects.
+            offset: Bytes of the segment before the array.
+
+        Raises:
+            InvalidArgument: The segment is too small for it, or the dtype cannot be shared.
+            ModuleNotFoundError: numpy is not installed.
+            ValueError: The handle is closed; and what else `mmap` raises.
+        """
+
+    @overload
+    def ndarray(
+        self,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: type[_Scalar] | np.dtype[_Scalar],
+        offset: SupportsIndex = 0,
+    ) -> NDArray[_Scalar]: ...
+    @overload
+    def ndarray(
+        self,
+        shape: SupportsIndex | Sequence[SupportsIndex],
+        dtype: DTypeLike,
+        offset: SupportsIndex = 0,
+    ) -> NDArray[Any]: ...
     def resize(self, size: SupportsIndex) -> None:
         """Change the size; new bytes read as zeros.
 
@@ -525,7 +569,7 @@ class NamedMessageQueue(_Named):
         """The descriptor, open as long as the handle is; it can be polled (int)."""
 
     def request_notification(
-        self, notification: SupportsIndex | tuple[Any, Any] | None = None
+        self, notification: SupportsIndex | tuple[Callable[[Any], object], Any] | None = None
     ) -> bool:
         """Ask to be told, once, when the queue goes from empty to non-empty.
 
@@ -685,9 +729,8 @@ class NamedChannel(_Named):
             ValueError: As `send`, and so for the others that it raises.
         """
 
-    def receive_into(
-        self, buffer: Buffer, timeout: SupportsFloat | SupportsIndex | None = None
-    ) -> tuple[int, int] | None:
+    @overload
+    def receive_into(self, buffer: Buffer, timeout: None = None) -> tuple[int, int]:
         """Receive a message into a buffer; its length and priority, None when there was none in time.
 
         Args:
@@ -699,6 +742,10 @@ class NamedChannel(_Named):
                 numbers.
         """
 
+    @overload
+    def receive_into(
+        self, buffer: Buffer, timeout: SupportsFloat | SupportsIndex | None
+    ) -> tuple[int, int] | None: ...
     def receive_many(
         self,
         max_messages: SupportsIndex | None = None,

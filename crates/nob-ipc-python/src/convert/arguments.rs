@@ -47,7 +47,15 @@ fn described(value: &Bound<'_, PyAny>) -> String {
 }
 
 fn mismatch<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
-    Err(invalid_argument(format!("{what} must be {wanted}, not {}", described(value))))
+    // A flag where the class has another argument: as if the flag always came second.
+    let advice = match flag(value) {
+        Ok(Some(_)) => {
+            let member = value.getattr(pyo3::intern!(value.py(), "_name_"))?;
+            format!("; give the flag by name: handle_existence=Flags.{member}")
+        }
+        _ => String::new(),
+    };
+    Err(invalid_argument(format!("{what} must be {wanted}, not {}{advice}", described(value))))
 }
 
 /// A switch: `True` or `False` and nothing that merely counts as one.
@@ -243,24 +251,28 @@ pub(crate) fn narrow<T: TryFrom<i64>>(number: i64) -> PyResult<T> {
 }
 
 /// What to do about an object that exists or not: a member of `Flags`.
-pub(crate) fn existence(value: Arg<'_, '_>, py: Python<'_>) -> PyResult<Existence> {
+pub(crate) fn existence(value: Arg<'_, '_>) -> PyResult<Existence> {
+    const WANTED: &str = "a member of nob.ipc.Flags, such as Flags.LINK_OR_CREATE";
+    let Some(value) = value.0 else { return Ok(Existence::Link) };
+    flag(&value)?.map_or_else(|| mismatch("handle_existence", WANTED, &value), Ok)
+}
+
+/// What a member of `Flags` means; `None` for what is none.
+fn flag(value: &Bound<'_, PyAny>) -> PyResult<Option<Existence>> {
     const MEANINGS: [(&str, Existence); 4] = [
         ("RAISE_IF_EXISTS", Existence::Create),
         ("RAISE_IF_NOT_EXISTS", Existence::Link),
         ("LINK_OR_CREATE", Existence::LinkOrCreate),
         ("UNLINK_AND_CREATE", Existence::UnlinkAndCreate),
     ];
-    let Some(value) = value.0 else { return Ok(Existence::Link) };
     // By name, since a module that is imported again has other members.
     let class = value.get_type();
-    if class.name()? == "Flags" && class.module()? == "nob.ipc.flags" {
-        let name = value.getattr(pyo3::intern!(py, "_name_"))?;
-        let name = name.cast::<PyString>()?.to_str()?;
-        if let Some((_, meaning)) = MEANINGS.iter().find(|(member, _)| *member == name) {
-            return Ok(*meaning);
-        }
+    if class.name()? != "Flags" || class.module()? != "nob.ipc.flags" {
+        return Ok(None);
     }
-    mismatch("handle_existence", "a member of nob.ipc.Flags, such as Flags.LINK_OR_CREATE", &value)
+    let name = value.getattr(pyo3::intern!(value.py(), "_name_"))?;
+    let name = name.cast::<PyString>()?.to_str()?;
+    Ok(MEANINGS.iter().find(|(member, _)| *member == name).map(|(_, meaning)| *meaning))
 }
 
 /// A name that Python takes; `None` for a random free one where the object is to be new.

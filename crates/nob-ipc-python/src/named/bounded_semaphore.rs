@@ -78,7 +78,7 @@ impl NamedBoundedSemaphore {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let most = i64::from(BoundedSemaphore::MAX_BOUND);
         let bound = convert::bounded("value", value, 1, (1, most))?;
         let mut options = BoundedSemaphore::options();

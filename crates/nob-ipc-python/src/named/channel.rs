@@ -108,12 +108,14 @@ impl NamedChannel {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let mut options = Channel::options();
         options.existence(existence);
         let given = |name, value: Arg<'_, '_>| {
-            let number = convert::bounded(name, value, 1, (1, i64::MAX))?;
-            PyResult::Ok(if value.is_none() { None } else { Some(convert::narrow(number)?) })
+            if value.is_none() {
+                return PyResult::Ok(None);
+            }
+            convert::narrow(convert::bounded(name, value, 1, (1, i64::MAX))?).map(Some)
         };
         if let Some(count) = given("max_messages", max_messages)? {
             options.max_messages(count);

@@ -75,7 +75,7 @@ impl NamedLock {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let mut options = Lock::options();
         options.existence(existence).mode(convert::mode(mode)?);
         if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {

@@ -92,7 +92,7 @@ impl NamedMessageQueue {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let mut options = MessageQueue::options();
         options.existence(existence);
         convert::capacity(&mut options, max_messages, max_message_size)?;

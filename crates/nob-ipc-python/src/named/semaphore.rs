@@ -74,7 +74,7 @@ impl NamedSemaphore {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let most = i64::from(Semaphore::MAX_VALUE);
         let value = convert::bounded("initial_value", initial_value, 1, (0, most))?;
         let mut options = Semaphore::options();

@@ -28,8 +28,8 @@ use crate::named::base::{self, Named};
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What to do instead, for who looks for the bytes where `multiprocessing.shared_memory` has them.
-const BYTES: &str =
-    "mmap() maps its bytes, as in memoryview(shm.mmap()) or numpy.frombuffer(shm.mmap())";
+const BYTES: &str = "mmap() maps its bytes, as in memoryview(shm.mmap()), and ndarray(shape, dtype) is an \
+                     array of numpy over them";
 
 /// A segment of memory that processes share by name.
 ///
@@ -38,7 +38,8 @@ const BYTES: &str =
 /// Args:
 ///     name: One leading slash is optional. `None` together with `Flags.RAISE_IF_EXISTS` makes a
 ///         random free name.
-///     size: Bytes of a new segment; a smaller one that exists is grown to it, never shrunk.
+///     size: Bytes of a new segment, to be given for that; a smaller one that exists is grown to it,
+///         never shrunk.
 ///     read_only: Opens for reading only.
 ///     handle_existence: What to do about a segment that exists, or does not.
 ///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
@@ -53,7 +54,8 @@ const BYTES: &str =
 ///     PermissionError: The system does not permit it to this user.
 ///     OSError: There is not as much memory (`ENOSPC`), or what has the name is no segment.
 ///     ValueError: `read_only=True` with a size that would create or grow the segment.
-///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name.
+///     InvalidArgument: An argument of the wrong type, out of its range, or a bad name; or no size for
+///         a new segment.
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSharedMemory {
     slot: Arc<Closable<SharedMemory>>,
@@ -106,10 +108,13 @@ impl NamedSharedMemory {
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
-        let existence = convert::existence(handle_existence, py)?;
+        let existence = convert::existence(handle_existence)?;
         let mut options = SharedMemory::options();
         options.existence(existence);
-        options.size(convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?);
+        // 0 makes an empty segment, but not by being left out.
+        if size.0.is_some() {
+            options.size(convert::narrow(convert::bounded("size", size, 0, (0, i64::MAX))?)?);
+        }
         if convert::switch("read_only", read_only, false)? {
             options.access(Access::ReadOnly);
         }
@@ -201,6 +206,36 @@ impl NamedSharedMemory {
         };
         made.setattr(intern!(py, "_lease"), lease)?;
         Ok(made)
+    }
+
+    /// An array of numpy over the bytes, without a copy.
+    ///
+    /// Read-only for a read-only handle. It maps the segment as it is now, and keeps the mapping and
+    /// this handle, and so the name, as long as it or a slice of it lives. Only this needs numpy.
+    ///
+    /// Args:
+    ///     shape: The lengths of the dimensions, or one length.
+    ///     dtype: What `numpy.dtype` takes; without references to Python objects.
+    ///     offset: Bytes of the segment before the array.
+    ///
+    /// Raises:
+    ///     InvalidArgument: The segment is too small for it, or the dtype cannot be shared.
+    ///     ModuleNotFoundError: numpy is not installed.
+    ///     ValueError: The handle is closed; and what else `mmap` raises.
+    #[pyo3(signature = (shape, dtype = Arg::NOTHING, offset = Arg::NOTHING),
+           text_signature = "($self, shape, dtype='float64', offset=0)")]
+    fn ndarray<'py>(
+        slf: &Bound<'py, Self>,
+        shape: &Bound<'py, PyAny>,
+        dtype: Arg<'_, 'py>,
+        offset: Arg<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let array = modules::import(intern!(py, "nob.ipc._array"))?.getattr("array")?;
+        let dtype = dtype.0.unwrap_or(intern!(py, "float64").as_any().as_borrowed());
+        let zero = 0_i32.into_pyobject(py)?;
+        let offset = offset.0.unwrap_or(zero.as_any().as_borrowed());
+        array.call1((Self::mmap(slf)?, shape, dtype, offset))
     }
 
     /// Change the size; new bytes read as zeros.
