@@ -15,16 +15,16 @@ from nob import cli
 from nob.ipc import Flags, NamedMessageQueue
 
 
-def talk(queue: NamedMessageQueue):
+def talk(queue: NamedMessageQueue) -> None:
     """What the other process does."""
     for word in ("one", "two", "three", "bye"):
         queue.send(word)
 
 
-async def listen(queue: NamedMessageQueue, lg: cli.Logger):
+async def listen(queue: NamedMessageQueue, lg: cli.Logger) -> None:
     bye = asyncio.Event()
 
-    def readable():
+    def readable() -> None:
         # Somebody else may have been quicker: with a timeout of 0, nobody has to wait.
         for message, _ in queue.receive_many(timeout=0):
             lg.info("Received '%s'", message.decode())
@@ -40,7 +40,7 @@ async def listen(queue: NamedMessageQueue, lg: cli.Logger):
 
 
 @cli.cmd()
-def main(lg: cli.Logger):
+def main(lg: cli.Logger) -> None:
     """Listen to another process with `loop.add_reader`."""
     with NamedMessageQueue(None, handle_existence=Flags.RAISE_IF_EXISTS) as queue:
         talker = multiprocessing.Process(target=talk, args=[queue])

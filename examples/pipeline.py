@@ -9,6 +9,7 @@ import asyncio
 import multiprocessing
 import signal
 import sys
+from collections.abc import Callable
 
 # A module of the standard library is called like the example queue.py: nothing comes from here.
 if __name__ == "__main__" and not sys.flags.safe_path:
@@ -21,7 +22,7 @@ URGENT, USUAL, LAST = 9, 5, 0
 END = b""
 
 
-def produce(jobs: NamedMessageQueue, stop: NamedSemaphore, numbers: int, workers: int):
+def produce(jobs: NamedMessageQueue, stop: NamedSemaphore, numbers: int, workers: int) -> None:
     for number in range(2, 2 + numbers):
         if stop.value:
             break
@@ -29,7 +30,7 @@ def produce(jobs: NamedMessageQueue, stop: NamedSemaphore, numbers: int, workers
     jobs.send_many([END] * workers, priority=LAST)
 
 
-def work(jobs: NamedMessageQueue, results: NamedMessageQueue):
+def work(jobs: NamedMessageQueue, results: NamedMessageQueue) -> None:
     for job, priority in jobs:
         if job == END:
             break
@@ -44,7 +45,9 @@ def factors(number: int) -> list[int]:
     return [number]
 
 
-async def collect(results: NamedMessageQueue, workers: list, lg: cli.Logger) -> int:
+async def collect(
+    results: NamedMessageQueue, workers: list[multiprocessing.Process], lg: cli.Logger
+) -> int:
     collected = ended = 0
     while ended < len(workers):
         received = await results.receive_async(timeout=1)
@@ -63,7 +66,7 @@ async def collect(results: NamedMessageQueue, workers: list, lg: cli.Logger) -> 
 @cli.cmd()
 @cli.opt("--numbers", default=40, show_default=True, help="How many numbers to take apart.")
 @cli.opt("--workers", default=3, show_default=True, help="How many processes work.")
-def main(lg: cli.Logger, numbers: int, workers: int):
+def main(lg: cli.Logger, numbers: int, workers: int) -> None:
     """Take numbers apart into their prime factors."""
     # The terminal sends Ctrl-C to all processes: those that are started now do not mind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -86,7 +89,7 @@ def main(lg: cli.Logger, numbers: int, workers: int):
     lg.info("%s: %d results", "Stopped" if stop.value else "Done", collected)
 
 
-def daemon(function, *arguments) -> multiprocessing.Process:
+def daemon(function: Callable[..., object], *arguments: object) -> multiprocessing.Process:
     """A process that does not outlive this one, whatever happens here."""
     process = multiprocessing.Process(target=function, args=arguments, daemon=True)
     process.start()

@@ -10,6 +10,7 @@ Handles are arguments like any others, for spawned workers as for forked ones. W
 
 import multiprocessing
 import sys
+from multiprocessing.context import ForkContext, SpawnContext
 
 # A module of the standard library is called like the example queue.py: nothing comes from here.
 if __name__ == "__main__" and not sys.flags.safe_path:
@@ -22,18 +23,20 @@ WORKERS = 3
 END = b""
 
 
-def work(jobs: NamedMessageQueue, results: NamedMessageQueue):
+def work(jobs: NamedMessageQueue, results: NamedMessageQueue) -> None:
     for job, _ in jobs:
         if job == END:
             break
         results.send(str(int(job) ** 2))
 
 
-def squares(numbers: range, method: str) -> list[int]:
-    """The squares of the numbers, sorted, by workers that are started by this method."""
-    context = multiprocessing.get_context(method)
-    options = {"max_message_size": 32, "handle_existence": Flags.RAISE_IF_EXISTS}
-    with NamedMessageQueue(None, **options) as jobs, NamedMessageQueue(None, **options) as results:
+def squares(numbers: range, context: ForkContext | SpawnContext) -> list[int]:
+    """The squares of the numbers, sorted, by workers that are started this way."""
+    new = Flags.RAISE_IF_EXISTS
+    with (
+        NamedMessageQueue(None, max_message_size=32, handle_existence=new) as jobs,
+        NamedMessageQueue(None, max_message_size=32, handle_existence=new) as results,
+    ):
         # Daemons: should anything fail here, they are ended.
         workers = [
             context.Process(target=work, args=(jobs, results), daemon=True) for _ in range(WORKERS)
@@ -55,10 +58,11 @@ def squares(numbers: range, method: str) -> list[int]:
 
 
 @cli.cmd()
-def main(lg: cli.Logger):
+def main(lg: cli.Logger) -> None:
     """Have forked and spawned workers square numbers."""
-    for method in ("fork", "spawn"):
-        lg.info("%s: the squares end with %s", method, squares(range(100), method)[-3:])
+    for context in (multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")):
+        end = squares(range(100), context)[-3:]
+        lg.info("%s: the squares end with %s", context.get_start_method(), end)
 
 
 if __name__ == "__main__":

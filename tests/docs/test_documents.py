@@ -12,18 +12,15 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.checks import WATCHDOG
+from support.documents import BLOCK, BLOCKS, DOCUMENTS, PYTHON, ROOT, Block
 from support.isolation import isolation
 from support.kinds import removed, unique
 
 import nob.ipc
-
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("crates/*/*.md")})
 
 RUN_ELSEWHERE = {
     ("README.md", "rust"),  # a doctest of the core
@@ -31,36 +28,12 @@ RUN_ELSEWHERE = {
     ("docs/command.md", "sh"),  # crates/nob-ipc-cli/tests/it/recipes.rs
 }
 
-BLOCK = re.compile(r'^```(\w*)(?: title="([^"]*)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
 PRINTS = re.compile(r"# prints: (.*)$", re.MULTILINE)
 OPENS = r"\bNamed\w+|\.unlink_name|\bposix_ipc\.\w+|\bSharedMemory"
 OPENED = re.compile(rf"""((?:{OPENS})\(\s*["'])(/?[\w.-]+)""")
 MAKE = re.compile(r"`make ([a-z-]+)`|^make ([a-z-]+)\b", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
-
-
-@dataclass(frozen=True)
-class Block:
-    document: str
-    line: int
-    language: str
-    title: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.document}:{self.line}"
-
-
-def blocks() -> list[Block]:
-    found = []
-    for path in DOCUMENTS:
-        text = path.read_text(encoding="utf-8")
-        for match in BLOCK.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            document = str(path.relative_to(ROOT))
-            found.append(Block(document, line, match[1], match[2] or "", match[3]))
-    return found
 
 
 def with_names_of_its_own(code: str) -> tuple[str, list[str]]:
@@ -98,8 +71,6 @@ def said(block: Block) -> list[str]:
     return PRINTS.findall(block.code)
 
 
-BLOCKS = blocks()
-PYTHON = [block for block in BLOCKS if block.language == "python"]
 PROGRAMS = [block for block in PYTHON if not block.title]
 SHELL = [
     block

@@ -11,16 +11,28 @@ import functools
 import inspect
 from collections.abc import Callable
 from logging import Logger
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
-from rich_click import argument as arg
-from rich_click import option as opt
 
 from nob.cli._commands import Command, Group
 from nob.cli._logging import logger_of
 
 __all__ = ["Logger", "arg", "cmd", "grp", "opt"]
+
+# rich-click's own, with types that its overloads do not give.
+if not TYPE_CHECKING:
+    from rich_click import argument as arg
+    from rich_click import option as opt
+else:
+    _Function = TypeVar("_Function", bound=Callable[..., Any] | click.Command)
+
+    def arg(*names: str, **attributes: Any) -> Callable[[_Function], _Function]:
+        return click.argument(*names, **attributes)
+
+    def opt(*names: str, **attributes: Any) -> Callable[[_Function], _Function]:
+        return click.option(*names, **attributes)
+
 
 _Made = TypeVar("_Made", Command, Group)
 
