@@ -241,6 +241,7 @@ hear()
 
 
 WRAPPER = """
+import functools
 class Wrapper:
     def __init__(self, handle):
         self.handle, self.name = handle, handle.name
@@ -250,8 +251,8 @@ class Wrapper:
 wrappers = [
     Wrapper(cls(name + flag.name, handle_existence=flag))
     for cls in (
-        NamedSemaphore, NamedSharedMemory, NamedMessageQueue, NamedLock, NamedBoundedSemaphore,
-        NamedChannel,
+        NamedSemaphore, functools.partial(NamedSharedMemory, size=64), NamedMessageQueue,
+        NamedLock, NamedBoundedSemaphore, NamedChannel,
     )
     for flag in (Flags.LINK_OR_CREATE, Flags.UNLINK_AND_CREATE)
 ]
