@@ -11,17 +11,18 @@ from support import type_checkers
 from support.kinds import CHANNEL, KINDS, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE
 
 import nob.ipc
+from nob.ipc import types
 
 TREE = ast.parse(stub_docstrings.STUB.read_text(encoding="utf-8"))
 DOCUMENTED = {name: words for name, _, words in stub_docstrings.documented(TREE.body)}
-# What is listed of each kind: its word there, and its type in the stub.
+# What is listed of each kind: its word there, and its type.
 LISTED = {
-    SEMAPHORE: ("sem", "_Semaphore"),
-    SEGMENT: ("shm", "_Segment"),
-    QUEUE: ("mq", "_Queue"),
-    LOCK: ("lock", "_Lock"),
-    PERMITS: ("permits", "_BoundedSemaphore"),
-    CHANNEL: ("channel", "_Channel"),
+    SEMAPHORE: ("sem", types.ListedSemaphore),
+    SEGMENT: ("shm", types.ListedSegment),
+    QUEUE: ("mq", types.ListedQueue),
+    LOCK: ("lock", types.ListedLock),
+    PERMITS: ("permits", types.ListedBoundedSemaphore),
+    CHANNEL: ("channel", types.ListedChannel),
 }
 
 
@@ -52,6 +53,7 @@ from nob.ipc import (
     Flags, NamedBoundedSemaphore, NamedChannel, NamedLock, NamedMessageQueue, NamedSemaphore,
     NamedSharedMemory, list_objects, reap
 )
+from nob.ipc.types import Listed, Reaped
 
 def use(queue: NamedMessageQueue, seconds: float | None) -> None:
     message, priority = queue.receive()
@@ -78,8 +80,12 @@ def use(queue: NamedMessageQueue, seconds: float | None) -> None:
             assert_type(listed["messages"], int | None)
     for found in reap():
         assert_type(found["outcome"], str)
+        tell(found)
         if found["kind"] == "mq":
             assert_type(found["max_messages"], int | None)
+
+def tell(found: Reaped) -> list[Listed]:
+    return [found]
 
 def stream(channel: NamedChannel, buffer: bytearray) -> None:
     assert_type(channel.receive(), tuple[bytes, int])
@@ -120,19 +126,13 @@ def test_what_type_checkers_say_to_users(tmp_path: Path) -> None:
         assert type_checkers.pyright(tmp_path) == ""
 
 
-def test_what_is_listed_has_the_keys_of_the_stub(name: str) -> None:
+def test_what_is_listed_has_the_keys_of_its_type(name: str) -> None:
     """The results are as they are typed."""
     handles = [kind.create(name) for kind in LISTED]
-    typed = {node.name: node for node in TREE.body if isinstance(node, ast.ClassDef)}
     assert len(handles) == len(KINDS)
-    for word, entry in LISTED.values():
-        keys = {
-            field.target.id
-            for part in (typed["_Object"], typed[entry])
-            for field in part.body
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        }
+    for word, typed in LISTED.values():
         (listed,) = [
             one for one in nob.ipc.list_objects() if one["name"] == name and one["kind"] == word
         ]
-        assert listed.keys() == keys
+        assert listed.keys() == typed.__annotations__.keys()
+        assert set(listed["holders"][0]) == types.Holder.__annotations__.keys()

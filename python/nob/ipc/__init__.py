@@ -90,7 +90,8 @@ def _load_all() -> None:
     import nob.ipc._array
     import nob.ipc._async
     import nob.ipc._mapping
-    import nob.ipc._notification  # noqa: F401
+    import nob.ipc._notification
+    import nob.ipc.types  # noqa: F401
 
 
 def __dir__() -> list[str]:

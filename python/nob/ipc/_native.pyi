@@ -8,15 +8,12 @@ from select import epoll
 from types import TracebackType
 from typing import (
     Any,
-    Literal,
     Self,
     SupportsFloat,
     SupportsIndex,
-    TypedDict,
     TypeVar,
     final,
     overload,
-    type_check_only,
 )
 
 import numpy as np
@@ -25,6 +22,7 @@ from typing_extensions import Buffer, disjoint_base
 
 from nob.ipc._mapping import Mapping
 from nob.ipc.flags import Flags
+from nob.ipc.types import Listed, Reaped
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -314,9 +312,9 @@ class NamedSharedMemory(_Named):
     def ndarray(
         self,
         shape: SupportsIndex | Sequence[SupportsIndex],
-        *,
+        dtype: type[_Scalar] | np.dtype[_Scalar],
         offset: SupportsIndex = 0,
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[_Scalar]:
         """An array of numpy over the bytes, without a copy.
 
         Read-only for a read-only handle. It maps the segment as it is now, and keeps the mapping and
@@ -337,9 +335,9 @@ class NamedSharedMemory(_Named):
     def ndarray(
         self,
         shape: SupportsIndex | Sequence[SupportsIndex],
-        dtype: type[_Scalar] | np.dtype[_Scalar],
+        *,
         offset: SupportsIndex = 0,
-    ) -> NDArray[_Scalar]: ...
+    ) -> NDArray[np.float64]: ...
     @overload
     def ndarray(
         self,
@@ -1236,89 +1234,7 @@ def _message(
 def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""
 
-@type_check_only
-class _Holder(TypedDict):
-    pid: int
-    command: str
-
-@type_check_only
-class _Object(TypedDict):
-    name: str
-    mode: str
-    uid: int
-    gid: int
-    holders: list[_Holder]
-    orphan: bool | None
-
-@type_check_only
-class _Semaphore(_Object):
-    kind: Literal["sem"]
-    value: int | None
-
-@type_check_only
-class _Segment(_Object):
-    kind: Literal["shm"]
-    size: int
-
-@type_check_only
-class _Queue(_Object):
-    kind: Literal["mq"]
-    messages: int | None
-    max_messages: int | None
-    max_message_size: int | None
-
-@type_check_only
-class _Lock(_Object):
-    kind: Literal["lock"]
-    owner: int | None
-    owner_died: bool | None
-    waiters: int | None
-    deaths: int | None
-
-@type_check_only
-class _BoundedSemaphore(_Object):
-    kind: Literal["permits"]
-    value: int | None
-    bound: int | None
-    owners: list[int] | None
-    waiters: int | None
-    deaths: int | None
-
-@type_check_only
-class _Channel(_Object):
-    kind: Literal["channel"]
-    messages: int | None
-    max_messages: int | None
-    max_message_size: int | None
-    used_bytes: int | None
-    capacity: int | None
-    priorities: int | None
-    waiters: int | None
-    deaths: int | None
-
-@type_check_only
-class _Found(TypedDict):
-    outcome: str
-
-@type_check_only
-class _FoundSemaphore(_Semaphore, _Found): ...
-
-@type_check_only
-class _FoundSegment(_Segment, _Found): ...
-
-@type_check_only
-class _FoundQueue(_Queue, _Found): ...
-
-@type_check_only
-class _FoundLock(_Lock, _Found): ...
-
-@type_check_only
-class _FoundBoundedSemaphore(_BoundedSemaphore, _Found): ...
-
-@type_check_only
-class _FoundChannel(_Channel, _Found): ...
-
-def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSemaphore | _Channel]:
+def list_objects() -> list[Listed]:
     """List all named objects of the machine that this user can see.
 
     Queues are listed through `/dev/mqueue`, or a private mount where that is permitted; otherwise
@@ -1340,16 +1256,7 @@ def list_objects() -> list[_Semaphore | _Segment | _Queue | _Lock | _BoundedSema
         OSError: The system does not let it look.
     """
 
-def reap(
-    dry_run: bool = True,
-) -> list[
-    _FoundSemaphore
-    | _FoundSegment
-    | _FoundQueue
-    | _FoundLock
-    | _FoundBoundedSemaphore
-    | _FoundChannel
-]:
+def reap(dry_run: bool = True) -> list[Reaped]:
     """Remove what dead processes left behind; with dry_run, only say what would be removed.
 
     Only what is proven to be an orphan, and held by nobody, is ever removed.
