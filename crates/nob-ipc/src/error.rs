@@ -1,7 +1,9 @@
 //! The one error of this crate: what was attempted, on what, why it failed, what to do.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::name::Name;
 use crate::sys::Errno;
@@ -36,6 +38,7 @@ struct Inner {
     why: Cow<'static, str>,
     /// A periodic check was due, and no signal had arrived.
     periodic_check: bool,
+    detail: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What was attempted on which object. There is none where the name itself is at fault, or where all
@@ -91,6 +94,18 @@ pub enum ErrorKind {
     Corrupt,
     /// The platform does not provide such objects.
     Unsupported,
+    /// The handle, or its connection to a server, was closed, maybe by another thread.
+    Closed,
+    /// A server could not be reached or did not answer, and nothing was changed.
+    ServerUnavailable,
+    /// A server was asked and did not answer: whether it has done it is not known.
+    OutcomeUnknown,
+    /// A server has done it, but too few replicas or disks have said so in time.
+    Unconfirmed,
+    /// The object that the handle was opened on is not on the server any more.
+    StaleHandle,
+    /// The handle's hold was lost: its lease had run out.
+    LockLost,
     /// Anything else; the errno tells.
     Other,
 }
@@ -160,7 +175,14 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let subject = Some(Subject { operation, name: name.clone() });
-        Error(Box::new(Inner { subject, kind, errno, why: why.into(), periodic_check: false }))
+        Error(Box::new(Inner {
+            subject,
+            kind,
+            errno,
+            why: why.into(),
+            periodic_check: false,
+            detail: None,
+        }))
     }
 
     /// An error of no object: the name itself is at fault, or all objects are concerned.
@@ -170,7 +192,43 @@ impl Error {
         why: impl Into<Cow<'static, str>>,
     ) -> Error {
         let why = why.into();
-        Error(Box::new(Inner { subject: None, kind, errno, why, periodic_check: false }))
+        Error(Box::new(Inner {
+            subject: None,
+            kind,
+            errno,
+            why,
+            periodic_check: false,
+            detail: None,
+        }))
+    }
+
+    /// An error of an implementation of [`Permits`](crate::Permits) or [`Messages`](crate::Messages) in
+    /// another crate. `why` follows a colon: why it failed; what to do.
+    #[must_use]
+    pub fn elsewhere(
+        subject: Option<(Operation, &Name)>,
+        kind: ErrorKind,
+        errno: Option<i32>,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Error {
+        let errno = errno.map(Errno);
+        match subject {
+            Some((operation, name)) => Error::new(operation, name, kind, errno, why),
+            None => Error::unnamed(kind, errno, why),
+        }
+    }
+
+    /// The same error, with something for programs that goes with it.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Arc<dyn Any + Send + Sync>) -> Error {
+        self.0.detail = Some(detail);
+        self
+    }
+
+    /// What goes with the error, if it is of this type.
+    #[must_use]
+    pub fn detail<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.detail.clone()?.downcast().ok()
     }
 
     /// The name of an object that was to be unlinked has been given to another.

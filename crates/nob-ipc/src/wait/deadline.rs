@@ -70,6 +70,16 @@ impl Deadline {
         }
     }
 
+    /// How long it is until then, nothing when it is over; `None`: it never comes.
+    #[must_use]
+    pub fn remaining(self) -> Option<Duration> {
+        match self.end {
+            End::Now => Some(Duration::ZERO),
+            End::At(end) => Some(end.saturating_sub(monotonic())),
+            End::Never => None,
+        }
+    }
+
     /// Whether the moment is nearer than that.
     pub(crate) fn is_within(self, time: Duration) -> bool {
         match self.end {
@@ -90,7 +100,8 @@ impl Deadline {
     }
 
     /// How long the wait may sleep before its caller checks.
-    pub(crate) fn check_interval(self) -> Option<Duration> {
+    #[must_use]
+    pub fn check_interval(self) -> Option<Duration> {
         self.check_every
     }
 
@@ -131,6 +142,10 @@ mod tests {
 
     #[test]
     fn a_deadline_comes_nearer() {
+        let left = Deadline::after(Duration::from_secs(60)).remaining().unwrap();
+        assert!(left <= Duration::from_secs(60) && left > Duration::from_secs(1));
+        assert_eq!(Deadline::NOW.remaining(), Some(Duration::ZERO));
+        assert_eq!(Deadline::NEVER.remaining(), None);
         let deadline = Deadline::after(Duration::from_secs(60));
         assert!(deadline.is_within(Duration::from_secs(60)));
         assert!(!deadline.is_within(Duration::from_secs(1)));
