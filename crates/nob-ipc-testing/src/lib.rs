@@ -8,6 +8,7 @@
 //! - [`drop_alone`]: drops the last handle of a shared object while no child is being started.
 //! - [`Machine`]: namespaces in which a role or program is alone, with a `/dev/shm` of its own.
 //! - [`mounts`]: what a role changes on such a machine.
+//! - [`Server`], [`Proxy`]: a Redis or Valkey server, and what stands in front of it.
 //! - [`Directory`]: a new directory, removed at the end.
 //! - [`Waiter`], [`wait_until`], [`wait_until_in`]: threads and processes that wait, seen from outside.
 //! - [`signals`], [`users`], [`limits`], [`forks`]: what a role does to its own process.
@@ -27,6 +28,7 @@ mod directory;
 mod machine;
 mod roles;
 mod running;
+mod server;
 mod unique;
 mod waiting;
 mod watchdog;
@@ -43,6 +45,7 @@ pub use directory::Directory;
 pub use machine::{Machine, unshare};
 pub use roles::{Arguments, Child, Role, hear, hold, play, say};
 pub use running::{Running, drop_alone, output, prepare, spawn};
+pub use server::{Proxy, Server, free_port, try_command};
 pub use unique::Unique;
 pub use waiting::{Waiter, thread_id, wait_until, wait_until_in};
 pub use watchdog::{Watchdog, stress, watchdog};

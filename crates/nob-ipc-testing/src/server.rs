@@ -1,0 +1,305 @@
+//! Servers that tests start for themselves: Redis or Valkey, as a child in a directory of its own.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Directory, check, prepare, spawn};
+
+/// The program to start: what the environment variable `NOB_IPC_REDIS_SERVER` names, else
+/// `redis-server` or `valkey-server` of the path.
+fn program() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("NOB_IPC_REDIS_SERVER") {
+        return Some(named.into());
+    }
+    let path = env::var_os("PATH")?;
+    let found =
+        |name: &str| env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    found("redis-server").or_else(|| found("valkey-server"))
+}
+
+/// A port of 127.0.0.1 that nobody has, below 50,000: a cluster also uses the one 10,000 above.
+#[must_use]
+pub fn free_port() -> u16 {
+    loop {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        if port < 50_000 {
+            return port;
+        }
+        // The ports that the kernel gives out may all be above: then one is looked for below.
+        let low = 20_000 + port % 20_000;
+        if TcpListener::bind(("127.0.0.1", low)).is_ok() {
+            return low;
+        }
+    }
+}
+
+/// A server of one test; killed when it is dropped.
+pub struct Server {
+    program: PathBuf,
+    /// Where clients find it.
+    pub port: u16,
+    directory: Directory,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// Starts one, with these options of its configuration (`--appendonly yes`); `None`, and a word
+    /// about it, if the machine has no such program.
+    pub fn start(arguments: &[&str]) -> Option<Server> {
+        let Some(program) = program() else {
+            eprintln!("skipped: there is no redis-server and no valkey-server");
+            return None;
+        };
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let directory = Directory::new();
+        let mut server = Server { program, port: free_port(), directory, arguments, process: None };
+        server.restart();
+        Some(server)
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> i32 {
+        let process = self.process.as_ref().expect("it runs");
+        process.id().try_into().expect("a pid is an i32")
+    }
+
+    /// Starts it again, on the same port, after [`kill`](Server::kill).
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.join("log"))
+            .expect("the directory is there");
+        let errors = log.try_clone().expect("a descriptor is there");
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""])
+            .args(["--loglevel", "warning", "--enable-debug-command", "yes", "--dir"])
+            .arg(&*self.directory)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let process = spawn(prepare(&mut command)).expect("the server can be started");
+        self.process = Some(process);
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.answers() {
+            let ended = self.process.as_mut().expect("it was started").try_wait();
+            let alive = ended.expect("a child can be asked").is_none() && Instant::now() < end;
+            assert!(alive, "it does not answer: {}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(answer) = try_command(self.port, &["PING"]) else { return false };
+        // A password is asked for: it answers.
+        answer.starts_with("+PONG") || answer.starts_with("-NOAUTH")
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// One command, and the answer as it comes over the wire, without its last end of line.
+    #[track_caller]
+    pub fn command(&self, words: &[&str]) -> String {
+        try_command(self.port, words).expect("it answers")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, number: i32) {
+        // SAFETY: takes numbers only.
+        check(unsafe { libc::kill(self.id(), number) });
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("a child can be killed");
+        process.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+    }
+}
+
+/// One command to the server on a port, and the answer as it comes over the wire.
+pub fn try_command(port: u16, words: &[&str]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "*{}\r\n", words.len())?;
+    for word in words {
+        write!(stream, "${}\r\n{word}\r\n", word.len())?;
+    }
+    let mut reader = BufReader::new(stream);
+    let mut answer = String::new();
+    read_value(&mut reader, &mut answer)?;
+    Ok(answer.trim_end().to_string())
+}
+
+fn read_value(reader: &mut impl BufRead, answer: &mut String) -> std::io::Result<()> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    answer.push_str(&line);
+    let length: i64 = line[1..].trim_end().parse().unwrap_or(0);
+    match line.as_bytes()[0] {
+        b'$' if length >= 0 => {
+            let mut bytes = vec![0; usize::try_from(length).expect("it fits") + 2];
+            reader.read_exact(&mut bytes)?;
+            answer.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        b'*' => {
+            for _ in 0..length {
+                read_value(reader, answer)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Stands between clients and a server: it delays what goes through, and cuts connections instead
+/// of passing an answer on. It ends with the process.
+pub struct Proxy {
+    /// Where clients find it.
+    pub port: u16,
+    shared: Arc<Through>,
+}
+
+struct Through {
+    /// Of a million answers, so many are cut off.
+    cuts: AtomicUsize,
+    delay_us: AtomicU64,
+    cut: AtomicUsize,
+    closed: AtomicBool,
+    random: Mutex<u64>,
+}
+
+impl Through {
+    fn is_cut(&self) -> bool {
+        let mut state = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        // xorshift64: the same cuts at each run, as far as the order of answers is the same.
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state % 1_000_000) < self.cuts.load(Ordering::SeqCst) as u64
+    }
+}
+
+impl Proxy {
+    /// Stands in front of the server on this port.
+    pub fn start(server: u16) -> Proxy {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let shared = Arc::new(Through {
+            cuts: AtomicUsize::new(0),
+            delay_us: AtomicU64::new(0),
+            cut: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            random: Mutex::new(0x9E37_79B9_7F4A_7C15),
+        });
+        let through = shared.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if through.closed.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server)))
+                else {
+                    continue;
+                };
+                pass_on(&client, &server, &through);
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Cuts the connection instead of passing on so many of a million pieces of answers.
+    pub fn cut(&self, of_a_million: usize) {
+        self.shared.cuts.store(of_a_million, Ordering::SeqCst);
+    }
+
+    /// Delays each piece, in both directions.
+    pub fn delay(&self, time: Duration) {
+        let time = time.as_micros().try_into().unwrap_or(u64::MAX);
+        self.shared.delay_us.store(time, Ordering::SeqCst);
+    }
+
+    /// How many connections it has cut.
+    pub fn cuts(&self) -> usize {
+        self.shared.cut.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        // Wakes the thread, which sees it.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn pass_on(client: &TcpStream, server: &TcpStream, through: &Arc<Through>) {
+    for stream in [client, server] {
+        stream.set_nodelay(true).expect("a TCP socket");
+    }
+    for (from, to, answers) in [(client, server, false), (server, client, true)] {
+        let mut from = from.try_clone().expect("a descriptor is there");
+        let mut to = to.try_clone().expect("a descriptor is there");
+        let through = through.clone();
+        thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(length @ 1..) = from.read(&mut buffer) {
+                let delay = through.delay_us.load(Ordering::SeqCst);
+                if delay > 0 {
+                    thread::sleep(Duration::from_micros(delay));
+                }
+                if answers && through.is_cut() {
+                    through.cut.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+                if to.write_all(&buffer[..length]).is_err() {
+                    break;
+                }
+            }
+            // The other direction ends as well.
+            let _ = from.shutdown(std::net::Shutdown::Both);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+        });
+    }
+}
