@@ -1,0 +1,534 @@
+//! What one process has of a server: connections, sessions, and requests that run once.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::fault::{self, Fault, Subject, is_transient, is_wrong_server};
+use crate::handle::Handle;
+use crate::hold::Hold;
+use crate::link::{self, Link, Pause, SILENCE, Use};
+use crate::object::Object;
+use crate::reactor::Hub;
+use crate::scripts::{self, Script};
+use crate::sys;
+use crate::transport::SLICE;
+use crate::url::{Address, Durability, Topology, Url};
+use crate::wire::{Value, encode};
+
+/// What a connection was opened with.
+pub(crate) struct Settings {
+    pub url: Url,
+    /// As it was given, with the password.
+    pub secret_url: String,
+    pub patience: Duration,
+    pub durability: Durability,
+    pub namespace: String,
+    /// `false`: the call that is under way in this thread is to end.
+    pub check: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// How long who stands in line sleeps before it looks again by itself: what a waiter whose machine
+/// has lost power can delay the others by.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
+
+/// How long an answer is remembered by the server that a retry may ask for, with a margin.
+pub(crate) const MEMORY: Duration = Duration::from_secs(540);
+
+/// How many connections are kept that nobody uses.
+const IDLE: usize = 64;
+
+/// What a script is called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub script: Script,
+    pub object: &'a Object,
+    /// In place of the keys that the script's table says.
+    pub keys: Option<&'a [Vec<u8>]>,
+    /// The token that the script has a key for.
+    pub token: &'a [u8],
+    pub arguments: &'a [&'a [u8]],
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(
+        script: Script,
+        object: &'a Object,
+        arguments: &'a [&'a [u8]],
+    ) -> Request<'a> {
+        Request { script, object, keys: None, token: b"", arguments }
+    }
+}
+
+/// A place where the server remembers the last answer, and the number of its last request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub index: u32,
+    pub number: u64,
+}
+
+impl Slot {
+    /// For scripts that need none.
+    pub(crate) const NONE: Slot = Slot { index: 0, number: 0 };
+}
+
+/// A connection, and a slot. One request at a time.
+struct Session {
+    link: Option<Link>,
+    slot: Slot,
+}
+
+/// Why a call failed, and what is to be known of it.
+pub(crate) struct Failure {
+    pub fault: Fault,
+    /// The server that was asked last.
+    pub server: String,
+    /// A request was sent and not answered: it may have run, or may run still. This is its slot,
+    /// which is not to be used for another before that is settled.
+    pub unanswered: Option<Slot>,
+    /// The answer, of which too few replicas or disks have made sure.
+    pub unconfirmed: Option<Value>,
+}
+
+/// One client: it has one identity on the server. A forked child makes its own.
+pub(crate) struct Client {
+    pub settings: Arc<Settings>,
+    /// The identity.
+    pub id: String,
+    digests: Vec<String>,
+    sessions: Mutex<Vec<Session>>,
+    slots: AtomicU32,
+    free_slots: Mutex<Vec<Slot>>,
+    routes: Mutex<HashMap<Vec<u8>, Address>>,
+    primary: Mutex<Option<Address>>,
+    turn: AtomicUsize,
+    numbers: AtomicU64,
+    pub hub: Mutex<Hub>,
+    /// Wakes the native thread.
+    pub bell: OwnedFd,
+    pub handles: Mutex<Vec<Weak<Handle>>>,
+    pub holds: Mutex<HashMap<u64, Arc<Hold>>>,
+    /// Deletion has found the server out of reach, and tries no more.
+    pub gave_up: AtomicBool,
+}
+
+/// A lock of ours; no code of others runs while one is held.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    pub(crate) fn new(settings: Arc<Settings>) -> io::Result<Arc<Client>> {
+        Ok(Arc::new(Client {
+            settings,
+            id: format!("{:016x}", sys::random()),
+            digests: scripts::digests(),
+            sessions: Mutex::default(),
+            slots: AtomicU32::new(0),
+            free_slots: Mutex::default(),
+            routes: Mutex::default(),
+            primary: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            numbers: AtomicU64::new(1),
+            hub: Mutex::default(),
+            bell: sys::eventfd()?,
+            handles: Mutex::default(),
+            holds: Mutex::default(),
+            gave_up: AtomicBool::new(false),
+        }))
+    }
+
+    /// A number that nothing else of this client has.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A slot that nobody uses, with the number of its next request.
+    pub(crate) fn take_slot(&self) -> Slot {
+        let free = lock(&self.free_slots).pop();
+        let mut slot = free.unwrap_or_else(|| self.new_slot());
+        slot.number += 1;
+        slot
+    }
+
+    fn new_slot(&self) -> Slot {
+        Slot { index: self.slots.fetch_add(1, Ordering::Relaxed), number: 0 }
+    }
+
+    /// Gives a slot back whose last request is settled.
+    pub(crate) fn give_slot(&self, slot: Slot) {
+        lock(&self.free_slots).push(slot);
+    }
+
+    /// The server to ask about an object.
+    pub(crate) fn route(&self, object: &Object, pause: Pause<'_>) -> Result<Address, Fault> {
+        let url = &self.settings.url;
+        let known = match url.topology {
+            Topology::Cluster => lock(&self.routes).get(&object.name_key).cloned(),
+            _ => lock(&self.primary).clone(),
+        };
+        if let Some(address) = known {
+            return Ok(address);
+        }
+        let address = link::discover(url, self.turn.fetch_add(1, Ordering::Relaxed), pause)?;
+        if url.topology != Topology::Cluster {
+            *lock(&self.primary) = Some(address.clone());
+        }
+        Ok(address)
+    }
+
+    /// A server has said who has the object. A node that names no host means its own.
+    pub(crate) fn moved(&self, object: &Object, refusal: &str, asked: &Address) {
+        if let Some(address) = redirection(refusal, asked) {
+            lock(&self.routes).insert(object.name_key.clone(), address);
+        }
+    }
+
+    /// What was known of the way to an object does not hold any more.
+    pub(crate) fn forget(&self, object: &Object) {
+        lock(&self.routes).remove(&object.name_key);
+        *lock(&self.primary) = None;
+    }
+
+    /// Appends a request to what is to be sent. `whole`: with the script's text, to a server that
+    /// may not know it.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, request: &Request<'_>, slot: Slot, whole: bool) {
+        let text = request.script.text();
+        let name = format!("{}.{}", self.id, slot.index);
+        let made;
+        let keys = if let Some(keys) = request.keys {
+            keys
+        } else {
+            made = request.script.keys(request.object, name.as_bytes(), request.token);
+            &made[..]
+        };
+        let (count, number) = (keys.len().to_string(), slot.number.to_string());
+        let digest = &self.digests[request.script as usize];
+        let mut parts: Vec<&[u8]> = if whole {
+            vec![b"EVAL", text.body.as_bytes()]
+        } else {
+            vec![b"EVALSHA", digest.as_bytes()]
+        };
+        parts.push(count.as_bytes());
+        parts.extend(keys.iter().map(Vec::as_slice));
+        if text.numbered {
+            parts.push(number.as_bytes());
+        }
+        parts.extend(request.arguments);
+        encode(out, parts);
+    }
+
+    /// Runs a script once, whatever becomes of connections, as long as patience lasts, and until
+    /// `until`.
+    pub(crate) fn call(
+        &self,
+        request: &Request<'_>,
+        until: Option<Instant>,
+        pause: Pause<'_>,
+    ) -> Result<Value, Failure> {
+        let mut session = self.session(request.object);
+        session.slot.number += 1;
+        let result = Attempts::new(self, request, until).run(&mut session, pause);
+        self.end_session(session, request, &result);
+        result
+    }
+
+    /// Repeats a request that was not answered, under its number.
+    pub(crate) fn call_again(
+        &self,
+        request: &Request<'_>,
+        slot: Slot,
+        until: Option<Instant>,
+        pause: Pause<'_>,
+    ) -> Result<Value, Failure> {
+        let mut session = Session { link: None, slot };
+        let mut attempts = Attempts::new(self, request, until);
+        attempts.unanswered = true;
+        let result = attempts.run(&mut session, pause);
+        self.end_session(session, request, &result);
+        result
+    }
+
+    fn session(&self, object: &Object) -> Session {
+        let mut sessions = lock(&self.sessions);
+        // The last one was used last. In a cluster, one to the right node is better.
+        let route = match self.settings.url.topology {
+            Topology::Cluster => lock(&self.routes).get(&object.name_key).cloned(),
+            _ => None,
+        };
+        let fits = |session: &Session| {
+            session.link.as_ref().is_some_and(|link| Some(&link.address) == route.as_ref())
+        };
+        let place = route.as_ref().and_then(|_| sessions.iter().rposition(fits));
+        let session = match place {
+            Some(place) => Some(sessions.remove(place)),
+            None => sessions.pop(),
+        };
+        session.unwrap_or_else(|| {
+            let slot = lock(&self.free_slots).pop();
+            Session { link: None, slot: slot.unwrap_or_else(|| self.new_slot()) }
+        })
+    }
+
+    /// Keeps a session for the next call, unless its slot is to be settled first.
+    fn end_session(
+        &self,
+        session: Session,
+        request: &Request<'_>,
+        result: &Result<Value, Failure>,
+    ) {
+        let unanswered = matches!(result, Err(Failure { unanswered: Some(_), .. }));
+        if unanswered && request.script.text().numbered {
+            return;
+        }
+        let mut sessions = lock(&self.sessions);
+        if sessions.len() < IDLE {
+            sessions.push(session);
+        } else {
+            drop(sessions);
+            self.give_slot(session.slot);
+        }
+    }
+
+    /// Runs a command that is none of our scripts on the server, once and without repeating it.
+    pub(crate) fn command(&self, command: &[&[u8]], pause: Pause<'_>) -> Result<Value, Fault> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let address = link::discover(&self.settings.url, turn, pause)?;
+        self.command_at(&address, command, pause)
+    }
+
+    /// The same, on one of several servers.
+    pub(crate) fn command_at(
+        &self,
+        address: &Address,
+        command: &[&[u8]],
+        pause: Pause<'_>,
+    ) -> Result<Value, Fault> {
+        Link::open(&self.settings.url, address, Use::Calls, pause)?.demand(command, pause)
+    }
+}
+
+/// Where a server sends a request to.
+pub(crate) fn redirection(refusal: &str, asked: &Address) -> Option<Address> {
+    let target = refusal.split(' ').nth(2)?;
+    match (target.strip_prefix(':'), asked) {
+        (Some(port), Address::Tcp { host, .. }) => {
+            Some(Address::Tcp { host: host.clone(), port: port.parse().ok()? })
+        }
+        _ => Address::parse(target),
+    }
+}
+
+/// The command that makes sure of a change, and how many must have said so.
+fn confirmation(durability: Durability) -> Option<&'static [&'static [u8]]> {
+    match durability {
+        Durability::Memory => None,
+        Durability::Replica => Some(&[b"WAIT", b"1", b"100"]),
+        Durability::Fsync => Some(&[b"WAITAOF", b"1", b"0", b"1000"]),
+    }
+}
+
+/// A call in progress.
+struct Attempts<'a> {
+    client: &'a Client,
+    request: &'a Request<'a>,
+    /// When no new attempt is begun.
+    end: Instant,
+    unanswered: bool,
+    server: String,
+    /// The node that is to be asked once, although the object is another's.
+    ask: Option<Address>,
+    whole: bool,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(client: &'a Client, request: &'a Request<'a>, until: Option<Instant>) -> Attempts<'a> {
+        let patience = Instant::now() + client.settings.patience;
+        Attempts {
+            client,
+            request,
+            end: until.map_or(patience, |until| until.min(patience)),
+            unanswered: false,
+            server: client.settings.url.to_string(),
+            ask: None,
+            whole: false,
+        }
+    }
+
+    fn run(&mut self, session: &mut Session, pause: Pause<'_>) -> Result<Value, Failure> {
+        let mut tries = 0_u32;
+        loop {
+            let fault = match self.attempt(session, pause) {
+                Ok(value) => return Ok(value),
+                Err(Unconfirmed::Value(value)) => return Err(self.unconfirmed(value)),
+                Err(Unconfirmed::Fault(fault)) => fault,
+            };
+            let object = self.request.object;
+            let asked = session.link.as_ref().map(|link| link.address.clone());
+            let mut at_once = false;
+            match &fault {
+                Fault::Refused(refusal) if refusal.starts_with("NOSCRIPT") => {
+                    at_once = !self.whole;
+                    self.whole = true;
+                }
+                Fault::Refused(refusal) if refusal.starts_with("MOVED ") => {
+                    if let Some(asked) = &asked {
+                        self.client.moved(object, refusal, asked);
+                    }
+                    at_once = tries < 5;
+                }
+                Fault::Refused(refusal) if refusal.starts_with("ASK ") => {
+                    self.ask = asked.and_then(|asked| redirection(refusal, &asked));
+                    at_once = tries < 5;
+                }
+                Fault::Refused(refusal) if is_transient(refusal) => {
+                    if is_wrong_server(refusal) {
+                        self.client.forget(object);
+                        session.link = None;
+                    }
+                }
+                Fault::Refused(_) => return Err(self.fail(fault, session)),
+                Fault::Io(_) | Fault::Protocol(_) | Fault::Silence => {
+                    session.link = None;
+                    self.client.forget(object);
+                    if is_permanent(&fault) {
+                        return Err(self.fail(fault, session));
+                    }
+                }
+                Fault::Stopped(_) => {
+                    session.link = None;
+                    return Err(self.fail(fault, session));
+                }
+            }
+            let now = Instant::now();
+            if now >= self.end {
+                return Err(self.fail(fault, session));
+            }
+            if !at_once {
+                let back_off = Duration::from_millis((5_u64 << tries.min(6)).min(200));
+                let end = (now + back_off).min(self.end);
+                if let Err(stop) = sleep(end, pause) {
+                    return Err(self.fail(Fault::Stopped(stop), session));
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    fn attempt(&mut self, session: &mut Session, pause: Pause<'_>) -> Result<Value, Unconfirmed> {
+        let client = self.client;
+        let ask = self.ask.take();
+        let address = match &ask {
+            Some(address) => address.clone(),
+            None => client.route(self.request.object, pause)?,
+        };
+        self.server = address.to_string();
+        if session.link.as_ref().is_none_or(|link| link.address != address) {
+            session.link = None;
+            session.link = Some(Link::open(&client.settings.url, &address, Use::Calls, pause)?);
+        }
+        let Some(link) = &mut session.link else { return Err(Fault::Silence.into()) };
+        if ask.is_some() {
+            link.demand(&[b"ASKING"], pause)?;
+        }
+        // A node that is asked once is new to the object, and may not know the script.
+        client.encode(link.out(), self.request, session.slot, self.whole || ask.is_some());
+        let confirm =
+            confirmation(client.settings.durability).filter(|_| self.request.script.text().changes);
+        if let Some(command) = confirm {
+            encode(link.out(), command.iter().copied());
+        }
+        let before = std::mem::replace(&mut self.unanswered, true);
+        let value = link.answer(self.patience_for_answer(), pause)?;
+        if let Value::Error(_) = value {
+            self.unanswered = before;
+        }
+        if confirm.is_some() {
+            let confirmed = link.answer(self.patience_for_answer(), pause);
+            let sure = match &confirmed {
+                Ok(Value::Integer(count)) => *count >= 1,
+                Ok(Value::List(counts)) => counts.first().and_then(Value::integer) >= Some(1),
+                _ => false,
+            };
+            if confirmed.is_err() {
+                session.link = None;
+            }
+            let changed = value.word() == b"OK" || value.word() == b"CREATED";
+            if !sure && changed {
+                return Err(Unconfirmed::Value(value));
+            }
+        }
+        match value {
+            Value::Error(refusal) => Err(Fault::Refused(refusal).into()),
+            value => Ok(value),
+        }
+    }
+
+    /// An answer that comes a little late is better than none.
+    fn patience_for_answer(&self) -> Instant {
+        let now = Instant::now();
+        (now + SILENCE).min(self.end.max(now) + SLICE)
+    }
+
+    fn fail(&self, fault: Fault, session: &Session) -> Failure {
+        let unanswered = self.unanswered.then_some(session.slot);
+        Failure { fault, server: self.server.clone(), unanswered, unconfirmed: None }
+    }
+
+    fn unconfirmed(&self, value: Value) -> Failure {
+        let (fault, server) = (Fault::Silence, self.server.clone());
+        Failure { fault, server, unanswered: None, unconfirmed: Some(value) }
+    }
+}
+
+/// Why there is no answer that one may rely on.
+enum Unconfirmed {
+    Value(Value),
+    Fault(Fault),
+}
+
+impl<T: Into<Fault>> From<T> for Unconfirmed {
+    fn from(fault: T) -> Unconfirmed {
+        Unconfirmed::Fault(fault.into())
+    }
+}
+
+/// Whether another attempt would fail in the same way: certificates, a host that does not speak the
+/// protocol.
+pub(crate) fn is_permanent(fault: &Fault) -> bool {
+    match fault {
+        Fault::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::Unsupported | io::ErrorKind::Other
+        ),
+        _ => false,
+    }
+}
+
+/// Sleeps until then, in pieces.
+pub(crate) fn sleep(end: Instant, pause: Pause<'_>) -> Result<(), fault::Stop> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        std::thread::sleep(left.min(SLICE));
+        pause()?;
+    }
+}
+
+impl Failure {
+    /// As an error of a call that has done nothing that stays.
+    pub(crate) fn unavailable(&self, subject: Subject<'_>) -> nob_ipc::Error {
+        match &self.fault {
+            Fault::Stopped(stop) => fault::stopped(subject, *stop),
+            Fault::Refused(refusal) if !is_transient(refusal) => {
+                fault::refused(subject, &self.server, refusal)
+            }
+            fault => fault::unavailable(subject, &self.server, fault),
+        }
+    }
+}

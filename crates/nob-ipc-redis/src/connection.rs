@@ -1,0 +1,324 @@
+//! A connection to a server.
+
+use std::fmt;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
+
+use crate::client::{Client, Settings, lock};
+use crate::fault::{self, Fault, Stop, Subject};
+use crate::handle::{self, Handle};
+use crate::inspect::{self, ObjectInfo};
+use crate::url::{self, Durability, Url};
+
+/// How a [`Connection`] is opened; made by [`Connection::options`].
+#[derive(Default)]
+pub struct ConnectionOptions {
+    patience: Option<Duration>,
+    durability: Option<Durability>,
+    namespace: Option<String>,
+    check: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl ConnectionOptions {
+    /// How long a call goes on trying to reach the server; default: what the URL says, else 10 s.
+    pub fn patience(&mut self, patience: Duration) -> &mut Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// How sure a change is to be; default: what the URL says, else [`Durability::Memory`].
+    pub fn durability(&mut self, durability: Durability) -> &mut Self {
+        self.durability = Some(durability);
+        self
+    }
+
+    /// The first part of all keys and channels; default: what the URL says, else `nipc`.
+    pub fn namespace(&mut self, namespace: &str) -> &mut Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Is called in the thread of a call that waits, for the server or for an object: after each
+    /// signal and every 0.4 s. `false` ends that call with [`ErrorKind::Interrupted`]; what it may
+    /// have taken goes back.
+    ///
+    /// With it, the periodic check of a [`Deadline`](nob_ipc::Deadline) is not needed, and ignored.
+    pub fn check(&mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> &mut Self {
+        self.check = Some(Box::new(check));
+        self
+    }
+
+    /// Connects to the server of this URL, and checks that it suits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for the URL or the namespace,
+    /// [`ErrorKind::ServerUnavailable`], [`ErrorKind::PermissionDenied`] for a wrong password,
+    /// [`ErrorKind::Other`] with `ENOTSUP` for a server that does not suit.
+    pub fn open(&mut self, url: &str) -> Result<Connection> {
+        let parsed = Url::parse(url)?;
+        let namespace = self.namespace.clone().or_else(|| parsed.namespace.clone());
+        let namespace = namespace.unwrap_or_else(|| "nipc".into());
+        url::check_namespace(&namespace)?;
+        // The server remembers an answer for 10 min; no request is repeated for longer.
+        let patience = self.patience.or(parsed.patience).unwrap_or(Duration::from_secs(10));
+        if patience > Duration::from_secs(300) {
+            let why = "the patience is longer than 300 s; give less";
+            return Err(Error::elsewhere(None, ErrorKind::InvalidArgument, None, why));
+        }
+        let settings = Arc::new(Settings {
+            patience,
+            durability: self.durability.or(parsed.durability).unwrap_or_default(),
+            namespace,
+            secret_url: url.into(),
+            check: self.check.take(),
+            url: parsed,
+        });
+        let client = PerFork(AtomicPtr::new(ptr::null_mut()));
+        let closed = AtomicBool::new(false);
+        let connection = Connection(Arc::new(Shared { settings, client, closed }));
+        inspect::check_server(&connection)?;
+        Ok(connection)
+    }
+}
+
+impl fmt::Debug for ConnectionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConnectionOptions { patience, durability, namespace, check } = self;
+        f.debug_struct("ConnectionOptions")
+            .field("patience", patience)
+            .field("durability", durability)
+            .field("namespace", namespace)
+            .field("check", &check.is_some())
+            .finish()
+    }
+}
+
+/// A connection to a server; clones are the same one. Handles keep what they need of it.
+///
+/// It is safe to share among threads. A forked child has connections of its own, from its first
+/// call on.
+#[derive(Clone)]
+pub struct Connection(Arc<Shared>);
+
+pub(crate) struct Shared {
+    settings: Arc<Settings>,
+    client: PerFork,
+    closed: AtomicBool,
+}
+
+/// The client of this process. A forked child makes its own, and leaves that of its parent alone: a
+/// thread of the parent may have been inside.
+struct PerFork(AtomicPtr<(u64, Arc<Client>)>);
+
+impl PerFork {
+    #[allow(unsafe_code)]
+    fn get(&self, settings: &Arc<Settings>) -> std::io::Result<Arc<Client>> {
+        let generation = fork_generation();
+        let current = self.0.load(Ordering::Acquire);
+        // SAFETY: non-null pointers come from `Box::into_raw` below, and live until this is
+        // dropped.
+        if let Some((made_in, client)) = unsafe { current.as_ref() }
+            && *made_in == generation
+        {
+            return Ok(client.clone());
+        }
+        let client = Client::new(settings.clone())?;
+        let new = Box::into_raw(Box::new((generation, client.clone())));
+        let exchanged = self.0.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire);
+        if exchanged.is_ok() {
+            // What was there is the parent's: it is not freed.
+            return Ok(client);
+        }
+        // SAFETY: `new` was not published, so this is its only owner.
+        drop(unsafe { Box::from_raw(new) });
+        self.get(settings)
+    }
+
+    /// The client of this process, if it has one.
+    #[allow(unsafe_code)]
+    fn existing(&self) -> Option<&Arc<Client>> {
+        // SAFETY: as above.
+        let current = unsafe { self.0.load(Ordering::Acquire).as_ref() };
+        current.filter(|(generation, _)| *generation == fork_generation()).map(|(_, client)| client)
+    }
+}
+
+impl Drop for Shared {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        if let Some(client) = self.client.existing() {
+            client.stop();
+            let current = self.client.0.swap(ptr::null_mut(), Ordering::AcqRel);
+            // SAFETY: it comes from `Box::into_raw`, and nobody else has this any more.
+            drop(unsafe { Box::from_raw(current) });
+        }
+    }
+}
+
+impl Connection {
+    /// Options to connect with.
+    #[must_use]
+    pub fn options() -> ConnectionOptions {
+        ConnectionOptions::default()
+    }
+
+    /// Connects with the options that the URL has.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnectionOptions::open`].
+    pub fn open(url: &str) -> Result<Connection> {
+        Connection::options().open(url)
+    }
+
+    /// The server's URL, with the password masked.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.0.settings.url.to_string()
+    }
+
+    /// The URL as it was given, password included: for another process that is to connect alike.
+    #[must_use]
+    pub fn secret_url(&self) -> &str {
+        &self.0.settings.secret_url
+    }
+
+    /// How long a call goes on trying to reach the server.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.0.settings.patience
+    }
+
+    /// How sure a change is to be.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.0.settings.durability
+    }
+
+    /// The first part of all keys and channels.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.0.settings.namespace
+    }
+
+    /// What objects there are, sorted by kind and name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`]; [`ErrorKind::PermissionDenied`] where the server does not
+    /// permit `SCAN`.
+    pub fn list_objects(&self) -> Result<Vec<ObjectInfo>> {
+        inspect::list(self)
+    }
+
+    /// What of the server is likely to hurt, in sentences; nothing when all is well.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn findings(&self) -> Result<Vec<String>> {
+        inspect::findings(self)
+    }
+
+    /// Removes a name, whoever uses the object. Open handles go on; the object ends an hour after
+    /// its last use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
+    /// server, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
+    pub fn unlink(&self, name: &Name) -> Result<()> {
+        handle::unlink_name(self, name)
+    }
+
+    /// Whether [`close`](Connection::close) was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
+    }
+
+    /// Closes all handles of this connection, and removes the names that are due. Twice is fine.
+    ///
+    /// # Errors
+    ///
+    /// The first of what [`Handle::delete`] says.
+    pub fn close(&self) -> Result<()> {
+        let handles: Vec<Weak<Handle>> = match self.0.client.existing() {
+            Some(client) => lock(&client.handles).drain(..).collect(),
+            None => Vec::new(),
+        };
+        let mut result = Ok(());
+        for handle in handles.iter().filter_map(Weak::upgrade) {
+            result = result.and(handle.delete());
+        }
+        if !self.0.closed.swap(true, Ordering::SeqCst)
+            && let Some(client) = self.0.client.existing()
+        {
+            client.stop();
+        }
+        result
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The client of this process.
+    pub(crate) fn client(&self) -> Result<Arc<Client>> {
+        self.0.client.get(&self.0.settings).map_err(|error| {
+            let why = format!("cannot make an eventfd: {error}; close some descriptors");
+            Error::elsewhere(None, ErrorKind::LimitExceeded, error.raw_os_error(), why)
+        })
+    }
+
+    /// What a call that waits does in between.
+    pub(crate) fn pause(&self) -> std::result::Result<(), Stop> {
+        if self.is_closed() {
+            return Err(Stop::Closed);
+        }
+        match &self.0.settings.check {
+            Some(check) if !check() => Err(Stop::Interrupted),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn check_open(&self, subject: Subject<'_>) -> Result<()> {
+        if self.is_closed() { Err(fault::stopped(subject, Stop::Closed)) } else { Ok(()) }
+    }
+
+    /// A failed command that concerns no object.
+    pub(crate) fn error(&self, fault: &Fault) -> Error {
+        match fault {
+            Fault::Stopped(stop) => fault::stopped(None, *stop),
+            Fault::Refused(refusal) if !fault::is_transient(refusal) => {
+                fault::refused(None, &self.url(), refusal)
+            }
+            fault => fault::unavailable(None, &self.url(), fault),
+        }
+    }
+
+    /// The letter of a kind that there is on a server.
+    pub(crate) fn letter(name: &Name, operation: Operation) -> Result<&'static str> {
+        crate::object::letter(name.kind()).ok_or_else(|| {
+            let why = match name.kind() {
+                Kind::Channel => "there are no channels on a server; use a message queue",
+                _ => {
+                    "there is no shared memory on a server; send what is to be shared by a \
+                      message queue"
+                }
+            };
+            Error::elsewhere(Some((operation, name)), ErrorKind::Unsupported, None, why)
+        })
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection(\"{}\")", self.url())
+    }
+}

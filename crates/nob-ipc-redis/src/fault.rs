@@ -1,0 +1,151 @@
+//! Why a request failed, before it is known what it was for.
+
+use std::io;
+
+use nob_ipc::{Error, ErrorKind, Name, Operation};
+
+use crate::wire::Malformed;
+
+/// Why a call that waits is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The check of the connection, or the deadline's, says so.
+    Interrupted,
+    /// The handle or the connection was closed.
+    Closed,
+}
+
+/// Why one attempt failed.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Io(io::Error),
+    /// The server, or a layer below, speaks another language than we do.
+    Protocol(String),
+    /// No answer in time.
+    Silence,
+    /// The server refuses, with these words.
+    Refused(String),
+    Stopped(Stop),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Fault {
+        Fault::Io(error)
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(error: Malformed) -> Fault {
+        Fault::Protocol(error.to_string())
+    }
+}
+
+/// The first word of a server's refusal.
+pub(crate) fn code(refusal: &str) -> &str {
+    refusal.split(' ').next().unwrap_or("")
+}
+
+/// Whether a server refuses for a reason that passes.
+pub(crate) fn is_transient(refusal: &str) -> bool {
+    matches!(
+        code(refusal),
+        "TRYAGAIN"
+            | "CLUSTERDOWN"
+            | "LOADING"
+            | "MASTERDOWN"
+            | "READONLY"
+            | "UNBLOCKED"
+            | "BUSY"
+            | "MOVED"
+            | "ASK"
+    )
+}
+
+/// Whether a refusal says that this server is not the one to ask.
+pub(crate) fn is_wrong_server(refusal: &str) -> bool {
+    matches!(code(refusal), "READONLY" | "MASTERDOWN" | "CLUSTERDOWN")
+}
+
+impl Fault {
+    /// In words, as the end of a sentence.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Fault::Io(error) => error.to_string(),
+            Fault::Protocol(what) => what.clone(),
+            Fault::Silence => "it does not answer".into(),
+            Fault::Refused(refusal) => format!("it says {refusal:?}"),
+            Fault::Stopped(_) => "the call was ended".into(),
+        }
+    }
+
+    pub(crate) fn errno(&self) -> i32 {
+        match self {
+            Fault::Io(error) => error.raw_os_error().unwrap_or(libc::ETIMEDOUT),
+            _ => libc::ETIMEDOUT,
+        }
+    }
+}
+
+/// What is attempted, for the text of an error.
+pub(crate) type Subject<'a> = Option<(Operation, &'a Name)>;
+
+/// The server could not be reached in time, and has done nothing that stays.
+pub(crate) fn unavailable(subject: Subject<'_>, server: &str, fault: &Fault) -> Error {
+    let why = format!(
+        "the server {server} cannot be used: {}; look whether it runs and can be reached, or allow \
+         more patience; nothing was changed",
+        fault.words()
+    );
+    Error::elsewhere(subject, ErrorKind::ServerUnavailable, Some(fault.errno()), why)
+}
+
+pub(crate) fn stopped(subject: Subject<'_>, stop: Stop) -> Error {
+    match stop {
+        Stop::Interrupted => {
+            let why =
+                "a signal arrived or a check was due, and nothing was taken; call again to go on";
+            Error::elsewhere(subject, ErrorKind::Interrupted, Some(libc::EINTR), why)
+        }
+        Stop::Closed => {
+            let why = "the handle or its connection is closed; open the object again";
+            Error::elsewhere(subject, ErrorKind::Closed, None, why)
+        }
+    }
+}
+
+/// What a refusal means that does not pass by itself.
+pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Error {
+    let (kind, errno, advice) = match code(refusal) {
+        "WRONGPASS" | "NOAUTH" => (
+            ErrorKind::PermissionDenied,
+            libc::EACCES,
+            "give the right user and password in the URL",
+        ),
+        "NOPERM" => (
+            ErrorKind::PermissionDenied,
+            libc::EACCES,
+            "its access control list (ACL) must allow this user our commands, keys and channels",
+        ),
+        _ if refusal.contains("ACL failure") || refusal.contains("No permissions") => (
+            ErrorKind::PermissionDenied,
+            libc::EACCES,
+            "its access control list (ACL) must allow this user our commands, keys and channels",
+        ),
+        _ if refusal.contains("OOM") => (
+            ErrorKind::OutOfSpace,
+            libc::ENOSPC,
+            "receive messages, or raise the server's maxmemory",
+        ),
+        _ if refusal.contains("MISCONF") => {
+            (ErrorKind::Other, libc::EROFS, "the server cannot write its disk; see its log")
+        }
+        _ if refusal.contains("NOREPLICAS") => (
+            ErrorKind::Other,
+            libc::EROFS,
+            "too few of its replicas are there; see min-replicas-to-write",
+        ),
+        _ => (ErrorKind::Other, libc::EPROTO, "look at the server's log"),
+    };
+    let why = format!("the server {server} refuses with {refusal:?}; {advice}");
+    Error::elsewhere(subject, kind, Some(errno), why)
+}

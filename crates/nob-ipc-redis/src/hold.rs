@@ -1,0 +1,176 @@
+//! What a handle holds on the server under a lease: a lock, or permits.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::client::lock;
+use crate::object::Object;
+use crate::sys::boot_time;
+
+/// One lock or permit.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub token: String,
+    pub fence: u64,
+    /// Until when one may count on it, on this machine's clock. A tenth of the lease is left for
+    /// the way and for clocks.
+    good_until: Duration,
+}
+
+impl Held {
+    pub(crate) fn is_good(&self) -> bool {
+        boot_time() < self.good_until
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Vec<Held>,
+    /// When the next renewal is due.
+    next: Duration,
+    /// A renewal is under way.
+    renewing: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub object: Arc<Object>,
+    pub lease: Duration,
+    state: Mutex<State>,
+}
+
+impl Hold {
+    pub(crate) fn new(object: Arc<Object>, lease: Duration) -> Hold {
+        Hold { object, lease, state: Mutex::default() }
+    }
+
+    fn good(&self, sent: Duration) -> Duration {
+        sent + self.lease.mul_f64(0.9)
+    }
+
+    /// Something was taken, by a request that was sent then.
+    pub(crate) fn add(&self, token: String, fence: u64, sent: Duration) {
+        let mut state = lock(&self.state);
+        let next = sent + self.lease / 3;
+        state.next = if state.held.is_empty() { next } else { state.next.min(next) };
+        state.held.push(Held { token, fence, good_until: self.good(sent) });
+    }
+
+    /// What is held, the lost included.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        lock(&self.state).held.clone()
+    }
+
+    /// The last of them.
+    pub(crate) fn last(&self) -> Option<Held> {
+        lock(&self.state).held.last().cloned()
+    }
+
+    /// Takes out up to `count`, those that are good first.
+    pub(crate) fn take(&self, count: usize) -> Vec<Held> {
+        let mut state = lock(&self.state);
+        state.held.sort_by_key(Held::is_good);
+        let rest = state.held.len().saturating_sub(count);
+        state.held.split_off(rest)
+    }
+
+    /// Puts back what was taken out, since the server could not be told.
+    pub(crate) fn put_back(&self, held: Vec<Held>) {
+        lock(&self.state).held.extend(held);
+    }
+
+    pub(crate) fn remove(&self, token: &str) {
+        lock(&self.state).held.retain(|held| held.token != token);
+    }
+
+    /// When a renewal is due; `None`: there is nothing to renew.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let state = lock(&self.state);
+        let something = state.held.iter().any(Held::is_good);
+        (something && !state.renewing).then_some(state.next)
+    }
+
+    /// Begins a renewal: the tokens to renew.
+    pub(crate) fn begin(&self) -> Vec<String> {
+        let mut state = lock(&self.state);
+        state.renewing = true;
+        state.held.iter().filter(|held| held.is_good()).map(|held| held.token.clone()).collect()
+    }
+
+    /// The server has answered a renewal that was sent then; `there` says for each token whether it
+    /// has it.
+    pub(crate) fn renewed(&self, tokens: &[String], there: &[bool], sent: Duration) {
+        let mut state = lock(&self.state);
+        state.renewing = false;
+        state.next = sent + self.lease / 3;
+        let good = self.good(sent);
+        for held in &mut state.held {
+            let Some(place) = tokens.iter().position(|token| *token == held.token) else {
+                continue;
+            };
+            // What was lost for a moment was lost: its owner may have seen it.
+            held.good_until = match there.get(place) {
+                Some(true) if held.is_good() => good,
+                _ => Duration::ZERO,
+            };
+        }
+    }
+
+    /// A renewal came to nothing; the next follows soon.
+    pub(crate) fn not_renewed(&self) {
+        let mut state = lock(&self.state);
+        state.renewing = false;
+        state.next = boot_time() + Duration::from_millis(50);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nob_ipc::{Kind, Name};
+
+    use super::*;
+
+    fn hold(lease: Duration) -> Hold {
+        let name = Name::new(Kind::Lock, "/x").unwrap();
+        Hold::new(Arc::new(Object::new("n", &name, "l", "g")), lease)
+    }
+
+    #[test]
+    fn what_is_not_renewed_is_lost_for_good() {
+        let hold = hold(Duration::from_secs(10));
+        let now = boot_time();
+        hold.add("old".into(), 1, now.saturating_sub(Duration::from_secs(9)));
+        hold.add("new".into(), 2, now);
+        let good = |token| hold.held().iter().any(|held| held.token == token && held.is_good());
+        assert!(!good("old") && good("new"));
+        // The server had it still.
+        hold.renewed(&["old".into(), "new".into()], &[true, true], boot_time());
+        assert!(!good("old") && good("new"));
+        hold.renewed(&["new".into()], &[false], boot_time());
+        assert!(!good("new"));
+        hold.renewed(&["new".into()], &[true], boot_time());
+        assert!(!good("new") && hold.due().is_none());
+    }
+
+    #[test]
+    fn good_ones_are_given_back_first() {
+        let hold = hold(Duration::from_secs(10));
+        hold.add("good".into(), 1, boot_time());
+        hold.add("lost".into(), 1, Duration::ZERO);
+        assert_eq!(hold.take(1)[0].token, "good");
+        assert_eq!(hold.take(5).len(), 1);
+    }
+
+    #[test]
+    fn a_renewal_is_due_after_a_third() {
+        let hold = hold(Duration::from_secs(9));
+        assert_eq!(hold.due(), None);
+        let sent = boot_time();
+        hold.add("a".into(), 1, sent);
+        assert_eq!(hold.due(), Some(sent + Duration::from_secs(3)));
+        assert_eq!(hold.begin(), ["a"]);
+        assert_eq!(hold.due(), None);
+        hold.not_renewed();
+        assert!(hold.due().is_some());
+    }
+}

@@ -1,0 +1,234 @@
+//! One connection to one server.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::fault::{Fault, Stop};
+use crate::transport::Transport;
+use crate::url::{Address, Topology, Url};
+use crate::wire::{Parser, Value, encode};
+
+/// How long a server may be silent before its connection is given up.
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
+
+/// How much is read at once.
+const PIECE: usize = 16 << 10;
+
+/// Called whenever a call has waited for a while, and after signals.
+pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Stop>;
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    transport: Transport,
+    pub address: Address,
+    parser: Parser,
+    input: Vec<u8>,
+    /// How much of the input the parser has had.
+    parsed: usize,
+    out: Vec<u8>,
+    /// How much of the output has been written.
+    written: usize,
+    /// Encrypted output may be waiting although all of ours has been written.
+    flushed: bool,
+}
+
+/// Which version of the protocol a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Requests and answers in turn.
+    Calls,
+    /// Messages of subscriptions come between answers; nothing blocks.
+    Listening,
+}
+
+impl Link {
+    /// Connects and logs in.
+    pub(crate) fn open(
+        url: &Url,
+        address: &Address,
+        usage: Use,
+        pause: Pause<'_>,
+    ) -> Result<Link, Fault> {
+        let mut link = Link::connect(url, address)?;
+        if let Some(password) = &url.password {
+            // Without a user it is the default user's.
+            let mut command = vec![&b"AUTH"[..]];
+            command.extend(url.user.as_deref().map(str::as_bytes));
+            command.push(password.as_bytes());
+            link.demand(&command, pause)?;
+        }
+        if usage == Use::Listening {
+            link.demand(&[b"HELLO", b"3"], pause)?;
+        }
+        if url.database != 0 {
+            link.demand(&[b"SELECT", url.database.to_string().as_bytes()], pause)?;
+        }
+        if usage == Use::Listening {
+            link.transport.set_nonblocking()?;
+        }
+        Ok(link)
+    }
+
+    fn connect(url: &Url, address: &Address) -> Result<Link, Fault> {
+        Ok(Link {
+            transport: Transport::connect(url, address, SILENCE)?,
+            address: address.clone(),
+            parser: Parser::new(),
+            input: Vec::new(),
+            parsed: 0,
+            out: Vec::new(),
+            written: 0,
+            flushed: true,
+        })
+    }
+
+    /// What is to be sent; [`flush`](Link::flush) sends it.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        self.flushed = false;
+        &mut self.out
+    }
+
+    /// Whether something is still to be written.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.flushed
+    }
+
+    /// Writes what there is to write; `false`: it would have to wait.
+    pub(crate) fn flush(&mut self) -> io::Result<bool> {
+        while self.written < self.out.len() {
+            match self.transport.write(&self.out[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => self.written += length,
+                Err(error) => return waiting(error),
+            }
+        }
+        self.out.clear();
+        self.out.shrink_to(4 * PIECE);
+        self.written = 0;
+        match self.transport.flush() {
+            Ok(()) => self.flushed = true,
+            Err(error) => return waiting(error),
+        }
+        Ok(true)
+    }
+
+    /// Reads a piece; `false`: there is none yet.
+    pub(crate) fn fill(&mut self) -> io::Result<bool> {
+        debug_assert_eq!(self.parsed, self.input.len(), "the parser takes all it gets");
+        self.input.resize(PIECE, 0);
+        self.parsed = 0;
+        let read = self.transport.read(&mut self.input);
+        self.input.truncate(*read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => {
+                let why = "it has closed the connection";
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, why))
+            }
+            Ok(_) => Ok(true),
+            Err(error) => waiting(error),
+        }
+    }
+
+    /// The next value of what has been read.
+    pub(crate) fn next(&mut self) -> Result<Option<Value>, Fault> {
+        let mut rest = &self.input[self.parsed..];
+        let value = self.parser.next(&mut rest)?;
+        self.parsed = self.input.len() - rest.len();
+        Ok(value)
+    }
+
+    /// Sends what there is to send, and waits for one answer.
+    pub(crate) fn answer(&mut self, until: Instant, pause: Pause<'_>) -> Result<Value, Fault> {
+        loop {
+            let waited = if self.has_output() && !self.flush()? {
+                true
+            } else if let Some(value) = self.next()? {
+                return Ok(value);
+            } else {
+                !self.fill()?
+            };
+            if waited {
+                pause().map_err(Fault::Stopped)?;
+                if Instant::now() >= until {
+                    return Err(Fault::Silence);
+                }
+            }
+        }
+    }
+
+    /// One command and its answer.
+    pub(crate) fn ask(&mut self, command: &[&[u8]], pause: Pause<'_>) -> Result<Value, Fault> {
+        encode(self.out(), command.iter().copied());
+        self.answer(Instant::now() + SILENCE, pause)
+    }
+
+    /// One command that the server may not refuse.
+    pub(crate) fn demand(&mut self, command: &[&[u8]], pause: Pause<'_>) -> Result<Value, Fault> {
+        match self.ask(command, pause)? {
+            Value::Error(refusal) => Err(Fault::Refused(refusal)),
+            value => Ok(value),
+        }
+    }
+}
+
+/// A read or write that would have to wait, or that a signal ended, is no failure.
+fn waiting(error: io::Error) -> io::Result<bool> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
+            Ok(false)
+        }
+        _ => Err(error),
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}
+
+/// Finds the server to ask first. `turn` counts the attempts, so that each begins with another.
+pub(crate) fn discover(url: &Url, turn: usize, pause: Pause<'_>) -> Result<Address, Fault> {
+    let count = url.addresses.len();
+    let Topology::Sentinel { master } = &url.topology else {
+        return Ok(url.addresses[turn % count].clone());
+    };
+    let mut last = Fault::Silence;
+    for index in 0..count {
+        match primary_by(url, &url.addresses[(turn + index) % count], master, pause) {
+            Ok(address) => return Ok(address),
+            Err(stopped @ Fault::Stopped(_)) => return Err(stopped),
+            Err(fault) => last = fault,
+        }
+    }
+    Err(last)
+}
+
+/// The primary that a sentinel names, if that says itself that it is one.
+fn primary_by(
+    url: &Url,
+    sentinel: &Address,
+    master: &str,
+    pause: Pause<'_>,
+) -> Result<Address, Fault> {
+    let mut link = Link::connect(url, sentinel)?;
+    let answer =
+        link.demand(&[b"SENTINEL", b"get-master-addr-by-name", master.as_bytes()], pause)?;
+    let [host, port] = answer.list() else {
+        return Err(Fault::Protocol(format!(
+            "the sentinel {sentinel} knows no primary {master:?}"
+        )));
+    };
+    let address = match (host.text(), port.text().parse()) {
+        (host, Ok(port)) => Address::Tcp { host, port },
+        _ => return Err(Fault::Protocol(format!("the sentinel {sentinel} names no address"))),
+    };
+    let mut primary = Link::open(url, &address, Use::Calls, pause)?;
+    let role = primary.demand(&[b"ROLE"], pause)?;
+    if role.word() == b"master" {
+        Ok(address)
+    } else {
+        Err(Fault::Protocol(format!("{address} is no primary yet")))
+    }
+}

@@ -1,0 +1,416 @@
+//! What one operation on an object is: its script, what follows from the answer, and how it is
+//! undone.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nob_ipc::{Deadline, Error, ErrorKind, Operation, Result};
+
+use crate::client::{Client, Failure, LOOK, MEMORY, Request, Slot, lock};
+use crate::fault::{self, Fault};
+use crate::handle::{self, Handle};
+use crate::object::Object;
+use crate::reactor::{Job, Purpose};
+use crate::scripts::Script;
+use crate::sys;
+use crate::wire::Value;
+
+/// What an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A permit or lock was taken or given; `false`: the deadline passed first.
+    Done(bool),
+    /// So many messages were sent; 0: the deadline passed first.
+    Sent(usize),
+    /// Messages with their priorities; none: the deadline passed first.
+    Messages(Vec<(Vec<u8>, u32)>),
+}
+
+/// What was taken, and how to undo that.
+pub(crate) struct Reply {
+    pub outcome: Outcome,
+}
+
+/// An operation before it is made. What it is called with is borrowed from the caller of a blocking
+/// call, and owned by one that is not.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan<'a> {
+    pub script: Script,
+    pub operation: Operation,
+    /// New for each acquisition of a lock or bounded permit.
+    pub token: String,
+    /// The arguments behind those that say who waits.
+    pub tail: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> Plan<'a> {
+    /// A request that does not wait for anything.
+    pub(crate) fn once(script: Script, operation: Operation, tail: Vec<Cow<'a, [u8]>>) -> Plan<'a> {
+        Plan { script, operation, token: String::new(), tail }
+    }
+
+    pub(crate) fn send(messages: &[&'a [u8]], priority: u32) -> Plan<'a> {
+        let mut tail: Vec<Cow<'a, [u8]>> = Vec::with_capacity(2 * messages.len() + 1);
+        tail.push(Cow::Owned(messages.len().to_string().into_bytes()));
+        for message in messages {
+            // The highest priority has the lowest score, and the lowest score comes first.
+            tail.push(Cow::Owned(format!("-{priority}").into_bytes()));
+            tail.push(Cow::Borrowed(message));
+        }
+        Plan::once(Script::Send, Operation::Send, tail)
+    }
+
+    pub(crate) fn receive(most: usize) -> Plan<'static> {
+        let tail = vec![Cow::Owned(most.to_string().into_bytes())];
+        Plan::once(Script::Receive, Operation::Receive, tail)
+    }
+
+    /// Takes a lock or a bounded permit.
+    pub(crate) fn take_leased(script: Script, lease: Duration) -> Plan<'static> {
+        // The pid is for people.
+        let token = format!("{:016x}.{}", sys::random(), std::process::id());
+        let lease = lease.as_millis().to_string();
+        let tail = vec![Cow::Owned(token.clone().into_bytes()), Cow::Owned(lease.into_bytes())];
+        Plan { script, operation: Operation::Acquire, token, tail }
+    }
+
+    pub(crate) fn into_owned(self) -> Plan<'static> {
+        let tail = self.tail.into_iter().map(|part| Cow::Owned(part.into_owned())).collect();
+        Plan { script: self.script, operation: self.operation, token: self.token, tail }
+    }
+
+    /// Whether one can stand in line for it.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(
+            self.script,
+            Script::Send | Script::Receive | Script::Acquire | Script::Lock | Script::Take
+        )
+    }
+
+    /// The script that leaves the line.
+    pub(crate) fn leave(&self) -> Script {
+        if self.script == Script::Send { Script::LeaveSenders } else { Script::Leave }
+    }
+
+    /// The arguments of an attempt by a waiter, or by nobody who waits.
+    pub(crate) fn arguments<'b>(&'b self, member: &'b [u8], mode: &'b [u8]) -> Vec<&'b [u8]> {
+        let head: &[&[u8]] = if self.waits() { &[member, mode] } else { &[] };
+        head.iter().copied().chain(self.tail.iter().map(|part| &**part)).collect()
+    }
+
+    pub(crate) fn with_request<T>(
+        &self,
+        object: &Object,
+        member: &[u8],
+        mode: &[u8],
+        call: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
+        let arguments = self.arguments(member, mode);
+        let mut request = Request::new(self.script, object, &arguments);
+        request.token = self.token.as_bytes();
+        call(&request)
+    }
+
+    /// Whether there was nothing to take, or no room; and when to look again without being woken.
+    pub(crate) fn nothing(answer: &Value) -> Option<Duration> {
+        if !matches!(answer.word(), b"EMPTY" | b"FULL") {
+            return None;
+        }
+        // Many who look at once would be a burden, so each has a moment of its own.
+        let look = LOOK + Duration::from_millis(sys::random() % 500);
+        let lease = answer.list().get(1).and_then(Value::integer);
+        let lease = lease.and_then(|left| u64::try_from(left).ok());
+        Some(lease.map_or(look, |left| look.min(Duration::from_millis(left + 1))))
+    }
+
+    /// What an answer means that is not for waiting.
+    pub(crate) fn check(&self, handle: &Handle, answer: Value) -> Result<Value> {
+        let subject = handle.subject(self.operation);
+        let fail =
+            |kind, errno, why: &'static str| Err(Error::elsewhere(subject, kind, errno, why));
+        match answer.word() {
+            b"OK" | b"LEFT" | b"PASSED" => Ok(answer),
+            b"STALE" => fail(
+                ErrorKind::StaleHandle,
+                Some(libc::ESTALE),
+                "the object is not on the server any more: the server was restarted without its \
+                 data, a failover has undone its creation, or it was unlinked and not used for an \
+                 hour; open it anew",
+            ),
+            b"OVERFLOW" => fail(
+                ErrorKind::Overflow,
+                Some(libc::EOVERFLOW),
+                "the value would pass its maximum of 2147483647; nothing was released",
+            ),
+            b"LOST" => fail(
+                ErrorKind::LockLost,
+                None,
+                "this handle has lost the lock: its lease ran out, and what was done since may \
+                 overlap with what the next owner does",
+            ),
+            b"ENOENT" => fail(
+                ErrorKind::NotFound,
+                Some(libc::ENOENT),
+                "nothing has this name on the server; it is unlinked already",
+            ),
+            b"OTHER" => fail(
+                ErrorKind::Replaced,
+                Some(libc::ENOENT),
+                "the name belongs to another object now, which is left alone",
+            ),
+            // A later request of ours has settled this one.
+            b"OLD" | b"BACK" | b"GONE" => fail(
+                ErrorKind::ServerUnavailable,
+                Some(libc::ETIMEDOUT),
+                "the answer came too late, and what was taken went back; try again",
+            ),
+            _ => Err(handle::unexpected(subject, &answer)),
+        }
+    }
+
+    /// Books what the answer gives. `sent`: when the request was sent first.
+    pub(crate) fn take(
+        &self,
+        handle: &Handle,
+        client: &Arc<Client>,
+        answer: &Value,
+        sent: Duration,
+    ) -> Result<Reply> {
+        let outcome = self.outcome(answer);
+        let outcome =
+            outcome.ok_or_else(|| handle::unexpected(handle.subject(self.operation), answer))?;
+        if matches!(self.script, Script::Lock | Script::Take) {
+            let fence = answer.list().get(1).and_then(Value::integer).unwrap_or(0);
+            let fence = u64::try_from(fence).unwrap_or(0);
+            let hold = handle.hold(client);
+            hold.add(self.token.clone(), fence, sent);
+            if handle.is_closed() {
+                // It came too late: nobody holds anything through a closed handle.
+                hold.remove(&self.token);
+                self.settlement(client, &handle.object, Slot::NONE)
+                    .into_iter()
+                    .for_each(|job| client.settle(job));
+                return Err(fault::stopped(handle.subject(self.operation), fault::Stop::Closed));
+            }
+            client.renew_soon();
+        }
+        Ok(Reply { outcome })
+    }
+
+    fn outcome(&self, answer: &Value) -> Option<Outcome> {
+        match self.script {
+            Script::Send => {
+                let sent = answer.list().get(1).and_then(Value::integer)?;
+                usize::try_from(sent).ok().map(Outcome::Sent)
+            }
+            Script::Receive => messages(answer).map(Outcome::Messages),
+            _ => Some(Outcome::Done(true)),
+        }
+    }
+
+    /// What undoes the operation, whether it has run, runs still or never will.
+    pub(crate) fn settlement(
+        &self,
+        client: &Client,
+        object: &Arc<Object>,
+        slot: Slot,
+    ) -> Option<Job> {
+        let token = || self.token.clone().into_bytes();
+        let (script, token, arguments, slot) = match self.script {
+            Script::Receive => (Script::Putback, Vec::new(), Vec::new(), slot),
+            Script::Acquire => (Script::Giveback, Vec::new(), Vec::new(), slot),
+            Script::Lock => {
+                (Script::Unlock, token(), vec![token(), b"undo".to_vec()], client.take_slot())
+            }
+            Script::Take => {
+                (Script::Give, token(), vec![b"undo".to_vec(), token()], client.take_slot())
+            }
+            _ => return None,
+        };
+        let slot = script.text().numbered.then_some(slot);
+        let purpose = Purpose::Settle;
+        Some(Job { script, object: object.clone(), slot, token, arguments, purpose })
+    }
+
+    /// The error of a call that failed. What it may have taken goes back in the background.
+    pub(crate) fn failed(&self, handle: &Handle, client: &Arc<Client>, failure: &Failure) -> Error {
+        let subject = handle.subject(self.operation);
+        if let Some(answer) = &failure.unconfirmed {
+            return self.unconfirmed(handle, client, answer);
+        }
+        let Some(slot) = failure.unanswered else { return failure.unavailable(subject) };
+        if let Some(job) = self.settlement(client, &handle.object, slot) {
+            client.settle(job);
+            return failure.unavailable(subject);
+        }
+        let numbered = self.script.text().numbered;
+        let retry = |client: &Arc<Client>| Retry {
+            client: client.clone(),
+            object: handle.object.clone(),
+            plan: self.clone().into_owned(),
+            slot: Mutex::new(Some(slot)),
+            until: Instant::now() + MEMORY.saturating_sub(client.settings.patience),
+        };
+        match &failure.fault {
+            _ if !self.script.text().changes => failure.unavailable(subject),
+            Fault::Stopped(stop) => {
+                if numbered {
+                    client.give_slot(slot);
+                }
+                fault::stopped(subject, *stop)
+            }
+            fault => {
+                let error = handle::unknown(subject, &failure.server, fault);
+                error.with_detail(Arc::new(retry(client)))
+            }
+        }
+    }
+
+    /// The error of a call that was done, and of which nobody is sure. A lock or permit is given up
+    /// first.
+    fn unconfirmed(&self, handle: &Handle, client: &Arc<Client>, answer: &Value) -> Error {
+        let error = handle::unconfirmed(handle.subject(self.operation));
+        if matches!(self.script, Script::Lock | Script::Take)
+            && let Some(job) = self.settlement(client, &handle.object, Slot::NONE)
+        {
+            client.settle(job);
+            return error;
+        }
+        match self.outcome(answer) {
+            Some(outcome) => error.with_detail(Arc::new(outcome)),
+            None => error,
+        }
+    }
+}
+
+/// The messages of an answer, and their priorities.
+fn messages(answer: &Value) -> Option<Vec<(Vec<u8>, u32)>> {
+    let pairs = answer.list().get(1..)?.chunks(2);
+    pairs
+        .map(|pair| {
+            let [member, score] = pair else { return None };
+            // In front of the message stands its number, by which those of one priority are sorted.
+            let message = member.bytes().get(14..)?;
+            let score = score.text();
+            let priority = score.strip_prefix('-').unwrap_or(&score).parse().ok()?;
+            Some((message.to_vec(), priority))
+        })
+        .collect()
+}
+
+/// Goes with an error of the kind [`OutcomeUnknown`](nob_ipc::ErrorKind::OutcomeUnknown): the
+/// request, to be repeated.
+///
+/// ```no_run
+/// use nob_ipc::{Deadline, ErrorKind};
+/// use nob_ipc_redis::{Connection, MessageQueue, Retry};
+///
+/// let server = Connection::open("redis://localhost")?;
+/// let queue = MessageQueue::options(&server).open("/jobs")?;
+/// match queue.send(b"job", 0) {
+///     Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+///         let retry = error.detail::<Retry>().expect("an unknown outcome can be retried");
+///         retry.again(Deadline::NEVER)?;
+///     }
+///     other => other?,
+/// }
+/// # Ok::<(), nob_ipc::Error>(())
+/// ```
+pub struct Retry {
+    client: Arc<Client>,
+    object: Arc<Object>,
+    plan: Plan<'static>,
+    slot: Mutex<Option<Slot>>,
+    until: Instant,
+}
+
+impl Retry {
+    /// Repeats the very request that was not answered. It runs once, however often it is repeated:
+    /// if it has run before, this is its result.
+    ///
+    /// # Errors
+    ///
+    /// As the call that failed. [`OutcomeUnknown`](ErrorKind::OutcomeUnknown) without an answer, or
+    /// after 9 min, when the server may not remember it any more; a result that was had once is not
+    /// had again.
+    pub fn again(&self, deadline: Deadline) -> Result<Outcome> {
+        let subject = Some((self.plan.operation, &self.object.name));
+        let slot = *lock(&self.slot);
+        let Some(slot) = slot.filter(|_| Instant::now() < self.until) else {
+            let why = "it was retried already, or is more than 9 min old, and the server may not \
+                       remember it; look at the object";
+            return Err(Error::elsewhere(
+                subject,
+                ErrorKind::OutcomeUnknown,
+                Some(libc::ETIMEDOUT),
+                why,
+            ));
+        };
+        let client = &self.client;
+        let check = || match &client.settings.check {
+            Some(check) if !check() => Err(fault::Stop::Interrupted),
+            _ => Ok(()),
+        };
+        let until = handle::instant(deadline);
+        let answer = self.plan.with_request(&self.object, b"", b"-", |request| {
+            client.call_again(request, slot, until, &mut { check })
+        });
+        let refuse =
+            |why: String, kind, errno| Err(Error::elsewhere(subject, kind, Some(errno), why));
+        match answer {
+            Ok(answer) => {
+                // The session with this slot serves others from here on.
+                *lock(&self.slot) = None;
+                match answer.word() {
+                    b"OK" => Ok(self.plan.outcome(&answer).unwrap_or(Outcome::Done(true))),
+                    // It had not run, and now there is no room.
+                    b"FULL" => Ok(Outcome::Sent(0)),
+                    b"STALE" => {
+                        let why = "the object is not on the server any more; open it anew";
+                        refuse(why.into(), ErrorKind::StaleHandle, libc::ESTALE)
+                    }
+                    b"OVERFLOW" => {
+                        let why =
+                            "the value would pass its maximum of 2147483647; nothing was released";
+                        refuse(why.into(), ErrorKind::Overflow, libc::EOVERFLOW)
+                    }
+                    b"ENOENT" | b"OTHER" => {
+                        let why = "the name is gone, or belongs to another object now";
+                        refuse(why.into(), ErrorKind::NotFound, libc::ENOENT)
+                    }
+                    b"LOST" => {
+                        let why = "this handle has lost the lock: its lease ran out";
+                        Err(Error::elsewhere(subject, ErrorKind::LockLost, None, why))
+                    }
+                    _ => Err(handle::unexpected(subject, &answer)),
+                }
+            }
+            Err(Failure { unconfirmed: Some(_), .. }) => Err(handle::unconfirmed(subject)),
+            Err(failure) => Err(match &failure.fault {
+                Fault::Stopped(stop) => fault::stopped(subject, *stop),
+                Fault::Refused(refusal) if !fault::is_transient(refusal) => {
+                    fault::refused(subject, &failure.server, refusal)
+                }
+                fault => handle::unknown(subject, &failure.server, fault),
+            }),
+        }
+    }
+}
+
+impl Drop for Retry {
+    fn drop(&mut self) {
+        // A later request of this slot makes an old copy of this one void.
+        if let Some(slot) = lock(&self.slot).take()
+            && self.plan.script.text().numbered
+        {
+            self.client.give_slot(slot);
+        }
+    }
+}
+
+impl std::fmt::Debug for Retry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Retry").field("object", &self.object.name).finish_non_exhaustive()
+    }
+}

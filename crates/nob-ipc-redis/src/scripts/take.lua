@@ -1,0 +1,30 @@
+-- Takes a permit of a bounded semaphore. The set has a token for each permit, with the end of its lease.
+-- KEYS: data, permits, line, end of this token   ARGV: waiter or '', mode, token, lease in ms
+-- -> OK | EMPTY ms until the first lease ends | GONE | STALE
+local M, Z, W, T = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local waiter, mode, token, lease = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local meta = redis.call('HMGET', M, 'bound', 'orphan')
+if not meta[1] then return {'STALE'} end
+if redis.call('EXISTS', T) == 1 then return {'GONE'} end
+local now = clock()
+local score = redis.call('ZSCORE', Z, token)
+if score and tonumber(score) > now then return {'OK'} end -- it has run before
+local living = redis.call('ZCOUNT', Z, '(' .. whole(now), '+inf')
+local bound = tonumber(meta[1])
+if living >= bound then
+  local first = redis.call('ZRANGE', Z, '(' .. whole(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  stand(W, M, waiter, mode, meta[2])
+  return {'EMPTY', tonumber(first[2]) - now}
+end
+-- In this order: the set is never empty in between.
+redis.call('ZADD', Z, whole(now + lease), token)
+redis.call('ZREMRANGEBYSCORE', Z, '-inf', whole(now))
+if meta[2] then
+  redis.call('PEXPIRE', M, IDLE)
+  redis.call('PEXPIRE', Z, IDLE)
+end
+local gone = {}
+if living + 1 < bound then wake(M, W, 1, waiter, gone) end
+if waiter ~= '' then gone[#gone + 1] = waiter end
+remove(W, gone)
+return {'OK'}

@@ -1,0 +1,241 @@
+//! Answers that are lost: each request runs once, and what nobody waits for goes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{Deadline, ErrorKind, Existence};
+use nob_ipc_redis::{Connection, Lock, MessageQueue, Outcome, Retry, Semaphore};
+use nob_ipc_testing::{Proxy, Server, watchdog};
+
+use crate::server;
+
+/// How many messages travel before the answers are whole again.
+const MESSAGES: u32 = 4000;
+
+#[test]
+fn one_answer_of_a_hundred_is_cut_off() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let direct = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&direct)
+        .max_messages(50)
+        .existence(Existence::Create)
+        .open("/cut")
+        .unwrap();
+    let through = || {
+        let connection = Connection::open(&proxy.url()).unwrap();
+        MessageQueue::options(&connection).open("/cut").unwrap()
+    };
+    let ends: Vec<_> = (0..4).map(|_| through()).collect();
+    proxy.cut(10_000);
+    let done = Arc::new(AtomicBool::new(false));
+    let mut ends = ends.into_iter();
+    let senders: Vec<_> = (0..2)
+        .zip(ends.by_ref())
+        .map(|(sender, queue): (u32, _)| {
+            thread::spawn(move || {
+                for number in 0..MESSAGES / 2 {
+                    queue.send(format!("{sender} {number}").as_bytes(), 0).unwrap();
+                }
+            })
+        })
+        .collect();
+    let receivers: Vec<_> = ends
+        .map(|queue| {
+            let done = done.clone();
+            thread::spawn(move || {
+                let mut seen = Vec::new();
+                while !done.load(Ordering::SeqCst) {
+                    match queue.receive_timeout(Duration::from_millis(100)) {
+                        Ok(message) => seen.extend(message.map(|(message, _)| message)),
+                        // Nobody has answered in time: it was put back.
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::ServerUnavailable),
+                    }
+                }
+                seen
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    proxy.cut(0);
+    // Nothing is on its way any more.
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut quiet = 0;
+    while quiet < 10 && Instant::now() < end {
+        quiet = if queue.current_messages().unwrap() == 0 { quiet + 1 } else { 0 };
+        thread::sleep(Duration::from_millis(100));
+    }
+    done.store(true, Ordering::SeqCst);
+    let mut seen: Vec<Vec<u8>> =
+        receivers.into_iter().flat_map(|receiver| receiver.join().unwrap()).collect();
+    let received = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((received, seen.len()), (MESSAGES as usize, MESSAGES as usize));
+    assert!(proxy.cuts() > 20, "{} cuts", proxy.cuts());
+}
+
+#[test]
+fn permits_and_locks_survive_cut_answers() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let direct = Connection::open(&server.url()).unwrap();
+    let semaphore = Semaphore::options(&direct)
+        .initial_value(2)
+        .existence(Existence::Create)
+        .open("/cut")
+        .unwrap();
+    let lock = Lock::options(&direct).existence(Existence::Create).open("/cut").unwrap();
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let connection = Connection::open(&proxy.url()).unwrap();
+            let semaphore = Semaphore::options(&connection).open("/cut").unwrap();
+            let lock = Lock::options(&connection).open("/cut").unwrap();
+            thread::spawn(move || {
+                let mut fences = Vec::new();
+                for _ in 0..300 {
+                    semaphore.acquire().unwrap();
+                    semaphore.release().unwrap();
+                    lock.acquire().unwrap();
+                    fences.push(lock.fence().unwrap());
+                    lock.release().unwrap();
+                }
+                fences
+            })
+        })
+        .collect();
+    proxy.cut(10_000);
+    let mut fences: Vec<u64> = Vec::new();
+    for thread in threads {
+        let own = thread.join().unwrap();
+        assert!(own.is_sorted());
+        fences.extend(own);
+    }
+    proxy.cut(0);
+    fences.sort_unstable();
+    fences.dedup();
+    assert_eq!(fences.len(), 900);
+    assert_eq!(semaphore.value().unwrap(), 2);
+    assert!(!lock.is_locked().unwrap() && !lock.owner_died().unwrap());
+    assert!(proxy.cuts() > 10);
+}
+
+/// Until the messages that were taken are back.
+fn wait_for(queue: &MessageQueue, count: u64) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while queue.current_messages().unwrap() != count {
+        assert!(Instant::now() < end, "{:?} messages, not {count}", queue.current_messages());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn frozen(server: &Server, time: Duration, meanwhile: impl FnOnce()) {
+    server.signal(libc::SIGSTOP);
+    let begin = Instant::now();
+    meanwhile();
+    thread::sleep(time.saturating_sub(begin.elapsed()));
+    server.signal(libc::SIGCONT);
+}
+
+#[test]
+fn what_a_frozen_server_has_taken_goes_back() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/frozen").unwrap();
+    let semaphore = Semaphore::options(&connection)
+        .initial_value(3)
+        .existence(Existence::Create)
+        .open("/frozen")
+        .unwrap();
+    for number in 0..6_u8 {
+        queue.send(&[number], 0).unwrap();
+    }
+    frozen(&server, Duration::from_secs(5), || {
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let begin = Instant::now();
+                    let error = queue.receive_timeout(Duration::from_secs(1)).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::ServerUnavailable);
+                    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+                    let error = semaphore.acquire_timeout(Duration::ZERO).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::ServerUnavailable);
+                });
+            }
+        });
+    });
+    wait_for(&queue, 6);
+    for number in 0..6_u8 {
+        assert_eq!(queue.receive().unwrap().0, [number]);
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    while semaphore.value().unwrap() != 3 {
+        assert!(Instant::now() < end);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_unknown_outcome_is_retried_once() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let url = format!("{}?patience=2", server.url());
+    let connection = Connection::open(&url).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/unknown").unwrap();
+    let mut error = None;
+    frozen(&server, Duration::from_secs(4), || {
+        let unknown = queue.send(b"once", 5).unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{unknown}");
+        error = Some(unknown);
+    });
+    let error = error.unwrap();
+    let retry = error.detail::<Retry>().unwrap();
+    assert_eq!(retry.again(Deadline::NEVER).unwrap(), Outcome::Sent(1));
+    // Its result was had; the slot is another's.
+    assert_eq!(retry.again(Deadline::NEVER).unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    wait_for(&queue, 1);
+    assert_eq!(queue.receive().unwrap(), (b"once".to_vec(), 5));
+    assert_eq!(queue.try_receive_message().unwrap(), None);
+}
+
+#[test]
+fn an_interrupted_wait_has_taken_nothing() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let stop = Arc::new(AtomicBool::new(false));
+    let check = stop.clone();
+    let connection = Connection::options()
+        .check(move || !check.load(Ordering::SeqCst))
+        .open(&server.url())
+        .unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/stop").unwrap();
+    thread::scope(|scope| {
+        let waits: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| queue.receive().unwrap_err().kind())).collect();
+        thread::sleep(Duration::from_millis(200));
+        let begin = Instant::now();
+        stop.store(true, Ordering::SeqCst);
+        for wait in waits {
+            assert_eq!(wait.join().unwrap(), ErrorKind::Interrupted);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    });
+    stop.store(false, Ordering::SeqCst);
+    queue.send(b"x", 0).unwrap();
+    let other = Connection::open(&server.url()).unwrap();
+    let other = MessageQueue::options(&other).open("/stop").unwrap();
+    assert_eq!(other.receive_timeout(Duration::from_secs(1)).unwrap(), Some((b"x".to_vec(), 0)));
+    // Without a check of its own, the deadline's is used.
+    let deadline = Deadline::NEVER.checked_every(Duration::from_millis(1));
+    assert_eq!(other.receive_until(deadline).unwrap_err().kind(), ErrorKind::Interrupted);
+}

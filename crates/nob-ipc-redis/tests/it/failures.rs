@@ -1,0 +1,245 @@
+//! Servers and clients that die.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{ErrorKind, Existence};
+use nob_ipc_redis::{Connection, Lock, MessageQueue, Semaphore};
+use nob_ipc_testing::{Arguments, Child, Role, say, watchdog};
+
+use crate::server;
+
+pub const ROLES: &[Role] = &[("receive", receive), ("receive_for_ever", receive_for_ever)];
+
+/// Waits for a message, and says it.
+fn receive(arguments: &Arguments) {
+    let connection = Connection::open(arguments.text(0)).unwrap();
+    let queue = MessageQueue::options(&connection).open("/line").unwrap();
+    say("ready");
+    let (message, _) = queue.receive().unwrap();
+    say(String::from_utf8(message).unwrap());
+}
+
+/// Receives, and says each message after it was received.
+fn receive_for_ever(arguments: &Arguments) {
+    let connection = Connection::open(arguments.text(0)).unwrap();
+    let queue = MessageQueue::options(&connection).open("/line").unwrap();
+    say("ready");
+    loop {
+        let (message, _) = queue.receive().unwrap();
+        say(String::from_utf8(message).unwrap());
+    }
+}
+
+#[test]
+fn a_killed_server_with_its_file_loses_nothing() {
+    let _watchdog = watchdog();
+    let mut server = server!("--appendonly", "yes", "--appendfsync", "always");
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .max_messages(100)
+        .existence(Existence::Create)
+        .open("/kept")
+        .unwrap();
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            for number in 0..2000_u32 {
+                queue.send(&number.to_be_bytes(), 0).unwrap();
+            }
+        });
+        let receiver = scope.spawn(|| {
+            for number in 0..2000_u32 {
+                assert_eq!(queue.receive().unwrap().0, number.to_be_bytes());
+            }
+        });
+        thread::sleep(Duration::from_millis(300));
+        server.kill();
+        thread::sleep(Duration::from_millis(100));
+        server.restart();
+        sender.join().unwrap();
+        receiver.join().unwrap();
+    });
+    assert_eq!(queue.current_messages().unwrap(), 0);
+}
+
+#[test]
+fn a_killed_server_without_a_file_makes_handles_stale() {
+    let _watchdog = watchdog();
+    let mut server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/lost").unwrap();
+    let lock = Lock::options(&connection).existence(Existence::Create).open("/lost").unwrap();
+    queue.send(b"gone", 0).unwrap();
+    let other = MessageQueue::options(&connection).open("/lost").unwrap();
+    thread::scope(|scope| {
+        let (message, _) = queue.receive().unwrap();
+        assert_eq!(message, b"gone");
+        let waiting = scope.spawn(|| other.receive().unwrap_err());
+        thread::sleep(Duration::from_millis(200));
+        server.kill();
+        server.restart();
+        let error = waiting.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::StaleHandle, "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::ESTALE));
+    });
+    for error in [
+        queue.send(b"x", 0).unwrap_err(),
+        queue.current_messages().unwrap_err(),
+        lock.acquire().unwrap_err(),
+        lock.is_locked().unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::StaleHandle, "{error}");
+    }
+    assert!(queue.handle().is_stale().unwrap());
+    // A new object of that name is not theirs.
+    let new = MessageQueue::options(&connection)
+        .existence(Existence::LinkOrCreate)
+        .open("/lost")
+        .unwrap();
+    new.send(b"new", 0).unwrap();
+    assert_eq!(queue.receive().unwrap_err().kind(), ErrorKind::StaleHandle);
+    assert!(!new.handle().is_stale().unwrap());
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let _watchdog = watchdog();
+    let mut server = server!("--appendonly", "yes");
+    let connection = Connection::open(&server.url()).unwrap();
+    let semaphore =
+        Semaphore::options(&connection).existence(Existence::Create).open("/away").unwrap();
+    let impatient = Connection::open(&format!("{}?patience=0.3", server.url())).unwrap();
+    let impatient = Semaphore::options(&impatient).open("/away").unwrap();
+    server.kill();
+    let error = impatient.try_acquire().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+    assert!(error.to_string().contains(&format!("127.0.0.1:{}", server.port)), "{error}");
+    thread::scope(|scope| {
+        let taken = scope.spawn(|| semaphore.acquire_timeout(Duration::from_secs(8)).unwrap());
+        thread::sleep(Duration::from_millis(500));
+        server.restart();
+        assert!(taken.join().unwrap());
+    });
+    // Deletion tries for a second, and not again for the next.
+    server.kill();
+    let other = Connection::open(&format!("{}?patience=0.3", server.url())).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::ServerUnavailable);
+    let begin = Instant::now();
+    drop(semaphore);
+    assert!(begin.elapsed() < Duration::from_secs(4));
+}
+
+#[test]
+fn flushed_scripts_are_sent_again() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/flush").unwrap();
+    for number in 0..20_u8 {
+        assert_eq!(server.command(&["SCRIPT", "FLUSH"]), "+OK");
+        queue.send(&[number], 0).unwrap();
+        assert_eq!(queue.receive().unwrap().0, [number]);
+    }
+}
+
+#[test]
+fn waiters_survive_the_loss_of_their_connection() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/cut").unwrap();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..5).map(|_| scope.spawn(|| queue.receive().unwrap())).collect();
+        thread::sleep(Duration::from_millis(200));
+        assert!(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).starts_with(":1"));
+        let begin = Instant::now();
+        for number in 0..5_u8 {
+            queue.send(&[number], 0).unwrap();
+        }
+        for thread in waiting {
+            thread.join().unwrap();
+        }
+        // Nobody has waited for his next look.
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    });
+}
+
+#[test]
+fn the_dead_in_line_are_passed_over() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .existence(Existence::Create)
+        .max_messages(500)
+        .open("/line")
+        .unwrap();
+    let start = || {
+        let mut child = Child::start("receive", &[&server.url()]);
+        child.expect("ready");
+        thread::sleep(Duration::from_millis(150));
+        child
+    };
+    let mut children: Vec<Child> = (0..5).map(|_| start()).collect();
+    let mut last = children.pop().unwrap();
+    for mut child in children {
+        child.kill();
+    }
+    // Many more, of clients that never lived.
+    let line = format!("nipc:{{q/line}}:{}:w", queue.handle().generation());
+    for number in 0..200 {
+        let member = format!("dead{number}:{number}");
+        assert_eq!(server.command(&["ZADD", &line, &format!("-{number}"), &member]), ":1");
+    }
+    let begin = Instant::now();
+    queue.send(b"for the living", 0).unwrap();
+    last.expect("for the living");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!(server.command(&["ZCARD", &line]), ":0");
+}
+
+#[test]
+fn killed_receivers_lose_what_they_had_and_no_more() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .existence(Existence::Create)
+        .max_messages(20)
+        .open("/line")
+        .unwrap();
+    let mut seen: Vec<u32> = Vec::new();
+    let mut kills = 0;
+    let mut sent = 0_u32;
+    for _ in 0..15 {
+        let mut children: Vec<Child> =
+            (0..3).map(|_| Child::start("receive_for_ever", &[&server.url()])).collect();
+        for child in &mut children {
+            child.expect("ready");
+        }
+        for _ in 0..60 {
+            queue.send(sent.to_string().as_bytes(), 0).unwrap();
+            sent += 1;
+        }
+        for child in &mut children {
+            child.kill();
+            kills += 1;
+            while let Some(line) = child.next_line() {
+                seen.push(line.parse().unwrap());
+            }
+        }
+    }
+    for (message, _) in queue.receive_many(1000).unwrap() {
+        seen.push(String::from_utf8(message).unwrap().parse().unwrap());
+    }
+    let received = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(received, seen.len(), "nothing came twice");
+    let missing = sent as usize - seen.len();
+    assert!(missing <= kills, "{missing} of {sent} are missing after {kills} kills");
+}
