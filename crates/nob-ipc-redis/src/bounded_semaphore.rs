@@ -9,8 +9,9 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 
 use crate::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Common, Handle, common_setters, invalid};
+use crate::handle::Handle;
 use crate::hold::Held;
+use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
 use crate::semaphore::check_kind;
@@ -67,7 +68,7 @@ impl BoundedSemaphoreOptions {
         }
         let text = bound.to_string();
         let (handle, attributes) =
-            Handle::open(&self.common, name, &[("max", text.clone())], &[("bound", text)])?;
+            opening::open(&self.common, name, &[("max", text.clone())], &[("bound", text)])?;
         let bound = attributes.get("max").and_then(|bound| bound.parse().ok()).unwrap_or(bound);
         Ok(BoundedSemaphore { handle, bound })
     }

@@ -521,6 +521,11 @@ pub(crate) fn sleep(end: Instant, pause: Pause<'_>) -> Result<(), fault::Stop> {
 }
 
 impl Failure {
+    /// The server has no memory left for what is new.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        matches!(&self.fault, Fault::Refused(refusal) if refusal.contains("OOM"))
+    }
+
     /// As an error of a call that has done nothing that stays.
     pub(crate) fn unavailable(&self, subject: Subject<'_>) -> nob_ipc::Error {
         match &self.fault {

@@ -10,8 +10,9 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
 use crate::client::{Client, Settings, lock};
 use crate::fault::{self, Fault, Stop, Subject};
-use crate::handle::{self, Handle};
+use crate::handle::Handle;
 use crate::inspect::{self, ObjectInfo};
+use crate::opening;
 use crate::url::{self, Durability, Url};
 
 /// How a [`Connection`] is opened; made by [`Connection::options`].
@@ -233,7 +234,7 @@ impl Connection {
     /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
     /// server, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
     pub fn unlink(&self, name: &Name) -> Result<()> {
-        handle::unlink_name(self, name)
+        opening::unlink_name(self, name)
     }
 
     /// Whether [`close`](Connection::close) was called.

@@ -121,12 +121,8 @@ pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Erro
             libc::EACCES,
             "give the right user and password in the URL",
         ),
-        "NOPERM" => (
-            ErrorKind::PermissionDenied,
-            libc::EACCES,
-            "its access control list (ACL) must allow this user our commands, keys and channels",
-        ),
-        _ if refusal.contains("ACL failure") || refusal.contains("No permissions") => (
+        // A script's own refusals have another code.
+        _ if refusal.starts_with("NOPERM") || refusal.contains("executing the script can't") => (
             ErrorKind::PermissionDenied,
             libc::EACCES,
             "its access control list (ACL) must allow this user our commands, keys and channels",

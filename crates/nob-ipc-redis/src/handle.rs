@@ -1,7 +1,6 @@
 //! A handle to an object on a server: what all kinds have in common.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop};
 use crate::hold::Hold;
 use crate::object::Object;
+use crate::opening::Common;
 use crate::plan::{Plan, Reply};
 use crate::reactor::Job;
 use crate::scripts::Script;
@@ -23,9 +23,6 @@ use crate::wire::Value;
 
 /// How long dropping a handle tries to reach the server.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The version of what is on the server.
-const FORMAT: &str = "1";
 
 /// An open handle to an object: its name, its state and its end. Each kind has one inside.
 pub struct Handle {
@@ -42,181 +39,15 @@ pub struct Handle {
     owned_in: AtomicU64,
 }
 
-/// What an object is created with, and what all handles to it know.
-pub(crate) type Attributes = HashMap<String, String>;
-
-/// What all options have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Common {
-    pub connection: Connection,
-    pub existence: Existence,
-    pub unlink_on_drop: Option<bool>,
-    pub lease: Duration,
-}
-
-impl Common {
-    pub(crate) fn new(connection: &Connection) -> Common {
-        Common {
-            connection: connection.clone(),
-            existence: Existence::default(),
-            unlink_on_drop: None,
-            lease: Duration::from_secs(10),
-        }
-    }
-
-    /// Refuses a lease that cannot be kept.
-    pub(crate) fn check_lease(&self, name: &Name) -> Result<()> {
-        let (least, most) = (Duration::from_secs(1), Duration::from_secs(86_400));
-        if (least..=most).contains(&self.lease) {
-            return Ok(());
-        }
-        let why = format!("the lease is {:?}; give 1 s to 86,400 s", self.lease);
-        Err(invalid(name, Operation::Create, why))
-    }
-}
-
-pub(crate) fn invalid(name: &Name, operation: Operation, why: String) -> Error {
-    Error::elsewhere(Some((operation, name)), ErrorKind::InvalidArgument, None, why)
-}
-
-/// The setters of [`Common`], for the options of a kind.
-macro_rules! common_setters {
-    () => {
-        /// What to do about an object that exists, or does not; default
-        /// [`Existence::Link`](nob_ipc::Existence::Link).
-        pub fn existence(&mut self, existence: nob_ipc::Existence) -> &mut Self {
-            self.common.existence = existence;
-            self
-        }
-
-        /// Whether dropping the handle removes the name. Default: what
-        /// [`Create`](nob_ipc::Existence::Create) and
-        /// [`UnlinkAndCreate`](nob_ipc::Existence::UnlinkAndCreate) make is removed; all else
-        /// stays, since nobody knows the last user of an object on a server.
-        pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
-            self.common.unlink_on_drop = Some(unlink);
-            self
-        }
-    };
-}
-pub(crate) use common_setters;
-
 impl Handle {
-    /// Opens an object. `public`: what handles are to know; `data`: what the object begins with.
-    pub(crate) fn open(
+    /// A handle to an object that was found or made.
+    pub(crate) fn new(
         common: &Common,
-        name: &Name,
-        public: &[(&str, String)],
-        data: &[(&str, String)],
-    ) -> Result<(Arc<Handle>, Attributes)> {
-        let connection = &common.connection;
-        let may_create = common.existence != Existence::Link;
-        let operation = if may_create { Operation::Create } else { Operation::Link };
-        let subject = Some((operation, name));
-        connection.check_open(subject)?;
-        let letter = Connection::letter(name, operation)?;
-        let client = connection.client()?;
-        let mode: &[u8] = match common.existence {
-            Existence::Create => b"create",
-            Existence::Link => b"link",
-            Existence::LinkOrCreate => b"both",
-            Existence::UnlinkAndCreate => b"replace",
-        };
-        let new = format!("{:016x}", sys::random());
-        let object = Object::new(connection.namespace(), name, letter, &new);
-        let creator = format!("{} {}", std::process::id(), sys::host_name());
-        let mut public: Vec<(&str, String)> = public.to_vec();
-        public.extend([("kind", letter.into()), ("pv", FORMAT.into()), ("creator", creator)]);
-        let data = [data, &[("kind", letter.to_string())]].concat();
-        let mut old = String::new();
-        let begin = Instant::now();
-        loop {
-            let mut keys = vec![object.key(b'N', b"", b""), object.key(b'M', b"", b"")];
-            if !old.is_empty() {
-                let replaced = object.of_generation(&old);
-                keys.extend(b"MZWS".map(|letter| replaced.key(letter, b"", b"")));
-            }
-            let (public_count, data_count) =
-                ((2 * public.len()).to_string(), (2 * data.len()).to_string());
-            let mut arguments: Vec<&[u8]> = vec![mode, new.as_bytes(), old.as_bytes()];
-            for (count, pairs) in [(&public_count, &public), (&data_count, &data)] {
-                arguments.push(count.as_bytes());
-                arguments.extend(
-                    pairs.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]),
-                );
-            }
-            let mut request = Request::new(Script::Open, &object, &arguments);
-            request.keys = Some(&keys);
-            let answer = client.call(&request, None, &mut || connection.pause());
-            let answer = match answer {
-                Err(Failure { unconfirmed: Some(value), .. }) => {
-                    let error = unconfirmed(subject);
-                    // A new object that is not sure of itself is removed again, as far as that
-                    // goes.
-                    if value.word() == b"CREATED" {
-                        let handle = Handle::new(common, name, letter, &new, true, &client);
-                        let _ = handle.unlink();
-                    }
-                    return Err(error);
-                }
-                Err(failure) if failure.unanswered.is_some() && may_create => {
-                    return Err(match &failure.fault {
-                        Fault::Stopped(stop) => fault::stopped(subject, *stop),
-                        fault => unknown(subject, &failure.server, fault),
-                    });
-                }
-                other => other.map_err(|failure| failure.unavailable(subject))?,
-            };
-            match answer.word() {
-                b"RETRY" => {
-                    old = answer.list().get(1).map_or_else(String::new, Value::text);
-                    if begin.elapsed() > Duration::from_secs(1) {
-                        let why = "others create and remove objects of this name without pause; \
-                                   try again";
-                        let errno = Some(libc::EBUSY);
-                        return Err(Error::elsewhere(subject, ErrorKind::Busy, errno, why));
-                    }
-                }
-                b"EEXIST" => {
-                    let why = "the name is taken; choose another, or ask for link-or-create or \
-                               unlink-and-create";
-                    let errno = Some(libc::EEXIST);
-                    return Err(Error::elsewhere(subject, ErrorKind::AlreadyExists, errno, why));
-                }
-                b"ENOENT" => {
-                    let why = "nothing has this name on the server; create it first, or ask for \
-                               link-or-create";
-                    let errno = Some(libc::ENOENT);
-                    return Err(Error::elsewhere(subject, ErrorKind::NotFound, errno, why));
-                }
-                word @ (b"CREATED" | b"LINKED") => {
-                    let created = word == b"CREATED";
-                    let attributes = attributes(answer.list().get(1));
-                    let generation = attributes.get("gen").map_or("", String::as_str);
-                    if attributes.get("pv").map(String::as_str) != Some(FORMAT) {
-                        let why = "the object is of another version of this library; use the same \
-                                   on all machines";
-                        let errno = Some(libc::EPROTO);
-                        return Err(Error::elsewhere(subject, ErrorKind::WrongType, errno, why));
-                    }
-                    let handle = Handle::new(common, name, letter, generation, created, &client);
-                    return Ok((handle, attributes));
-                }
-                _ => return Err(unexpected(subject, &answer)),
-            }
-        }
-    }
-
-    fn new(
-        common: &Common,
-        name: &Name,
-        letter: &str,
-        generation: &str,
+        object: Object,
         created: bool,
         client: &Arc<Client>,
     ) -> Arc<Handle> {
         let owned = created && common.existence != Existence::LinkOrCreate;
-        let object = Object::new(common.connection.namespace(), name, letter, generation);
         let handle = Arc::new(Handle {
             connection: common.connection.clone(),
             object: Arc::new(object),
@@ -560,12 +391,6 @@ pub(crate) fn instant(deadline: Deadline) -> Option<Instant> {
     Instant::now().checked_add(deadline.remaining()?)
 }
 
-/// The pairs of a list.
-pub(crate) fn attributes(list: Option<&Value>) -> Attributes {
-    let pairs = list.map_or(&[][..], Value::list).chunks_exact(2);
-    pairs.map(|pair| (pair[0].text(), pair[1].text())).collect()
-}
-
 pub(crate) fn unexpected(subject: fault::Subject<'_>, answer: &Value) -> Error {
     let word = String::from_utf8_lossy(answer.word()).into_owned();
     let why = format!("the server's script has answered {word:?}, which nobody expects here");
@@ -585,37 +410,6 @@ pub(crate) fn unconfirmed(subject: fault::Subject<'_>) -> Error {
     let why = "the server has done it, but too few replicas or disks have said so in time; a \
                failover or a loss of power now may undo it";
     Error::elsewhere(subject, ErrorKind::Unconfirmed, Some(libc::ETIMEDOUT), why)
-}
-
-/// Removes a name, whoever uses the object.
-pub(crate) fn unlink_name(connection: &Connection, name: &Name) -> Result<()> {
-    let subject = Some((Operation::Unlink, name));
-    connection.check_open(subject)?;
-    let letter = Connection::letter(name, Operation::Unlink)?;
-    let common = Common::new(connection);
-    let client = connection.client()?;
-    // Which object has the name is looked up; it is that one that loses it.
-    let unopened = Object::new(connection.namespace(), name, letter, "");
-    let begin = Instant::now();
-    loop {
-        let request = Request::new(Script::Look, &unopened, &[]);
-        let answer = client
-            .call(&request, None, &mut || connection.pause())
-            .map_err(|failure| failure.unavailable(subject))?;
-        let generation = answer.list().get(1).map_or_else(String::new, Value::text);
-        if generation.is_empty() {
-            let why = "nothing has this name on the server; look at its spelling, or it is \
-                       unlinked already";
-            return Err(Error::elsewhere(subject, ErrorKind::NotFound, Some(libc::ENOENT), why));
-        }
-        let handle = Handle::new(&common, name, letter, &generation, false, &client);
-        match handle.unlink() {
-            Err(error)
-                if error.kind() == ErrorKind::Replaced
-                    && begin.elapsed() < Duration::from_secs(1) => {}
-            result => return result,
-        }
-    }
 }
 
 impl fmt::Debug for Handle {

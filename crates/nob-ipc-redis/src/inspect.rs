@@ -7,9 +7,9 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Result};
 use crate::client::sleep;
 use crate::connection::Connection;
 use crate::fault::{self, Fault, code, is_transient};
-use crate::handle::attributes;
 use crate::link::{Link, Use};
 use crate::object::letter;
+use crate::opening::attributes;
 use crate::url::{Address, Topology};
 use crate::wire::Value;
 

@@ -81,6 +81,7 @@ mod link;
 mod lock;
 mod message_queue;
 mod object;
+mod opening;
 mod plan;
 mod reactor;
 mod scripts;

@@ -10,8 +10,9 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 use crate::Connection;
 use crate::bounded_semaphore::pid;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Common, Handle, common_setters, invalid};
+use crate::handle::Handle;
 use crate::hold::Held;
+use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
 use crate::semaphore::check_kind;
@@ -52,7 +53,7 @@ impl LockOptions {
     pub fn open_named(&self, name: &Name) -> Result<Lock> {
         check_kind(name, Kind::Lock)?;
         self.common.check_lease(name)?;
-        let (handle, _) = Handle::open(&self.common, name, &[], &[("died", "0".into())])?;
+        let (handle, _) = opening::open(&self.common, name, &[], &[("died", "0".into())])?;
         Ok(Lock { handle })
     }
 }

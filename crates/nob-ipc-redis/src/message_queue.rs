@@ -12,7 +12,8 @@ use nob_ipc::{
 
 use crate::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Common, Handle, common_setters, invalid};
+use crate::handle::Handle;
+use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::{Outcome, Plan};
 use crate::semaphore::{check_kind, count};
 
@@ -82,7 +83,7 @@ impl MessageQueueOptions {
         check("max_message_size", self.max_message_size, MessageQueue::MAX_MESSAGE_SIZE)?;
         let (max, size) = (self.max_messages.to_string(), self.max_message_size.to_string());
         let public = [("max", max.clone()), ("size", size)];
-        let (handle, attributes) = Handle::open(&self.common, name, &public, &[("max", max)])?;
+        let (handle, attributes) = opening::open(&self.common, name, &public, &[("max", max)])?;
         let number = |key: &str, otherwise: u64| {
             attributes.get(key).and_then(|value| value.parse().ok()).unwrap_or(otherwise)
         };

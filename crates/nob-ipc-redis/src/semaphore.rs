@@ -9,7 +9,8 @@ use nob_ipc::{Deadline, Kind, Name, Operation, Permits, Result};
 
 use crate::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Common, Handle, common_setters, invalid};
+use crate::handle::Handle;
+use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
 use crate::wire::Value;
@@ -55,7 +56,7 @@ impl SemaphoreOptions {
             let why = format!("the initial value is {value}; give 0 to {}", Semaphore::MAX_VALUE);
             return Err(invalid(name, Operation::Create, why));
         }
-        let (handle, _) = Handle::open(&self.common, name, &[], &[("val", value.to_string())])?;
+        let (handle, _) = opening::open(&self.common, name, &[], &[("val", value.to_string())])?;
         Ok(Semaphore { handle })
     }
 }

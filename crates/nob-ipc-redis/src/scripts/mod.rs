@@ -49,6 +49,8 @@ macro_rules! scripts {
 // token.
 scripts! {
     Open grow "open.lua" "" false true;
+    /// Only links, which needs no memory.
+    Link change "open.lua" "" false false;
     Look look "look.lua" "NM" false false;
     Unlink change "unlink.lua" "NMZWS" false true;
     Send grow "send.lua" "MZWSD" true true;

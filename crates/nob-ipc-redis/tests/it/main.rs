@@ -1,15 +1,18 @@
 //! The crate as its users see it, on real servers that each test starts for itself. Without a
 //! server program the tests are skipped and say so.
 
+mod deadlines;
+mod events;
 mod exactly_once;
 mod existence;
 mod failures;
 mod holds;
 mod model;
+mod security;
 
 use nob_ipc_testing::Role;
 
-const ROLES: &[&[Role]] = &[failures::ROLES, holds::ROLES, existence::ROLES];
+const ROLES: &[&[Role]] = &[failures::ROLES, holds::ROLES, existence::ROLES, security::ROLES];
 
 #[test]
 #[ignore = "a child process plays its role by this"]

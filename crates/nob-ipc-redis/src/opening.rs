@@ -1,0 +1,276 @@
+//! How objects are opened and removed by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{Error, ErrorKind, Existence, Name, Operation, Result};
+
+use crate::client::{Client, Failure, Request};
+use crate::connection::Connection;
+use crate::fault::{self, Fault, Subject};
+use crate::handle::{Handle, unconfirmed, unexpected, unknown};
+use crate::object::Object;
+use crate::reactor::{Job, Purpose};
+use crate::scripts::Script;
+use crate::sys;
+use crate::wire::Value;
+
+/// The version of what is on the server.
+const FORMAT: &str = "1";
+
+/// How long others may create and remove objects of the name before opening one is given up.
+const CONTENTION: Duration = Duration::from_secs(1);
+
+/// What an object is created with, and what all handles to it know.
+pub(crate) type Attributes = HashMap<String, String>;
+
+/// What all options have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub connection: Connection,
+    pub existence: Existence,
+    pub unlink_on_drop: Option<bool>,
+    pub lease: Duration,
+}
+
+impl Common {
+    pub(crate) fn new(connection: &Connection) -> Common {
+        Common {
+            connection: connection.clone(),
+            existence: Existence::default(),
+            unlink_on_drop: None,
+            lease: Duration::from_secs(10),
+        }
+    }
+
+    /// Refuses a lease that cannot be kept.
+    pub(crate) fn check_lease(&self, name: &Name) -> Result<()> {
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(86_400));
+        if (least..=most).contains(&self.lease) {
+            return Ok(());
+        }
+        let why = format!("the lease is {:?}; give 1 s to 86,400 s", self.lease);
+        Err(invalid(name, Operation::Create, why))
+    }
+}
+
+pub(crate) fn invalid(name: &Name, operation: Operation, why: String) -> Error {
+    Error::elsewhere(Some((operation, name)), ErrorKind::InvalidArgument, None, why)
+}
+
+/// The setters of [`Common`], for the options of a kind.
+macro_rules! common_setters {
+    () => {
+        /// What to do about an object that exists, or does not; default
+        /// [`Existence::Link`](nob_ipc::Existence::Link).
+        pub fn existence(&mut self, existence: nob_ipc::Existence) -> &mut Self {
+            self.common.existence = existence;
+            self
+        }
+
+        /// Whether dropping the handle removes the name. Default: what
+        /// [`Create`](nob_ipc::Existence::Create) and
+        /// [`UnlinkAndCreate`](nob_ipc::Existence::UnlinkAndCreate) make is removed; all else
+        /// stays, since nobody knows the last user of an object on a server.
+        pub fn unlink_on_drop(&mut self, unlink: bool) -> &mut Self {
+            self.common.unlink_on_drop = Some(unlink);
+            self
+        }
+    };
+}
+pub(crate) use common_setters;
+
+/// An object in the opening.
+struct Opening<'a> {
+    common: &'a Common,
+    subject: Subject<'a>,
+    client: Arc<Client>,
+    /// The object that is made, if one is made.
+    new: Object,
+    /// What handles are to know.
+    public: Vec<(&'a str, String)>,
+    /// What the object begins with.
+    data: Vec<(&'a str, String)>,
+}
+
+/// Opens an object. `public`: what handles are to know; `data`: what the object begins with.
+pub(crate) fn open<'a>(
+    common: &'a Common,
+    name: &'a Name,
+    public: &[(&'a str, String)],
+    data: &[(&'a str, String)],
+) -> Result<(Arc<Handle>, Attributes)> {
+    let links = common.existence == Existence::Link;
+    let operation = if links { Operation::Link } else { Operation::Create };
+    let subject = Some((operation, name));
+    common.connection.check_open(subject)?;
+    let letter = Connection::letter(name, operation)?;
+    let generation = format!("{:016x}", sys::random());
+    let creator = format!("{} {}", std::process::id(), sys::host_name());
+    let about = [("kind", letter.into()), ("pv", FORMAT.into()), ("creator", creator)];
+    let opening = Opening {
+        common,
+        subject,
+        client: common.connection.client()?,
+        new: Object::new(common.connection.namespace(), name, letter, &generation),
+        public: [public, &about].concat(),
+        data: [data, &[("kind", letter.to_string())]].concat(),
+    };
+    let mode: &[u8] = match common.existence {
+        Existence::Create => b"create",
+        Existence::Link => b"link",
+        Existence::LinkOrCreate => b"both",
+        Existence::UnlinkAndCreate => b"replace",
+    };
+    let mut old = String::new();
+    let begin = Instant::now();
+    loop {
+        let answer = match opening.ask(mode, &old) {
+            Ok(answer) => answer,
+            Err(failure) if mode == b"both" && failure.is_out_of_memory() => {
+                // What is there can be had without memory.
+                match opening.ask(b"link", "") {
+                    Ok(answer) if answer.word() == b"LINKED" => answer,
+                    _ => return Err(opening.failed(&failure)),
+                }
+            }
+            Err(failure) => return Err(opening.failed(&failure)),
+        };
+        if answer.word() != b"RETRY" {
+            return opening.conclude(&answer);
+        }
+        old = answer.list().get(1).map_or_else(String::new, Value::text);
+        if begin.elapsed() > CONTENTION {
+            let why = "others create and remove objects of this name without pause; try again";
+            return opening.refuse(ErrorKind::Busy, libc::EBUSY, why);
+        }
+    }
+}
+
+impl Opening<'_> {
+    /// `old`: the generation that is replaced, if any.
+    fn ask(&self, mode: &[u8], old: &str) -> std::result::Result<Value, Failure> {
+        let new = &self.new;
+        let mut keys = vec![new.key(b'N', b"", b""), new.key(b'M', b"", b"")];
+        if !old.is_empty() {
+            let replaced = new.of_generation(old);
+            keys.extend(b"MZWS".map(|letter| replaced.key(letter, b"", b"")));
+        }
+        let count = |pairs: &[(&str, String)]| (2 * pairs.len()).to_string();
+        let (public_count, data_count) = (count(&self.public), count(&self.data));
+        let mut arguments: Vec<&[u8]> = vec![mode, new.generation.as_bytes(), old.as_bytes()];
+        for (count, pairs) in [(&public_count, &self.public), (&data_count, &self.data)] {
+            arguments.push(count.as_bytes());
+            arguments
+                .extend(pairs.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]));
+        }
+        let script = if mode == b"link" { Script::Link } else { Script::Open };
+        let mut request = Request::new(script, new, &arguments);
+        request.keys = Some(&keys);
+        let connection = &self.common.connection;
+        self.client.call(&request, None, &mut || connection.pause())
+    }
+
+    fn failed(&self, failure: &Failure) -> Error {
+        if let Some(answer) = &failure.unconfirmed {
+            // A new object that nobody is sure of is removed again.
+            if answer.word() == b"CREATED" {
+                self.remove_new();
+            }
+            return unconfirmed(self.subject);
+        }
+        if failure.unanswered.is_none() || self.common.existence == Existence::Link {
+            return failure.unavailable(self.subject);
+        }
+        match &failure.fault {
+            Fault::Stopped(stop) => {
+                self.remove_new();
+                fault::stopped(self.subject, *stop)
+            }
+            fault => unknown(self.subject, &failure.server, fault),
+        }
+    }
+
+    /// Has the name of a new object removed in the background.
+    fn remove_new(&self) {
+        let generation = self.new.generation.clone().into_bytes();
+        self.client.settle(Job {
+            script: Script::Unlink,
+            object: Arc::new(self.new.of_generation(&self.new.generation)),
+            slot: None,
+            token: Vec::new(),
+            arguments: vec![generation.clone(), generation],
+            purpose: Purpose::Settle,
+        });
+    }
+
+    fn refuse<T>(&self, kind: ErrorKind, errno: i32, why: &'static str) -> Result<T> {
+        Err(Error::elsewhere(self.subject, kind, Some(errno), why))
+    }
+
+    /// What the answer comes to.
+    fn conclude(&self, answer: &Value) -> Result<(Arc<Handle>, Attributes)> {
+        let created = match answer.word() {
+            b"CREATED" => true,
+            b"LINKED" => false,
+            b"EEXIST" => {
+                let why = "the name is taken; choose another, or ask for link-or-create or \
+                           unlink-and-create";
+                return self.refuse(ErrorKind::AlreadyExists, libc::EEXIST, why);
+            }
+            b"ENOENT" => {
+                let why = "nothing has this name on the server; create it first, or ask for \
+                           link-or-create";
+                return self.refuse(ErrorKind::NotFound, libc::ENOENT, why);
+            }
+            _ => return Err(unexpected(self.subject, answer)),
+        };
+        let attributes = attributes(answer.list().get(1));
+        if attributes.get("pv").map(String::as_str) != Some(FORMAT) {
+            let why = "the object is of another version of this library; use the same on all \
+                       machines";
+            return self.refuse(ErrorKind::WrongType, libc::EPROTO, why);
+        }
+        let generation = attributes.get("gen").map_or("", String::as_str);
+        let object = self.new.of_generation(generation);
+        Ok((Handle::new(self.common, object, created, &self.client), attributes))
+    }
+}
+
+/// The pairs of a list.
+pub(crate) fn attributes(list: Option<&Value>) -> Attributes {
+    let pairs = list.map_or(&[][..], Value::list).chunks_exact(2);
+    pairs.map(|pair| (pair[0].text(), pair[1].text())).collect()
+}
+
+/// Removes a name, whoever uses the object.
+pub(crate) fn unlink_name(connection: &Connection, name: &Name) -> Result<()> {
+    let subject = Some((Operation::Unlink, name));
+    connection.check_open(subject)?;
+    let letter = Connection::letter(name, Operation::Unlink)?;
+    let common = Common::new(connection);
+    let client = connection.client()?;
+    // Which object has the name is looked up; it is that one that loses it.
+    let unopened = Object::new(connection.namespace(), name, letter, "");
+    let begin = Instant::now();
+    loop {
+        let request = Request::new(Script::Look, &unopened, &[]);
+        let answer = client
+            .call(&request, None, &mut || connection.pause())
+            .map_err(|failure| failure.unavailable(subject))?;
+        let generation = answer.list().get(1).map_or_else(String::new, Value::text);
+        if generation.is_empty() {
+            let why = "nothing has this name on the server; look at its spelling, or it is \
+                       unlinked already";
+            return Err(Error::elsewhere(subject, ErrorKind::NotFound, Some(libc::ENOENT), why));
+        }
+        let handle = Handle::new(&common, unopened.of_generation(&generation), false, &client);
+        match handle.unlink() {
+            Err(error)
+                if error.kind() == ErrorKind::Replaced
+                    && begin.elapsed() < Duration::from_secs(1) => {}
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Who may do what, and what a server must be.
+
+use std::time::Duration;
+
+use nob_ipc::{ErrorKind, Existence};
+use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, Semaphore};
+use nob_ipc_testing::{Arguments, Child, Role, say, watchdog};
+
+use crate::server;
+
+pub const ROLES: &[Role] = &[("fork", fork)];
+
+/// The rights that the documentation asks for.
+const RIGHTS: &[&str] = &[
+    "~nipc:{?/*",
+    "&nipc:{?/*",
+    "+eval",
+    "+evalsha",
+    "+hello",
+    "+ping",
+    "+ssubscribe",
+    "+sunsubscribe",
+    "+spublish",
+    "+time",
+    "+hgetall",
+    "+hget",
+    "+hset",
+    "+hmget",
+    "+hincrby",
+    "+del",
+    "+pexpire",
+    "+exists",
+    "+get",
+    "+set",
+    "+zcard",
+    "+zadd",
+    "+zrange",
+    "+zrem",
+    "+zscore",
+    "+zcount",
+    "+zremrangebyscore",
+];
+
+#[test]
+fn the_least_rights_suffice() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let user = ["ACL", "SETUSER", "app", "reset", "on", ">p@ss"];
+    assert_eq!(server.command(&[&user, RIGHTS].concat()), "+OK");
+    assert_eq!(server.command(&["CONFIG", "SET", "requirepass", "admin"]), "+OK");
+    let url = format!("redis://app:p%40ss@127.0.0.1:{}", server.port);
+    let connection = Connection::open(&url).unwrap();
+    assert!(!connection.url().contains("ss") || !format!("{connection:?}").contains("p%40ss"));
+    let create = Existence::UnlinkAndCreate;
+    for _ in 0..2 {
+        let queue = MessageQueue::options(&connection).existence(create).open("/q").unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.receive().unwrap());
+            std::thread::sleep(Duration::from_millis(100));
+            queue.send(b"x", 0).unwrap();
+            waiting.join().unwrap();
+        });
+        let semaphore = Semaphore::options(&connection).existence(create).open("/s").unwrap();
+        semaphore.acquire().unwrap();
+        semaphore.release().unwrap();
+        let lock = Lock::options(&connection).existence(create).open("/l").unwrap();
+        lock.acquire().unwrap();
+        lock.mark_repaired().unwrap();
+        assert!(lock.is_locked().unwrap());
+        lock.release().unwrap();
+        let permits = BoundedSemaphore::options(&connection).existence(create).open("/b").unwrap();
+        permits.acquire().unwrap();
+        assert_eq!(permits.value().unwrap(), 0);
+        permits.release().unwrap();
+        assert!(!permits.handle().is_stale().unwrap());
+    }
+    assert_eq!(connection.list_objects().unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert_eq!(connection.findings().unwrap().len(), 1);
+    let wrong = Connection::open(&url.replace("p%40ss", "wrong")).unwrap_err();
+    assert_eq!(wrong.kind(), ErrorKind::PermissionDenied);
+    assert!(!wrong.to_string().contains("wrong@"), "{wrong}");
+    let none = Connection::open(&server.url()).unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::PermissionDenied);
+    let elsewhere = Connection::options().namespace("other").open(&url).unwrap();
+    let other = Semaphore::options(&elsewhere).existence(create).open("/s").unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::PermissionDenied, "{other}");
+}
+
+#[test]
+fn without_the_right_to_wake_nothing_is_made() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let user = ["ACL", "SETUSER", "mute", "reset", "on", "nopass"];
+    let rights: Vec<&str> =
+        RIGHTS.iter().copied().filter(|right| !right.starts_with('&')).collect();
+    assert_eq!(server.command(&[&user, &rights[..]].concat()), "+OK");
+    let url = format!("redis://mute:x@127.0.0.1:{}", server.port);
+    let connection = Connection::open(&url).unwrap();
+    let options = || {
+        let mut options = MessageQueue::options(&connection);
+        options.existence(Existence::LinkOrCreate);
+        options
+    };
+    let error = options().open("/q").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    assert_eq!(server.command(&["DBSIZE"]), ":0");
+}
+
+#[test]
+fn a_full_server_can_be_emptied() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .max_messages(100)
+        .existence(Existence::Create)
+        .open("/full")
+        .unwrap();
+    for number in 0..50_u8 {
+        queue.send(&[number; 100], 0).unwrap();
+    }
+    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1"]), "+OK");
+    let error = queue.send(b"x", 0).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::OutOfSpace, Some(libc::ENOSPC)));
+    assert!(error.to_string().contains("maxmemory"), "{error}");
+    let other = Semaphore::options(&connection).existence(Existence::Create).open("/other");
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::OutOfSpace);
+    let linked = MessageQueue::options(&connection)
+        .existence(Existence::LinkOrCreate)
+        .open("/full")
+        .unwrap();
+    assert_eq!(MessageQueue::options(&connection).open("/full").unwrap().max_messages(), 100);
+    for number in 0..50_u8 {
+        assert_eq!(linked.receive().unwrap().0, [number; 100]);
+    }
+}
+
+#[test]
+fn a_server_that_forgets_does_not_suit() {
+    let _watchdog = watchdog();
+    let server = server!("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru");
+    let error = Connection::open(&server.url()).unwrap_err();
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::Other, Some(libc::ENOTSUP)));
+    assert!(error.to_string().contains("noeviction"), "{error}");
+    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), "+OK");
+    let connection = Connection::open(&server.url()).unwrap();
+    assert!(connection.findings().unwrap()[0].contains("appendonly"));
+}
+
+/// Forks while handles are open, and has both processes use them.
+fn fork(arguments: &Arguments) {
+    let connection = Connection::open(arguments.text(0)).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/fork").unwrap();
+    let lock = Lock::options(&connection).existence(Existence::Create).open("/fork").unwrap();
+    lock.acquire().unwrap();
+    // The native thread and connections are there.
+    assert_eq!(queue.receive_timeout(Duration::from_millis(50)).unwrap(), None);
+    nob_ipc_testing::forks::in_child(|| {
+        assert!(!lock.is_held());
+        assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotHeld);
+        assert!(lock.is_locked().unwrap() && !lock.try_acquire().unwrap());
+        for number in 0..50_u8 {
+            queue.send(&[number], 0).unwrap();
+        }
+        // Its end removes no name.
+        queue.handle().delete().unwrap();
+        lock.handle().delete().unwrap();
+    });
+    assert!(!queue.handle().is_stale().unwrap());
+    assert!(lock.is_held());
+    lock.release().unwrap();
+    say("done");
+}
+
+#[test]
+fn a_forked_child_has_a_client_of_its_own() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let mut child = Child::start("fork", &[&server.url()]);
+    let mut seen = Vec::new();
+    let queue = loop {
+        match MessageQueue::options(&connection).open("/fork") {
+            Ok(queue) => break queue,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
+        }
+    };
+    while seen.len() < 50 {
+        let (message, _) = queue.receive_timeout(Duration::from_secs(30)).unwrap().unwrap();
+        seen.push(message[0]);
+    }
+    assert!(seen.into_iter().eq(0..50));
+    child.expect("done");
+    child.finish();
+}
