@@ -528,6 +528,9 @@ impl Failure {
 
     /// As an error of a call that has done nothing that stays.
     pub(crate) fn unavailable(&self, subject: Subject<'_>) -> nob_ipc::Error {
+        if self.unconfirmed.is_some() {
+            return fault::unconfirmed(subject);
+        }
         match &self.fault {
             Fault::Stopped(stop) => fault::stopped(subject, *stop),
             Fault::Refused(refusal) if !is_transient(refusal) => {

@@ -113,6 +113,13 @@ pub(crate) fn stopped(subject: Subject<'_>, stop: Stop) -> Error {
     }
 }
 
+/// Whether this user has too few rights. What a script is refused has another code, and other words
+/// on each engine.
+fn is_forbidden(refusal: &str) -> bool {
+    let in_scripts = ["ACL failure in script", "user executing the script can't"];
+    code(refusal) == "NOPERM" || in_scripts.iter().any(|words| refusal.contains(words))
+}
+
 /// What a refusal means that does not pass by itself.
 pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Error {
     let (kind, errno, advice) = match code(refusal) {
@@ -121,8 +128,7 @@ pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Erro
             libc::EACCES,
             "give the right user and password in the URL",
         ),
-        // A script's own refusals have another code.
-        _ if refusal.starts_with("NOPERM") || refusal.contains("executing the script can't") => (
+        _ if is_forbidden(refusal) => (
             ErrorKind::PermissionDenied,
             libc::EACCES,
             "its access control list (ACL) must allow this user our commands, keys and channels",
@@ -144,4 +150,21 @@ pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Erro
     };
     let why = format!("the server {server} refuses with {refusal:?}; {advice}");
     Error::elsewhere(subject, kind, Some(errno), why)
+}
+
+/// A change was asked for, and no answer came.
+pub(crate) fn unknown(subject: Subject<'_>, server: &str, fault: &Fault) -> Error {
+    let why = format!(
+        "it was sent to the server {server}, and no answer came: {}; it may have been done or \
+         not; retry it, or look at the object",
+        fault.words()
+    );
+    Error::elsewhere(subject, ErrorKind::OutcomeUnknown, Some(fault.errno()), why)
+}
+
+/// It was done, and too few have said so.
+pub(crate) fn unconfirmed(subject: Subject<'_>) -> Error {
+    let why = "the server has done it, but too few replicas or disks have said so in time; a \
+               failover or a loss of power now may undo it";
+    Error::elsewhere(subject, ErrorKind::Unconfirmed, Some(libc::ETIMEDOUT), why)
 }

@@ -164,7 +164,9 @@ impl Handle {
         match call() {
             Ok(_) => Ok(()),
             Err(failure) => {
-                client.gave_up.store(true, Ordering::SeqCst);
+                if failure.unconfirmed.is_none() {
+                    client.gave_up.store(true, Ordering::SeqCst);
+                }
                 Err(failure)
             }
         }
@@ -395,21 +397,6 @@ pub(crate) fn unexpected(subject: fault::Subject<'_>, answer: &Value) -> Error {
     let word = String::from_utf8_lossy(answer.word()).into_owned();
     let why = format!("the server's script has answered {word:?}, which nobody expects here");
     Error::elsewhere(subject, ErrorKind::Other, Some(libc::EPROTO), why)
-}
-
-pub(crate) fn unknown(subject: fault::Subject<'_>, server: &str, fault: &Fault) -> Error {
-    let why = format!(
-        "it was sent to the server {server}, and no answer came: {}; it may have been done or \
-         not; retry it, or look at the object",
-        fault.words()
-    );
-    Error::elsewhere(subject, ErrorKind::OutcomeUnknown, Some(fault.errno()), why)
-}
-
-pub(crate) fn unconfirmed(subject: fault::Subject<'_>) -> Error {
-    let why = "the server has done it, but too few replicas or disks have said so in time; a \
-               failover or a loss of power now may undo it";
-    Error::elsewhere(subject, ErrorKind::Unconfirmed, Some(libc::ETIMEDOUT), why)
 }
 
 impl fmt::Debug for Handle {

@@ -9,7 +9,7 @@ use nob_ipc::{Error, ErrorKind, Existence, Name, Operation, Result};
 use crate::client::{Client, Failure, Request};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Subject};
-use crate::handle::{Handle, unconfirmed, unexpected, unknown};
+use crate::handle::{Handle, unexpected};
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
 use crate::scripts::Script;
@@ -178,7 +178,7 @@ impl Opening<'_> {
             if answer.word() == b"CREATED" {
                 self.remove_new();
             }
-            return unconfirmed(self.subject);
+            return fault::unconfirmed(self.subject);
         }
         if failure.unanswered.is_none() || self.common.existence == Existence::Link {
             return failure.unavailable(self.subject);
@@ -188,7 +188,7 @@ impl Opening<'_> {
                 self.remove_new();
                 fault::stopped(self.subject, *stop)
             }
-            fault => unknown(self.subject, &failure.server, fault),
+            fault => fault::unknown(self.subject, &failure.server, fault),
         }
     }
 

@@ -261,7 +261,7 @@ impl<'a> Plan<'a> {
                 fault::stopped(subject, *stop)
             }
             fault => {
-                let error = handle::unknown(subject, &failure.server, fault);
+                let error = fault::unknown(subject, &failure.server, fault);
                 error.with_detail(Arc::new(retry(client)))
             }
         }
@@ -270,7 +270,7 @@ impl<'a> Plan<'a> {
     /// The error of a call that was done, and of which nobody is sure. A lock or permit is given up
     /// first.
     fn unconfirmed(&self, handle: &Handle, client: &Arc<Client>, answer: &Value) -> Error {
-        let error = handle::unconfirmed(handle.subject(self.operation));
+        let error = fault::unconfirmed(handle.subject(self.operation));
         if matches!(self.script, Script::Lock | Script::Take)
             && let Some(job) = self.settlement(client, &handle.object, Slot::NONE)
         {
@@ -386,13 +386,13 @@ impl Retry {
                     _ => Err(handle::unexpected(subject, &answer)),
                 }
             }
-            Err(Failure { unconfirmed: Some(_), .. }) => Err(handle::unconfirmed(subject)),
+            Err(Failure { unconfirmed: Some(_), .. }) => Err(fault::unconfirmed(subject)),
             Err(failure) => Err(match &failure.fault {
                 Fault::Stopped(stop) => fault::stopped(subject, *stop),
                 Fault::Refused(refusal) if !fault::is_transient(refusal) => {
                     fault::refused(subject, &failure.server, refusal)
                 }
-                fault => handle::unknown(subject, &failure.server, fault),
+                fault => fault::unknown(subject, &failure.server, fault),
             }),
         }
     }

@@ -67,6 +67,55 @@ impl Server {
         Some(server)
     }
 
+    /// Starts a sentinel that watches a primary under the name `primary`, and is enough by itself
+    /// to replace it.
+    pub fn start_sentinel(primary: &Server) -> Server {
+        let directory = Directory::new();
+        let port = free_port();
+        let file = directory.join("sentinel.conf");
+        let watched = primary.port;
+        let lines = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor primary 127.0.0.1 {watched} 1\n\
+             sentinel down-after-milliseconds primary 1000\nsentinel failover-timeout primary 5000\n",
+            directory.display()
+        );
+        fs::write(&file, lines).expect("the directory is there");
+        let arguments = vec![file.display().to_string(), "--sentinel".into()];
+        let program = primary.program.clone();
+        let mut server = Server { program, port, directory, arguments, process: None };
+        server.restart();
+        server
+    }
+
+    /// Starts a cluster of this many nodes, which share the slots evenly and in order; `None` as
+    /// for [`start`](Server::start).
+    pub fn start_cluster(nodes: u16) -> Option<Vec<Server>> {
+        let options =
+            ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--appendonly", "no"];
+        let servers: Option<Vec<Server>> = (0..nodes).map(|_| Server::start(&options)).collect();
+        let servers = servers?;
+        let share = 16384 / nodes;
+        for (server, index) in servers.iter().zip(0..) {
+            let first = index * share;
+            let last = if index == nodes - 1 { 16383 } else { first + share - 1 };
+            let range = [first.to_string(), last.to_string()];
+            server.demand(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
+            server.demand(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
+            server.demand(&["CLUSTER", "MEET", "127.0.0.1", &servers[0].port.to_string()]);
+        }
+        let known = format!("cluster_known_nodes:{nodes}");
+        let end = Instant::now() + Duration::from_secs(30);
+        let ready = |server: &Server| {
+            let info = server.command(&["CLUSTER", "INFO"]);
+            info.contains("cluster_state:ok") && info.contains(&known)
+        };
+        while !servers.iter().all(ready) {
+            assert!(Instant::now() < end, "the cluster does not come together");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Some(servers)
+    }
+
     /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -93,14 +142,13 @@ impl Server {
             .expect("the directory is there");
         let errors = log.try_clone().expect("a descriptor is there");
         let mut command = Command::new(&self.program);
-        command
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""])
-            .args(["--loglevel", "warning", "--enable-debug-command", "yes", "--dir"])
-            .arg(&*self.directory)
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
+        if !self.is_sentinel() {
+            command
+                .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""])
+                .args(["--loglevel", "warning", "--enable-debug-command", "yes", "--dir"])
+                .arg(&*self.directory);
+        }
+        command.args(&self.arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
         let process = spawn(prepare(&mut command)).expect("the server can be started");
         self.process = Some(process);
         let end = Instant::now() + Duration::from_secs(30);
@@ -127,6 +175,18 @@ impl Server {
     #[track_caller]
     pub fn command(&self, words: &[&str]) -> String {
         try_command(self.port, words).expect("it answers")
+    }
+
+    /// One command that is not refused.
+    #[track_caller]
+    pub fn demand(&self, words: &[&str]) -> String {
+        let answer = self.command(words);
+        assert!(!answer.starts_with('-'), "{words:?}: {answer}");
+        answer
+    }
+
+    fn is_sentinel(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--sentinel")
     }
 
     /// Sends it a signal.

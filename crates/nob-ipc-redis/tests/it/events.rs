@@ -105,7 +105,7 @@ fn a_thousand_wait_on_one_connection() {
     let events = Events::new().unwrap();
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();
-    let clients = || server.command(&["CLIENT", "LIST"]).matches("name=").count();
+    let clients = || server.command(&["CLIENT", "LIST"]).matches(" cmd=").count();
     let (clients_before, tokens) = (clients(), 0..1000_u64);
     for (queue, token) in queues.iter().zip(tokens) {
         let _going_on = queue.start_receive(&events, token, 1, Deadline::NEVER).unwrap();

@@ -7,6 +7,7 @@ mod exactly_once;
 mod existence;
 mod failures;
 mod holds;
+mod many_servers;
 mod model;
 mod security;
 
