@@ -104,6 +104,8 @@ pub(crate) struct Client {
     free_slots: Mutex<Vec<Slot>>,
     routes: Mutex<HashMap<Vec<u8>, Address>>,
     primary: Mutex<Option<Address>>,
+    /// Nodes of a cluster that the URL does not name.
+    nodes: Mutex<Vec<Address>>,
     turn: AtomicUsize,
     numbers: AtomicU64,
     pub hub: Mutex<Hub>,
@@ -131,6 +133,7 @@ impl Client {
             free_slots: Mutex::default(),
             routes: Mutex::default(),
             primary: Mutex::default(),
+            nodes: Mutex::default(),
             turn: AtomicUsize::new(0),
             numbers: AtomicU64::new(1),
             hub: Mutex::default(),
@@ -173,16 +176,28 @@ impl Client {
         if let Some(address) = known {
             return Ok(address);
         }
-        let address = link::discover(url, self.turn.fetch_add(1, Ordering::Relaxed), pause)?;
+        let address = self.discover(pause)?;
         if url.topology != Topology::Cluster {
             *lock(&self.primary) = Some(address.clone());
         }
         Ok(address)
     }
 
+    /// A server to ask for the way.
+    fn discover(&self, pause: Pause<'_>) -> Result<Address, Fault> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let nodes = lock(&self.nodes).clone();
+        link::discover(&self.settings.url, &nodes, turn, pause)
+    }
+
     /// A server has said who has the object. A node that names no host means its own.
     pub(crate) fn moved(&self, object: &Object, refusal: &str, asked: &Address) {
         if let Some(address) = redirection(refusal, asked) {
+            let mut nodes = lock(&self.nodes);
+            if !nodes.contains(&address) && !self.settings.url.addresses.contains(&address) {
+                nodes.push(address.clone());
+            }
+            drop(nodes);
             lock(&self.routes).insert(object.name_key.clone(), address);
         }
     }
@@ -273,6 +288,14 @@ impl Client {
         })
     }
 
+    /// Closes the connections that nobody uses.
+    pub(crate) fn close_idle(&self) {
+        let idle: Vec<Session> = lock(&self.sessions).drain(..).collect();
+        for session in idle {
+            self.give_slot(session.slot);
+        }
+    }
+
     /// Keeps a session for the next call, unless its slot is to be settled first.
     fn end_session(
         &self,
@@ -295,8 +318,7 @@ impl Client {
 
     /// Runs a command that is none of our scripts on the server, once and without repeating it.
     pub(crate) fn command(&self, command: &[&[u8]], pause: Pause<'_>) -> Result<Value, Fault> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let address = link::discover(&self.settings.url, turn, pause)?;
+        let address = self.discover(pause)?;
         self.command_at(&address, command, pause)
     }
 

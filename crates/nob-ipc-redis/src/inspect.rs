@@ -154,7 +154,7 @@ fn primaries(connection: &Connection) -> std::result::Result<Vec<Address>, Fault
     let mut pause = || connection.pause();
     let url = &connection.settings().url;
     if url.topology != Topology::Cluster {
-        return Ok(vec![crate::link::discover(url, 0, &mut pause)?]);
+        return Ok(vec![crate::link::discover(url, &[], 0, &mut pause)?]);
     }
     let slots = client.command(&[b"CLUSTER", b"SLOTS"], &mut pause)?;
     let mut addresses = Vec::new();

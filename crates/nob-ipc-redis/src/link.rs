@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Stop};
+use crate::sys::NotInherited;
 use crate::transport::Transport;
 use crate::url::{Address, Topology, Url};
 use crate::wire::{Parser, Value, encode};
@@ -20,6 +21,8 @@ pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Stop>;
 
 #[derive(Debug)]
 pub(crate) struct Link {
+    /// Above the transport, since fields are dropped in their order.
+    _not_inherited: NotInherited,
     transport: Transport,
     pub address: Address,
     parser: Parser,
@@ -71,8 +74,10 @@ impl Link {
     }
 
     fn connect(url: &Url, address: &Address) -> Result<Link, Fault> {
+        let transport = Transport::connect(url, address, SILENCE)?;
         Ok(Link {
-            transport: Transport::connect(url, address, SILENCE)?,
+            _not_inherited: NotInherited::new(transport.as_fd()),
+            transport,
             address: address.clone(),
             parser: Parser::new(),
             input: Vec::new(),
@@ -189,10 +194,17 @@ impl AsFd for Link {
 }
 
 /// Finds the server to ask first. `turn` counts the attempts, so that each begins with another.
-pub(crate) fn discover(url: &Url, turn: usize, pause: Pause<'_>) -> Result<Address, Fault> {
+/// `known`: nodes of a cluster that others have named.
+pub(crate) fn discover(
+    url: &Url,
+    known: &[Address],
+    turn: usize,
+    pause: Pause<'_>,
+) -> Result<Address, Fault> {
     let count = url.addresses.len();
     let Topology::Sentinel { master } = &url.topology else {
-        return Ok(url.addresses[turn % count].clone());
+        let turn = turn % (count + known.len());
+        return Ok(url.addresses.get(turn).unwrap_or_else(|| &known[turn - count]).clone());
     };
     let mut last = Fault::Silence;
     for index in 0..count {

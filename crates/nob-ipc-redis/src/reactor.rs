@@ -238,6 +238,7 @@ impl Client {
 
     /// The connection is closed; the thread ends when it has settled what there is.
     pub(crate) fn stop(self: &Arc<Self>) {
+        self.close_idle();
         let mut hub = lock(&self.hub);
         hub.stopping = true;
         let running = hub.running;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -89,6 +89,51 @@ pub(crate) fn poll(fds: &mut [Poll], time: Duration) -> io::Result<()> {
     // SAFETY: `fds` has `count` entries, and all outlives the call.
     let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), count, &raw const time, std::ptr::null()) };
     check(ready).map(|_| ())
+}
+
+/// Sockets of this process, or -1. There are rarely more, and a child keeps what is beyond.
+static SOCKETS: [AtomicI32; 256] = [const { AtomicI32::new(-1) }; 256];
+
+/// Closes the copies that a forked child has of its parent's sockets: as long as it had them, the
+/// server would take a parent that has died for one that listens.
+extern "C" fn close_sockets() {
+    for socket in &SOCKETS {
+        let fd = socket.swap(-1, Ordering::SeqCst);
+        if fd >= 0 {
+            // SAFETY: it is the copy of a socket whose owner, in the parent, is out of this
+            // process's reach: what belongs to a client of the parent is never dropped here.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// A socket that forked children close.
+#[derive(Debug)]
+pub(crate) struct NotInherited(Option<&'static AtomicI32>);
+
+impl NotInherited {
+    pub(crate) fn new(socket: BorrowedFd<'_>) -> NotInherited {
+        static REGISTERED: AtomicBool = AtomicBool::new(false);
+        if !REGISTERED.swap(true, Ordering::SeqCst) {
+            // SAFETY: the handler only changes atomics and closes descriptors, which is allowed
+            // between fork and exec. Without memory for it, children keep their copies.
+            unsafe { libc::pthread_atfork(None, None, Some(close_sockets)) };
+        }
+        let fd = socket.as_raw_fd();
+        let free = |place: &&AtomicI32| {
+            place.compare_exchange(-1, fd, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        };
+        NotInherited(SOCKETS.iter().find(free))
+    }
+}
+
+impl Drop for NotInherited {
+    /// Before the socket is closed, so that a child never closes what has its number then.
+    fn drop(&mut self) {
+        if let Some(place) = self.0 {
+            place.store(-1, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Finds out within 15 s that the other side of a connection has gone without a word.

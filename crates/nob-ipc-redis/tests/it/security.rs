@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence};
 use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, Semaphore};
-use nob_ipc_testing::{Arguments, Child, Role, say, watchdog};
+use nob_ipc_testing::{Arguments, Child, Role, hear, say, watchdog};
 
 use crate::server;
 
@@ -147,6 +147,13 @@ fn a_server_that_forgets_does_not_suit() {
     assert!(connection.findings().unwrap()[0].contains("appendonly"));
 }
 
+/// The connections that a server has, but for the one that asks.
+fn connections(url: &str) -> usize {
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
+    let listed = nob_ipc_testing::try_command(port, &["CLIENT", "LIST"]).unwrap();
+    listed.matches(" cmd=").count() - 1
+}
+
 /// Forks while handles are open, and has both processes use them.
 fn fork(arguments: &Arguments) {
     let connection = Connection::open(arguments.text(0)).unwrap();
@@ -156,6 +163,7 @@ fn fork(arguments: &Arguments) {
     lock.acquire().unwrap();
     // The native thread and connections are there.
     assert_eq!(queue.receive_timeout(Duration::from_millis(50)).unwrap(), None);
+    let url = arguments.text(0).to_string();
     nob_ipc_testing::forks::in_child(|| {
         assert!(!lock.is_held());
         assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotHeld);
@@ -167,9 +175,22 @@ fn fork(arguments: &Arguments) {
         queue.handle().delete().unwrap();
         lock.handle().delete().unwrap();
     });
-    assert!(!queue.handle().is_stale().unwrap());
-    assert!(lock.is_held());
+    assert!(lock.is_held() && !queue.handle().is_stale().unwrap());
     lock.release().unwrap();
+    hear();
+    // A child that lives on keeps none of its parent's connections open.
+    let idle = nob_ipc_testing::forks::fork(|| {
+        loop {
+            std::thread::park();
+        }
+    });
+    connection.close().unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(20);
+    while connections(&url) > 0 {
+        assert!(std::time::Instant::now() < end, "they are open still");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    nob_ipc_testing::forks::kill(idle);
     say("done");
 }
 
@@ -191,6 +212,32 @@ fn a_forked_child_has_a_client_of_its_own() {
         seen.push(message[0]);
     }
     assert!(seen.into_iter().eq(0..50));
+    drop(queue);
+    connection.close().unwrap();
+    child.say("go on");
     child.expect("done");
     child.finish();
+}
+
+#[test]
+fn sockets_and_databases() {
+    let _watchdog = watchdog();
+    let directory = nob_ipc_testing::Directory::new();
+    let socket = directory.join("s").display().to_string();
+    let Some(server) = nob_ipc_testing::Server::start(&["--unixsocket", &socket]) else { return };
+    let url = format!("unix://{socket}?db=3&namespace=other");
+    let connection = Connection::open(&url).unwrap();
+    let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| queue.receive().unwrap().0);
+        std::thread::sleep(Duration::from_millis(50));
+        queue.send(b"x", 0).unwrap();
+        assert_eq!(waiting.join().unwrap(), b"x");
+    });
+    assert_eq!(server.command(&["DBSIZE"]), ":0");
+    let same = Connection::options()
+        .namespace("other")
+        .open(&format!("redis://127.0.0.1:{}/3", server.port))
+        .unwrap();
+    assert_eq!(same.list_objects().unwrap().len(), 1);
 }
