@@ -47,7 +47,7 @@ test: test-rust test-python ## all tests, examples and documented programs
 .PHONY: test-rust
 test-rust: ## the tests of the crates
 	@echo '== Rust: tests and doctests'
-	@cargo test --quiet --locked --workspace --exclude nob-ipc-python
+	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --features nob-ipc-redis/tls
 
 .PHONY: test-python
 test-python: $(VENV)/stamp-package ## the tests of the Python package
@@ -67,8 +67,9 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@cargo fmt --all --check
 	@echo '== Rust: lints'
 	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet --locked -p nob-ipc-redis --all-targets --features tls -- -D warnings
 	@echo '== Rust: documentation'
-	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p nob-ipc
+	@RUSTDOCFLAGS='-D warnings' cargo doc --quiet --locked --no-deps -p nob-ipc -p nob-ipc-redis
 	@echo '== Python: formatting'
 	@$(VENV)/bin/ruff format --quiet --check .
 	@echo '== Python: lints'
@@ -125,7 +126,7 @@ packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked,
 	@$(PYTHON) packaging/pure.py dist
 	@$(PYTHON) packaging/check.py dist
 	@echo '== the crates, as they would be published'
-	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-cli
+	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-redis -p nob-ipc-cli
 
 .PHONY: audit
 audit: $(VENV)/stamp-packages ## licences and advisories of all dependencies (network; cargo-deny)

@@ -14,6 +14,7 @@ FOLDERS = (
     "crates/nob-ipc/src",
     "crates/nob-ipc-python/src",
     "crates/nob-ipc-cli/src",
+    "crates/nob-ipc-redis/src",
     "python/nob",
 )
 SECTION = re.compile(r"^##+ .*?`([^`]+)`$(.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)

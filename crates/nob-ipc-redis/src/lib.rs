@@ -57,6 +57,26 @@
 //!   has too few rights.
 //! - [`Closed`](nob_ipc::ErrorKind::Closed): the handle or its connection was closed.
 //!
+//! # Rights
+//!
+//! A user of the server needs these, for the namespace `nipc`:
+//!
+//! ```text
+//! ACL SETUSER app on >password ~nipc:{?/* &nipc:{?/* +eval +evalsha +hello +ping +ssubscribe
+//!     +sunsubscribe +spublish +time +hgetall +hget +hset +hmget +hincrby +del +pexpire +exists
+//!     +get +set +zcard +zadd +zrange +zrem +zscore +zcount +zremrangebyscore
+//! ```
+//!
+//! Besides, `+info` for the checks of [`Connection::open`] and [`Connection::findings`], `+scan`
+//! for [`Connection::list_objects`], `+cluster|slots` for that in a cluster, `+asking` in a
+//! cluster, `+wait` or `+waitaof` for a [`Durability`], `+select` for a database, `+role` behind
+//! Sentinel.
+//!
+//! # What it costs
+//!
+//! A call is one round trip. One that has to wait is woken by a message and then fetches: two more.
+//! The server keeps the last answer to each connection, with the messages in it, for ten minutes.
+//!
 //! # Waiting without a thread
 //!
 //! [`Events`] tells an event loop of operations that were begun by `start_...` and go on by
