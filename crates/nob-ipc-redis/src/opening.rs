@@ -32,7 +32,12 @@ pub(crate) struct Common {
     pub existence: Existence,
     pub unlink_on_drop: Option<bool>,
     pub lease: Duration,
+    /// That of an opening whose outcome is unknown, to be repeated.
+    pub generation: Option<String>,
 }
+
+/// Goes with the error of an opening whose outcome is unknown: what the new object would be.
+pub(crate) struct Unknown(String);
 
 impl Common {
     pub(crate) fn new(connection: &Connection) -> Common {
@@ -41,7 +46,12 @@ impl Common {
             existence: Existence::default(),
             unlink_on_drop: None,
             lease: Duration::from_secs(10),
+            generation: None,
         }
+    }
+
+    pub(crate) fn repeat(&mut self, error: &Error) {
+        self.generation = error.detail::<Unknown>().map(|unknown| unknown.0.clone());
     }
 
     /// Refuses a lease that cannot be kept.
@@ -66,6 +76,15 @@ macro_rules! common_setters {
         /// [`Existence::Link`](nob_ipc::Existence::Link).
         pub fn existence(&mut self, existence: nob_ipc::Existence) -> &mut Self {
             self.common.existence = existence;
+            self
+        }
+
+        /// Repeats the opening that has ended in this error, of the kind
+        /// [`OutcomeUnknown`](nob_ipc::ErrorKind::OutcomeUnknown): if it has made an object after all,
+        /// [`open`](Self::open) gives a handle to that one, which counts as created. For the same
+        /// name and options; otherwise it is another opening.
+        pub fn again_after(&mut self, error: &nob_ipc::Error) -> &mut Self {
+            self.common.repeat(error);
             self
         }
 
@@ -106,7 +125,8 @@ pub(crate) fn open<'a>(
     let subject = Some((operation, name));
     common.connection.check_open(subject)?;
     let letter = Connection::letter(name, operation)?;
-    let generation = format!("{:016x}", sys::random());
+    let fresh = || format!("{:016x}", sys::random());
+    let generation = common.generation.clone().unwrap_or_else(fresh);
     let creator = format!("{} {}", std::process::id(), sys::host_name());
     let about = [("kind", letter.into()), ("pv", FORMAT.into()), ("creator", creator)];
     let opening = Opening {
@@ -188,7 +208,11 @@ impl Opening<'_> {
                 self.remove_new();
                 fault::stopped(self.subject, *stop)
             }
-            fault => fault::unknown(self.subject, &failure.server, fault),
+            fault => {
+                let generation = self.new.generation.clone();
+                let error = fault::unknown(self.subject, &failure.server, fault);
+                error.with_detail(Arc::new(Unknown(generation)))
+            }
         }
     }
 

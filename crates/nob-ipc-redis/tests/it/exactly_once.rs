@@ -208,6 +208,32 @@ fn an_unknown_outcome_is_retried_once() {
 }
 
 #[test]
+fn an_unknown_creation_is_repeated() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&format!("{}?patience=2", server.url())).unwrap();
+    let mut options = MessageQueue::options(&connection);
+    options.existence(Existence::Create);
+    // The server knows the script from here on.
+    drop(options.open("/other").unwrap());
+    let mut error = None;
+    frozen(&server, Duration::from_secs(4), || {
+        error = Some(options.open("/created").unwrap_err());
+    });
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    let end = Instant::now() + Duration::from_secs(10);
+    while connection.list_objects().unwrap().is_empty() {
+        assert!(Instant::now() < end, "it has not run");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(options.open("/created").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let queue = options.again_after(&error).open("/created").unwrap();
+    assert!(queue.handle().created());
+    queue.send(b"x", 0).unwrap();
+}
+
+#[test]
 fn an_interrupted_wait_has_taken_nothing() {
     let _watchdog = watchdog();
     let server = server!();

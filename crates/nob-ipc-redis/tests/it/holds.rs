@@ -92,6 +92,25 @@ fn a_lock_from_taking_to_giving() {
 }
 
 #[test]
+fn a_fence_grows_although_the_clock_goes_back() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let lock = lock(&connection, Existence::Create);
+    lock.acquire().unwrap();
+    // What a server whose clock is an hour ahead would have given out before it failed.
+    let ahead = lock.fence().unwrap() + 3_600_000_000;
+    lock.release().unwrap();
+    let data = format!("nipc:{{l/hold}}:{}", lock.handle().generation());
+    server.demand(&["HSET", &data, "fence", &ahead.to_string()]);
+    for step in 1..4 {
+        lock.acquire().unwrap();
+        assert_eq!(lock.fence().unwrap(), ahead + step);
+        lock.release().unwrap();
+    }
+}
+
+#[test]
 fn a_lease_is_renewed_for_as_long_as_its_owner_lives() {
     let _watchdog = watchdog();
     let server = server!();
