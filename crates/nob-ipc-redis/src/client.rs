@@ -345,12 +345,27 @@ pub(crate) fn redirection(refusal: &str, asked: &Address) -> Option<Address> {
 }
 
 /// The command that makes sure of a change, and how many must have said so.
-fn confirmation(durability: Durability) -> Option<&'static [&'static [u8]]> {
+pub(crate) fn confirmation(
+    durability: Durability,
+    script: Script,
+) -> Option<&'static [&'static [u8]]> {
     match durability {
+        _ if !script.text().changes => None,
         Durability::Memory => None,
         Durability::Replica => Some(&[b"WAIT", b"1", b"100"]),
         Durability::Fsync => Some(&[b"WAITAOF", b"1", b"0", b"1000"]),
     }
+}
+
+/// Whether enough have said so.
+pub(crate) fn is_sure(confirmed: &Value) -> bool {
+    let count = confirmed.list().first().unwrap_or(confirmed);
+    count.integer() >= Some(1)
+}
+
+/// Whether an answer says that something was changed.
+pub(crate) fn has_changed(answer: &Value) -> bool {
+    matches!(answer.word(), b"OK" | b"CREATED")
 }
 
 /// A call in progress.
@@ -384,7 +399,11 @@ impl<'a> Attempts<'a> {
         let mut tries = 0_u32;
         loop {
             let fault = match self.attempt(session, pause) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    // Handles that are dropped may count on the server again.
+                    self.client.gave_up.store(false, Ordering::Relaxed);
+                    return Ok(value);
+                }
                 Err(Unconfirmed::Value(value)) => return Err(self.unconfirmed(value)),
                 Err(Unconfirmed::Fault(fault)) => fault,
             };
@@ -458,8 +477,7 @@ impl<'a> Attempts<'a> {
         }
         // A node that is asked once is new to the object, and may not know the script.
         client.encode(link.out(), self.request, session.slot, self.whole || ask.is_some());
-        let confirm =
-            confirmation(client.settings.durability).filter(|_| self.request.script.text().changes);
+        let confirm = confirmation(client.settings.durability, self.request.script);
         if let Some(command) = confirm {
             encode(link.out(), command.iter().copied());
         }
@@ -470,16 +488,11 @@ impl<'a> Attempts<'a> {
         }
         if confirm.is_some() {
             let confirmed = link.answer(self.patience_for_answer(), pause);
-            let sure = match &confirmed {
-                Ok(Value::Integer(count)) => *count >= 1,
-                Ok(Value::List(counts)) => counts.first().and_then(Value::integer) >= Some(1),
-                _ => false,
-            };
+            let sure = confirmed.as_ref().is_ok_and(is_sure);
             if confirmed.is_err() {
                 session.link = None;
             }
-            let changed = value.word() == b"OK" || value.word() == b"CREATED";
-            if !sure && changed {
+            if !sure && has_changed(&value) {
                 return Err(Unconfirmed::Value(value));
             }
         }

@@ -15,6 +15,9 @@ use crate::inspect::{self, ObjectInfo};
 use crate::opening;
 use crate::url::{self, Durability, Url};
 
+/// The environment variable that a password comes from which is not in the URL.
+const PASSWORD: &str = "NOB_IPC_PASSWORD";
+
 /// How a [`Connection`] is opened; made by [`Connection::options`].
 #[derive(Default)]
 pub struct ConnectionOptions {
@@ -53,7 +56,8 @@ impl ConnectionOptions {
         self
     }
 
-    /// Connects to the server of this URL, and checks that it suits.
+    /// Connects to the server of this URL, and checks that it suits. A password that the URL has
+    /// not comes from the environment variable `NOB_IPC_PASSWORD`, if that is set.
     ///
     /// # Errors
     ///
@@ -61,7 +65,10 @@ impl ConnectionOptions {
     /// [`ErrorKind::ServerUnavailable`], [`ErrorKind::PermissionDenied`] for a wrong password,
     /// [`ErrorKind::Other`] with `ENOTSUP` for a server that does not suit.
     pub fn open(&mut self, url: &str) -> Result<Connection> {
-        let parsed = Url::parse(url)?;
+        let mut parsed = Url::parse(url)?;
+        if parsed.password.is_none() {
+            parsed.password = std::env::var(PASSWORD).ok().filter(|word| !word.is_empty());
+        }
         let namespace = self.namespace.clone().or_else(|| parsed.namespace.clone());
         let namespace = namespace.unwrap_or_else(|| "nipc".into());
         url::check_namespace(&namespace)?;

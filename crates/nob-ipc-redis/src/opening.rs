@@ -80,9 +80,9 @@ macro_rules! common_setters {
         }
 
         /// Repeats the opening that has ended in this error, of the kind
-        /// [`OutcomeUnknown`](nob_ipc::ErrorKind::OutcomeUnknown): if it has made an object after all,
-        /// [`open`](Self::open) gives a handle to that one, which counts as created. For the same
-        /// name and options; otherwise it is another opening.
+        /// [`OutcomeUnknown`](nob_ipc::ErrorKind::OutcomeUnknown): if it has made an object after
+        /// all, [`open`](Self::open) gives a handle to that one, which counts as created. For the
+        /// same name and options; otherwise it is another opening.
         pub fn again_after(&mut self, error: &nob_ipc::Error) -> &mut Self {
             self.common.repeat(error);
             self

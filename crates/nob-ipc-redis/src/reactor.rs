@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::Deadline;
 
-use crate::client::{Client, Failure, MEMORY, Request, Slot, is_permanent, lock, redirection};
+use crate::client::{
+    Client, Failure, MEMORY, Request, Slot, confirmation, has_changed, is_permanent, is_sure, lock,
+    redirection,
+};
 use crate::events::{Claim, Events, Ticket};
 use crate::fault::{self, Fault, Stop, is_transient, is_wrong_server};
 use crate::handle::{self, Handle};
@@ -94,6 +97,22 @@ struct Sending {
     /// When a renewal was sent.
     sent: Duration,
     until: Instant,
+}
+
+impl Sending {
+    /// The command that makes sure of what the job has changed. What is settled is not waited for.
+    fn confirmation(&self, client: &Client) -> Option<&'static [&'static [u8]]> {
+        let is_task = matches!(self.job.purpose, Purpose::Task(..));
+        confirmation(client.settings.durability, self.job.script).filter(|_| is_task)
+    }
+}
+
+/// How a job ends.
+enum End {
+    Answer(Value),
+    /// The answer is not one to rely on: too few replicas or disks have said so.
+    Unconfirmed(Value),
+    Failure(Fault),
 }
 
 /// An operation of an event loop.
@@ -253,6 +272,8 @@ impl Client {
 struct Peer {
     link: Link,
     due: VecDeque<Due>,
+    /// An answer that is to be confirmed by the next.
+    answered: Option<(Box<Sending>, Value)>,
     /// Since when an answer is due and nothing has come.
     silent_since: Instant,
 }
@@ -260,6 +281,8 @@ struct Peer {
 /// What an answer is to.
 enum Due {
     Job(Box<Sending>),
+    /// Whether enough replicas or disks have what the job before has changed.
+    Confirmation,
     Asking,
     Ping,
     Subscribe(Vec<u8>),
@@ -396,7 +419,7 @@ impl Reactor {
         let end = handle::instant(task.deadline);
         // As the blocking calls: an answer may come up to two seconds late.
         task.end = end.map_or(patience, |end| patience.min(end.max(now) + SILENCE));
-        self.timers.push(Reverse((task.end, id)));
+        let end = task.end;
         let member = task.waiter.as_ref().map_or(&b""[..], |waiter| waiter.member.as_bytes());
         let mode: &[u8] = if last { b"-" } else { b"w" };
         let arguments = task.plan.arguments(member, mode);
@@ -408,8 +431,17 @@ impl Reactor {
             arguments: arguments.into_iter().map(<[u8]>::to_vec).collect(),
             purpose: Purpose::Task(id, task.attempt),
         };
-        let time = task.end.saturating_duration_since(now);
-        self.enqueue(job, time);
+        self.set_timer(end, id);
+        self.enqueue(job, end.saturating_duration_since(now));
+    }
+
+    /// Has a task looked at then. Moments of tasks that have ended are swept out now and then.
+    fn set_timer(&mut self, moment: Instant, id: u64) {
+        if self.timers.len() > 1024 + 4 * self.tasks.len() {
+            let moments = self.tasks.iter().map(|(&id, task)| Reverse((task.end, id)));
+            self.timers = moments.collect();
+        }
+        self.timers.push(Reverse((moment, id)));
     }
 
     /// Ends a task. `None`: its caller has gone already.
@@ -542,7 +574,7 @@ impl Reactor {
         let (late, rest): (VecDeque<_>, _) = waiting.partition(|sending| sending.until <= now);
         self.queue = rest;
         for sending in late {
-            self.finish(*sending, &Err(Fault::Silence));
+            self.finish(*sending, &End::Failure(Fault::Silence));
         }
     }
 
@@ -566,7 +598,8 @@ impl Reactor {
                     return Err(fault);
                 }
             };
-            let peer = Peer { link, due: VecDeque::new(), silent_since: Instant::now() };
+            let silent_since = Instant::now();
+            let peer = Peer { link, due: VecDeque::new(), answered: None, silent_since };
             self.peers.insert(address.clone(), peer);
         }
         match self.peers.get_mut(&address) {
@@ -629,8 +662,13 @@ impl Reactor {
                     task.sent.get_or_insert(sending.sent);
                     task.server = Some(address.clone());
                 }
+                let confirm = sending.confirmation(&self.client);
                 if let Some(peer) = self.peers.get_mut(&address) {
                     peer.due(Due::Job(sending));
+                    if let Some(command) = confirm {
+                        encode(peer.link.out(), command.iter().copied());
+                        peer.due(Due::Confirmation);
+                    }
                 }
                 Ok(())
             }
@@ -638,7 +676,7 @@ impl Reactor {
                 if is_permanent(&fault)
                     || matches!(&fault, Fault::Refused(text) if !is_transient(text)) =>
             {
-                self.finish(*sending, &Err(fault));
+                self.finish(*sending, &End::Failure(fault));
                 Ok(())
             }
             Err(fault) => {
@@ -706,7 +744,19 @@ impl Reactor {
                 continue;
             }
             match peer.due.pop_front() {
-                Some(Due::Job(sending)) => self.answer(address, sending, value),
+                Some(Due::Job(sending)) => {
+                    if has_changed(&value) && sending.confirmation(&self.client).is_some() {
+                        peer.answered = Some((sending, value));
+                    } else {
+                        self.answer(address, sending, value);
+                    }
+                }
+                Some(Due::Confirmation) => {
+                    if let Some((sending, answer)) = peer.answered.take() {
+                        let end = if is_sure(&value) { End::Answer } else { End::Unconfirmed };
+                        self.finish(*sending, &end(answer));
+                    }
+                }
                 // An error: a subscription is answered by a message.
                 Some(Due::Subscribe(channel)) => self.not_subscribed(address, channel, &value),
                 Some(Due::Unsubscribe(_) | Due::Ping | Due::Asking) => {}
@@ -799,10 +849,10 @@ impl Reactor {
     fn answer(&mut self, address: &Address, mut sending: Box<Sending>, answer: Value) {
         let refusal = match answer {
             Value::Error(refusal) => refusal,
-            answer => return self.finish(*sending, &Ok(answer)),
+            answer => return self.finish(*sending, &End::Answer(answer)),
         };
         if sending.until <= Instant::now() {
-            return self.finish(*sending, &Err(Fault::Refused(refusal)));
+            return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
         }
         let object = sending.job.object.clone();
         if refusal.starts_with("NOSCRIPT") && !sending.whole {
@@ -817,13 +867,13 @@ impl Reactor {
             }
             self.again = self.again.max(Instant::now() + Duration::from_millis(20));
         } else {
-            return self.finish(*sending, &Err(Fault::Refused(refusal)));
+            return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
         }
         self.queue.push_back(sending);
     }
 
     /// A job has come to its end.
-    fn finish(&mut self, sending: Sending, end: &Result<Value, Fault>) {
+    fn finish(&mut self, sending: Sending, end: &End) {
         let Sending { job, sent, .. } = sending;
         match job.purpose {
             Purpose::Settle => {
@@ -832,7 +882,7 @@ impl Reactor {
                 }
             }
             Purpose::Renew(hold, tokens) => match end {
-                Ok(answer) if answer.word() == b"OK" => {
+                End::Answer(answer) if answer.word() == b"OK" => {
                     let there = answer.list().get(1..).unwrap_or(&[]);
                     let there: Vec<bool> = match job.script {
                         Script::Renew => vec![true],
@@ -841,8 +891,8 @@ impl Reactor {
                     hold.renewed(&tokens, &there, sent);
                 }
                 // Lost, or the whole object is gone.
-                Ok(_) => hold.renewed(&tokens, &[], sent),
-                Err(_) => hold.not_renewed(),
+                End::Answer(_) => hold.renewed(&tokens, &[], sent),
+                _ => hold.not_renewed(),
             },
             Purpose::Task(id, attempt) => {
                 if self.tasks.get(&id).is_some_and(|task| task.attempt == attempt) {
@@ -852,12 +902,18 @@ impl Reactor {
         }
     }
 
-    fn finish_attempt(&mut self, id: u64, end: &Result<Value, Fault>) {
+    fn finish_attempt(&mut self, id: u64, end: &End) {
         let client = self.client.clone();
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let answer = match end {
-            Ok(answer) => answer,
-            Err(fault) => {
+            End::Answer(answer) => answer,
+            End::Unconfirmed(answer) => {
+                if let Some(task) = self.tasks.remove(&id) {
+                    self.end_unconfirmed(*task, answer.clone());
+                }
+                return;
+            }
+            End::Failure(fault) => {
                 let fault = match fault {
                     Fault::Refused(refusal) => {
                         // The server has said that it has not run.
@@ -879,9 +935,11 @@ impl Reactor {
             task.state = State::Asleep;
             let look = Instant::now() + again;
             task.end = handle::instant(task.deadline).map_or(look, |end| end.min(look));
-            self.timers.push(Reverse((task.end, id)));
             // A wake-up may have come before the answer.
-            if task.waiter.as_ref().is_some_and(|waiter| waiter.is_woken()) {
+            let woken = task.waiter.as_ref().is_some_and(|waiter| waiter.is_woken());
+            let end = task.end;
+            self.set_timer(end, id);
+            if woken {
                 self.attempt(id);
             }
             return;
@@ -921,10 +979,25 @@ impl Reactor {
         events.end(&ticket, result, claim);
     }
 
+    /// A task was done, and nobody is sure of it.
+    fn end_unconfirmed(&mut self, task: Task, answer: Value) {
+        let Task { ticket, events, handle, plan, slot, waiter, .. } = task;
+        if let Some(waiter) = waiter {
+            lock(&self.client.hub).waiters.remove(&waiter.number);
+        }
+        let server = self.client.settings.url.to_string();
+        let (fault, unconfirmed) = (Fault::Silence, Some(answer));
+        let failure = Failure { fault, server, unanswered: None, unconfirmed };
+        let error = plan.failed(&handle, &self.client, &failure);
+        let claim = Claim { client: self.client.clone(), handle, plan, slot };
+        events.end(&ticket, Err(error), claim);
+    }
+
     /// A connection is lost. What it had to do is done anew, under the same numbers.
     fn lose(&mut self, address: &Address) {
         let Some(peer) = self.peers.remove(address) else { return };
-        for due in peer.due {
+        let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
+        for due in answered.into_iter().chain(peer.due) {
             if let Due::Job(sending) = due {
                 self.client.forget(&sending.job.object);
                 self.queue.push_back(sending);

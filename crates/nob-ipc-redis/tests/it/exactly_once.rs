@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, ErrorKind, Existence};
-use nob_ipc_redis::{Connection, Lock, MessageQueue, Outcome, Retry, Semaphore};
+use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, Outcome, Retry, Semaphore};
 use nob_ipc_testing::{Proxy, Server, watchdog};
 
 use crate::server;
@@ -92,16 +92,24 @@ fn permits_and_locks_survive_cut_answers() {
         .open("/cut")
         .unwrap();
     let lock = Lock::options(&direct).existence(Existence::Create).open("/cut").unwrap();
+    let bounded = BoundedSemaphore::options(&direct)
+        .bound(2)
+        .existence(Existence::Create)
+        .open("/cut")
+        .unwrap();
     let threads: Vec<_> = (0..3)
         .map(|_| {
             let connection = Connection::open(&proxy.url()).unwrap();
             let semaphore = Semaphore::options(&connection).open("/cut").unwrap();
             let lock = Lock::options(&connection).open("/cut").unwrap();
+            let bounded = BoundedSemaphore::options(&connection).open("/cut").unwrap();
             thread::spawn(move || {
                 let mut fences = Vec::new();
                 for _ in 0..300 {
                     semaphore.acquire().unwrap();
                     semaphore.release().unwrap();
+                    bounded.acquire().unwrap();
+                    bounded.release().unwrap();
                     lock.acquire().unwrap();
                     fences.push(lock.fence().unwrap());
                     lock.release().unwrap();
@@ -121,7 +129,7 @@ fn permits_and_locks_survive_cut_answers() {
     fences.sort_unstable();
     fences.dedup();
     assert_eq!(fences.len(), 900);
-    assert_eq!(semaphore.value().unwrap(), 2);
+    assert_eq!((semaphore.value().unwrap(), bounded.value().unwrap()), (2, 2));
     assert!(!lock.is_locked().unwrap() && !lock.owner_died().unwrap());
     assert!(proxy.cuts() > 10);
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{ErrorKind, Existence, Kind, Name};
-use nob_ipc_redis::{Connection, Lock, MessageQueue, Outcome, Semaphore};
+use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome, Pending, Semaphore};
 #[cfg(feature = "tls")]
 use nob_ipc_testing::{Directory, free_port, output};
 use nob_ipc_testing::{Server, watchdog};
@@ -60,6 +60,24 @@ fn a_replica_says_that_it_has_it() {
     assert_eq!(lock.acquire().unwrap_err().kind(), ErrorKind::Unconfirmed);
     wait_until("the lock is given up", || !lock.is_locked().unwrap());
     assert!(!lock.is_held() && !lock.owner_died().unwrap());
+    // So is one for an event loop.
+    let events = Events::new().unwrap();
+    let never = nob_ipc::Deadline::NEVER;
+    let error = |pending: nob_ipc::Result<Pending>| {
+        let _going_on = pending.unwrap();
+        let mut all = Vec::new();
+        wait_until("it ends", || {
+            all.extend(events.take());
+            !all.is_empty()
+        });
+        all.pop().unwrap().1.unwrap_err()
+    };
+    let sent = error(queue.start_send(&events, 1, b"d", 0, never));
+    assert_eq!(sent.kind(), ErrorKind::Unconfirmed);
+    assert_eq!(*sent.detail::<Outcome>().unwrap(), Outcome::Sent(1));
+    assert_eq!(error(lock.start_acquire(&events, 2, never)).kind(), ErrorKind::Unconfirmed);
+    wait_until("the lock is given up", || !lock.is_locked().unwrap());
+    assert_eq!(queue.current_messages().unwrap(), 2);
     other.signal(libc::SIGCONT);
     wait_until("the replica is back", || queue.send(b"c", 0).is_ok());
     let error = Connection::open(&other.url()).unwrap_err();

@@ -8,7 +8,7 @@ use nob_ipc_testing::{Arguments, Child, Role, hear, say, watchdog};
 
 use crate::server;
 
-pub const ROLES: &[Role] = &[("fork", fork)];
+pub const ROLES: &[Role] = &[("fork", fork), ("password", password)];
 
 /// The rights that the documentation asks for.
 const RIGHTS: &[&str] = &[
@@ -84,6 +84,26 @@ fn the_least_rights_suffice() {
     let elsewhere = Connection::options().namespace("other").open(&url).unwrap();
     let other = Semaphore::options(&elsewhere).existence(create).open("/s").unwrap_err();
     assert_eq!(other.kind(), ErrorKind::PermissionDenied, "{other}");
+}
+
+/// Finds its password in the environment.
+fn password(arguments: &Arguments) {
+    assert_eq!(
+        Connection::open(arguments.text(0)).unwrap_err().kind(),
+        ErrorKind::PermissionDenied
+    );
+    // SAFETY: no other thread of this role reads or changes the environment.
+    unsafe { std::env::set_var("NOB_IPC_PASSWORD", "secret") };
+    let connection = Connection::open(arguments.text(0)).unwrap();
+    assert!(connection.list_objects().unwrap().is_empty());
+    assert!(!format!("{connection:?} {}", connection.secret_url()).contains("secret"));
+}
+
+#[test]
+fn a_password_may_come_from_the_environment() {
+    let server = server!();
+    assert_eq!(server.command(&["CONFIG", "SET", "requirepass", "secret"]), "+OK");
+    Child::run("password", &[&server.url()]);
 }
 
 #[test]
