@@ -1,0 +1,136 @@
+//! What threads and the native thread share, and how threads speak to it.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use super::Reactor;
+use super::job::Job;
+use super::task::Task;
+use crate::client::{Client, lock};
+use crate::object::Object;
+use crate::sys;
+use crate::waiter::Waiter;
+
+/// What threads and the native thread share.
+#[derive(Default)]
+pub(crate) struct Hub {
+    pub(super) inbox: Vec<Command>,
+    pub waiters: HashMap<u64, Arc<Waiter>>,
+    /// How many handles have an object, by its channel.
+    pub(super) channels: HashMap<Vec<u8>, Listeners>,
+    pub(super) running: bool,
+    pub(super) stopping: bool,
+}
+
+pub(super) struct Listeners {
+    pub(super) object: Arc<Object>,
+    handles: Vec<u64>,
+}
+
+pub(super) enum Command {
+    Listen(Vec<u8>),
+    Unlisten(Vec<u8>),
+    Start(Box<Task>),
+    Cancel(u64),
+    CloseHandle(u64),
+    Settle(Job),
+    /// Something else has changed: a hold, or the end has come.
+    Look,
+}
+
+impl Client {
+    fn command_reactor(self: &Arc<Self>, command: Command) {
+        let mut hub = lock(&self.hub);
+        hub.inbox.push(command);
+        if !hub.running {
+            let client = self.clone();
+            let body = move || Reactor::new(client).run();
+            // Without the thread, nobody is woken, and everybody looks for himself.
+            hub.running = sys::spawn_without_signals("nob-ipc-redis", body).is_ok();
+        }
+        drop(hub);
+        sys::ring(self.bell.as_fd());
+    }
+
+    /// One who waits for an object is woken from here on. The first for an object has its channel
+    /// subscribed; until that is done, a place in line does not last, and its end wakes everybody.
+    pub(crate) fn enlist(
+        self: &Arc<Self>,
+        object: &Arc<Object>,
+        handle: u64,
+        task: Option<u64>,
+    ) -> Arc<Waiter> {
+        let channel = object.channel(&self.id);
+        let waiter = Arc::new(Waiter::new(self.number(), &self.id, channel.clone(), handle, task));
+        let mut hub = lock(&self.hub);
+        hub.waiters.insert(waiter.number, waiter.clone());
+        let mut new = false;
+        let listeners = hub.channels.entry(channel.clone()).or_insert_with(|| {
+            new = true;
+            Listeners { object: object.clone(), handles: Vec::new() }
+        });
+        if !listeners.handles.contains(&handle) {
+            listeners.handles.push(handle);
+        }
+        drop(hub);
+        if new {
+            self.command_reactor(Command::Listen(channel));
+        }
+        waiter
+    }
+
+    /// A handle is closed: who waits through it ends.
+    pub(crate) fn close_handle(self: &Arc<Self>, handle: u64) {
+        let mut hub = lock(&self.hub);
+        for waiter in hub.waiters.values().filter(|waiter| waiter.handle == handle) {
+            waiter.wake();
+        }
+        let mut silent = Vec::new();
+        hub.channels.retain(|channel, listeners| {
+            listeners.handles.retain(|&other| other != handle);
+            if listeners.handles.is_empty() {
+                silent.push(channel.clone());
+            }
+            !listeners.handles.is_empty()
+        });
+        let running = hub.running;
+        drop(hub);
+        if running {
+            for channel in silent {
+                self.command_reactor(Command::Unlisten(channel));
+            }
+            self.command_reactor(Command::CloseHandle(handle));
+        }
+    }
+
+    pub(crate) fn start(self: &Arc<Self>, task: Box<Task>) {
+        self.command_reactor(Command::Start(task));
+    }
+
+    pub(crate) fn cancel(self: &Arc<Self>, task: u64) {
+        self.command_reactor(Command::Cancel(task));
+    }
+
+    /// Has something undone in the background, for as long as the server remembers requests.
+    pub(crate) fn settle(self: &Arc<Self>, job: Job) {
+        self.command_reactor(Command::Settle(job));
+    }
+
+    /// A hold has something to renew.
+    pub(crate) fn renew_soon(self: &Arc<Self>) {
+        self.command_reactor(Command::Look);
+    }
+
+    /// The connection is closed; the thread ends when it has settled what there is.
+    pub(crate) fn stop(self: &Arc<Self>) {
+        self.close_idle();
+        let mut hub = lock(&self.hub);
+        hub.stopping = true;
+        let running = hub.running;
+        drop(hub);
+        if running {
+            self.command_reactor(Command::Look);
+        }
+    }
+}

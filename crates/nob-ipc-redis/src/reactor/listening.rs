@@ -1,0 +1,125 @@
+//! Subscriptions, and who is woken by their messages.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::task::State;
+use super::{Due, Reactor};
+use crate::client::lock;
+use crate::fault::Fault;
+use crate::url::Address;
+use crate::waiter::Waiter;
+use crate::wire::{Value, encode};
+
+impl Reactor {
+    pub(super) fn unlisten(&mut self, channel: &[u8]) {
+        // Another handle may have begun to listen anew.
+        if lock(&self.client.hub).channels.contains_key(channel) {
+            return;
+        }
+        let Some(Some(address)) = self.channels.remove(channel) else { return };
+        if let Some(peer) = self.peers.get_mut(&address) {
+            encode(peer.link.out(), [&b"SUNSUBSCRIBE"[..], channel]);
+            peer.due(Due::Unsubscribe(channel.to_vec()));
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, channel: Vec<u8>) -> Result<(), Fault> {
+        let object = match lock(&self.client.hub).channels.get(&channel) {
+            Some(listeners) => listeners.object.clone(),
+            None => return Ok(()),
+        };
+        match self.peer(&object, None) {
+            Ok((address, peer)) => {
+                encode(peer.link.out(), [&b"SSUBSCRIBE"[..], &channel]);
+                peer.due(Due::Subscribe(channel.clone()));
+                self.channels.insert(channel, Some(address));
+                Ok(())
+            }
+            Err(fault) => {
+                self.wanted.push(channel);
+                Err(fault)
+            }
+        }
+    }
+
+    /// A message of a subscription.
+    pub(super) fn message(&mut self, address: &Address, message: &[Value]) {
+        let Some(channel) = message.get(1).map(Value::bytes) else { return };
+        match message[0].bytes() {
+            b"smessage" => {
+                // Without a number it only asked whether somebody listens.
+                let number = message.get(2).and_then(Value::integer);
+                if let Some(number) = number.and_then(|number| u64::try_from(number).ok()) {
+                    self.wake(|waiter| waiter.number == number, Some(number));
+                }
+            }
+            b"ssubscribe" => {
+                if let Some(peer) = self.peers.get_mut(address)
+                    && matches!(peer.due.front(), Some(Due::Subscribe(_)))
+                {
+                    peer.due.pop_front();
+                }
+                // Wake-ups until now have gone to nobody.
+                self.wake(|waiter| waiter.channel == channel, None);
+            }
+            b"sunsubscribe" => {
+                if let Some(peer) = self.peers.get_mut(address)
+                    && matches!(peer.due.front(), Some(Due::Unsubscribe(asked)) if asked == channel)
+                {
+                    peer.due.pop_front();
+                    return;
+                }
+                // The slot has moved to another node.
+                let here = Some(Some(address));
+                if self.channels.get(channel).map(Option::as_ref) == here {
+                    self.listen_anew(channel.to_vec());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A channel is not subscribed any more, nor is it known who has the object.
+    pub(super) fn listen_anew(&mut self, channel: Vec<u8>) {
+        let object =
+            lock(&self.client.hub).channels.get(&channel).map(|found| found.object.clone());
+        let Some(object) = object else {
+            self.channels.remove(&channel);
+            return;
+        };
+        self.client.forget(&object);
+        self.channels.insert(channel.clone(), None);
+        self.wanted.push(channel);
+    }
+
+    pub(super) fn not_subscribed(&mut self, address: &Address, channel: Vec<u8>, answer: &Value) {
+        let object =
+            lock(&self.client.hub).channels.get(&channel).map(|found| found.object.clone());
+        let Some(object) = object else { return };
+        self.listen_anew(channel);
+        match answer {
+            Value::Error(refusal) if refusal.starts_with("MOVED ") => {
+                self.client.moved(&object, refusal, address);
+            }
+            _ => self.again = self.again.max(Instant::now() + Duration::from_millis(20)),
+        }
+    }
+
+    /// Has waiters look again: threads by themselves, tasks here.
+    pub(super) fn wake(&mut self, which: impl Fn(&Waiter) -> bool, number: Option<u64>) {
+        let hub = lock(&self.client.hub);
+        let woken: Vec<Arc<Waiter>> = match number {
+            Some(number) => hub.waiters.get(&number).cloned().into_iter().collect(),
+            None => hub.waiters.values().filter(|waiter| which(waiter)).cloned().collect(),
+        };
+        drop(hub);
+        for waiter in woken {
+            waiter.wake();
+            let Some(id) = waiter.task else { continue };
+            if self.tasks.get(&id).is_some_and(|task| task.state == State::Asleep) {
+                self.attempt(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! The native thread: it listens, so that threads and tasks are woken; it runs the operations of
+//! event loops; it renews leases and settles what was given up.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::client::{
+    Client, MEMORY, Request, Slot, has_changed, is_permanent, is_sure, lock, redirection,
+};
+use crate::fault::{Fault, Stop, is_transient, is_wrong_server};
+use crate::hold::Hold;
+use crate::link::{Link, SILENCE, Use};
+use crate::object::Object;
+use crate::scripts::Script;
+use crate::sys;
+use crate::url::Address;
+use crate::wire::{Value, encode};
+
+mod hub;
+mod job;
+mod listening;
+mod task;
+pub(crate) use hub::Hub;
+pub(crate) use job::{Job, Purpose};
+pub(crate) use task::Task;
+
+use hub::Command;
+use job::{End, Sending};
+
+/// How often a quiet connection is looked after.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// How long the thread goes on for what is to be settled after its connection was closed.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection of the native thread.
+struct Peer {
+    link: Link,
+    due: VecDeque<Due>,
+    /// An answer that is to be confirmed by the next.
+    answered: Option<(Box<Sending>, Value)>,
+    /// Since when an answer is due and nothing has come.
+    silent_since: Instant,
+}
+
+/// What an answer is to.
+enum Due {
+    Job(Box<Sending>),
+    /// Whether enough replicas or disks have what the job before has changed.
+    Confirmation,
+    Asking,
+    Ping,
+    Subscribe(Vec<u8>),
+    Unsubscribe(Vec<u8>),
+}
+
+struct Reactor {
+    client: Arc<Client>,
+    peers: HashMap<Address, Peer>,
+    queue: VecDeque<Box<Sending>>,
+    tasks: HashMap<u64, Box<Task>>,
+    /// Moments at which tasks look for themselves.
+    timers: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// The server that a channel is subscribed at, or is to be.
+    channels: HashMap<Vec<u8>, Option<Address>>,
+    /// Channels to subscribe.
+    wanted: Vec<Vec<u8>>,
+    back_off: Duration,
+    /// When to connect again.
+    again: Instant,
+    beat: Instant,
+}
+
+impl Reactor {
+    fn new(client: Arc<Client>) -> Reactor {
+        let now = Instant::now();
+        Reactor {
+            client,
+            peers: HashMap::new(),
+            queue: VecDeque::new(),
+            tasks: HashMap::new(),
+            timers: BinaryHeap::new(),
+            channels: HashMap::new(),
+            wanted: Vec::new(),
+            back_off: Duration::ZERO,
+            again: now,
+            beat: now,
+        }
+    }
+
+    fn run(mut self) {
+        let mut stop_at = None;
+        loop {
+            let stopping = self.read_inbox();
+            self.wake_tasks();
+            self.renew();
+            self.send();
+            if stopping {
+                let end = *stop_at.get_or_insert_with(|| Instant::now() + LINGER);
+                let busy = |peer: &Peer| peer.due.iter().any(|due| matches!(due, Due::Job(_)));
+                let idle = self.queue.is_empty() && !self.peers.values().any(busy);
+                if idle || Instant::now() >= end {
+                    let mut hub = lock(&self.client.hub);
+                    // What has come in the meantime begins a new thread.
+                    if hub.inbox.is_empty() || !idle {
+                        hub.running = false;
+                        return;
+                    }
+                }
+            }
+            self.wait();
+            self.read_peers();
+        }
+    }
+
+    /// Takes what other threads have asked for; whether the end has come.
+    fn read_inbox(&mut self) -> bool {
+        sys::hush(self.client.bell.as_fd());
+        let mut hub = lock(&self.client.hub);
+        let commands = std::mem::take(&mut hub.inbox);
+        let stopping = hub.stopping;
+        drop(hub);
+        for command in commands {
+            match command {
+                Command::Listen(channel) => {
+                    self.channels.insert(channel.clone(), None);
+                    self.wanted.push(channel);
+                }
+                Command::Unlisten(channel) => self.unlisten(&channel),
+                Command::Start(task) => {
+                    let id = task.ticket.id;
+                    self.tasks.insert(id, task);
+                    self.attempt(id);
+                }
+                Command::Cancel(id) => self.give_up(id, None),
+                Command::CloseHandle(handle) => {
+                    let ids: Vec<u64> = self
+                        .tasks
+                        .values()
+                        .filter(|task| task.handle.id == handle)
+                        .map(|task| task.ticket.id)
+                        .collect();
+                    for id in ids {
+                        self.give_up(id, Some(Stop::Closed));
+                    }
+                }
+                Command::Settle(job) => self.enqueue(job, MEMORY),
+                Command::Look => {}
+            }
+        }
+        stopping
+    }
+
+    fn enqueue(&mut self, job: Job, time: Duration) {
+        let until = Instant::now() + time;
+        let sent = Duration::ZERO;
+        self.queue.push_back(Box::new(Sending { job, whole: false, ask: None, sent, until }));
+    }
+
+    /// Sends the renewals that are due.
+    fn renew(&mut self) {
+        let now = sys::boot_time();
+        let holds: Vec<Arc<Hold>> = lock(&self.client.holds).values().cloned().collect();
+        for hold in holds {
+            if hold.due().is_none_or(|due| due > now) {
+                continue;
+            }
+            let tokens = hold.begin();
+            let lease = hold.lease.as_millis().to_string().into_bytes();
+            let held = tokens.iter().map(|token| token.clone().into_bytes());
+            let is_lock = hold.object.name.kind() == nob_ipc::Kind::Lock;
+            let (script, arguments) = if is_lock {
+                (Script::Renew, held.chain([lease]).collect())
+            } else {
+                (Script::Keep, [lease].into_iter().chain(held).collect())
+            };
+            let (object, lease) = (hold.object.clone(), hold.lease);
+            let purpose = Purpose::Renew(hold, tokens);
+            self.enqueue(
+                Job { script, object, slot: None, token: Vec::new(), arguments, purpose },
+                lease,
+            );
+        }
+    }
+
+    /// Sends what there is to send, as far as there are connections.
+    fn send(&mut self) {
+        let now = Instant::now();
+        if now >= self.beat + BEAT {
+            self.beat = now;
+            for peer in self.peers.values_mut() {
+                encode(peer.link.out(), [&b"PING"[..]]);
+                peer.due(Due::Ping);
+            }
+        }
+        if now < self.again || (self.wanted.is_empty() && self.queue.is_empty()) {
+            return;
+        }
+        let mut failed = false;
+        for channel in std::mem::take(&mut self.wanted) {
+            if failed {
+                self.wanted.push(channel);
+            } else {
+                failed = self.subscribe(channel).is_err();
+            }
+        }
+        for sending in std::mem::take(&mut self.queue) {
+            if failed {
+                self.queue.push_back(sending);
+            } else {
+                failed = self.send_job(sending).is_err();
+            }
+        }
+        if failed {
+            let longer = (self.back_off * 2).max(Duration::from_millis(5));
+            self.back_off = longer.min(Duration::from_millis(200));
+            self.again = Instant::now() + self.back_off;
+            self.drop_late();
+        } else {
+            self.back_off = Duration::ZERO;
+        }
+    }
+
+    /// Drops what waits for a connection and has waited for too long. Tasks end by their timers.
+    fn drop_late(&mut self) {
+        let now = Instant::now();
+        let waiting = std::mem::take(&mut self.queue).into_iter();
+        let (late, rest): (VecDeque<_>, _) = waiting.partition(|sending| sending.until <= now);
+        self.queue = rest;
+        for sending in late {
+            self.finish(*sending, &End::Failure(Fault::Silence));
+        }
+    }
+
+    /// The connection to the server that has an object.
+    fn peer(
+        &mut self,
+        object: &Object,
+        ask: Option<&Address>,
+    ) -> Result<(Address, &mut Peer), Fault> {
+        let mut never = || Ok(());
+        let address = match ask {
+            Some(address) => address.clone(),
+            None => self.client.route(object, &mut never)?,
+        };
+        if !self.peers.contains_key(&address) {
+            let url = &self.client.settings.url;
+            let link = match Link::open(url, &address, Use::Listening, &mut never) {
+                Ok(link) => link,
+                Err(fault) => {
+                    self.client.forget(object);
+                    return Err(fault);
+                }
+            };
+            let silent_since = Instant::now();
+            let peer = Peer { link, due: VecDeque::new(), answered: None, silent_since };
+            self.peers.insert(address.clone(), peer);
+        }
+        match self.peers.get_mut(&address) {
+            Some(peer) => Ok((address, peer)),
+            None => Err(Fault::Silence),
+        }
+    }
+
+    /// Whether anybody still wants to know the answer.
+    fn is_current(&self, purpose: &Purpose) -> bool {
+        match purpose {
+            Purpose::Task(id, attempt) => {
+                self.tasks.get(id).is_some_and(|task| task.attempt == *attempt)
+            }
+            _ => true,
+        }
+    }
+
+    fn send_job(&mut self, mut sending: Box<Sending>) -> Result<(), Fault> {
+        if !self.is_current(&sending.job.purpose) {
+            return Ok(());
+        }
+        let client = self.client.clone();
+        let ask = sending.ask.take();
+        match self.peer(&sending.job.object, ask.as_ref()) {
+            Ok((address, peer)) => {
+                if ask.is_some() {
+                    encode(peer.link.out(), [&b"ASKING"[..]]);
+                    peer.due(Due::Asking);
+                }
+                let job = &sending.job;
+                let arguments: Vec<&[u8]> = job.arguments.iter().map(Vec::as_slice).collect();
+                let mut request = Request::new(job.script, &job.object, &arguments);
+                request.token = &job.token;
+                let slot = job.slot.unwrap_or(Slot::NONE);
+                client.encode(peer.link.out(), &request, slot, sending.whole || ask.is_some());
+                sending.sent = sys::boot_time();
+                if let Purpose::Task(id, _) = job.purpose
+                    && let Some(task) = self.tasks.get_mut(&id)
+                {
+                    task.sent.get_or_insert(sending.sent);
+                    task.server = Some(address.clone());
+                }
+                let confirm = sending.confirmation(&self.client);
+                if let Some(peer) = self.peers.get_mut(&address) {
+                    peer.due(Due::Job(sending));
+                    if let Some(command) = confirm {
+                        encode(peer.link.out(), command.iter().copied());
+                        peer.due(Due::Confirmation);
+                    }
+                }
+                Ok(())
+            }
+            Err(fault)
+                if is_permanent(&fault)
+                    || matches!(&fault, Fault::Refused(text) if !is_transient(text)) =>
+            {
+                self.finish(*sending, &End::Failure(fault));
+                Ok(())
+            }
+            Err(fault) => {
+                self.queue.push_front(sending);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Sleeps until something happens.
+    fn wait(&mut self) {
+        let now = Instant::now();
+        let mut end = self.beat + BEAT;
+        if let Some(Reverse((moment, _))) = self.timers.peek() {
+            end = end.min(*moment);
+        }
+        if !self.queue.is_empty() || !self.wanted.is_empty() {
+            end = end.min(self.again);
+        }
+        let mut fds = vec![sys::poll_for(self.client.bell.as_fd(), false)];
+        for peer in self.peers.values_mut() {
+            // What cannot be written shows when it is read.
+            let _ = peer.link.flush();
+            fds.push(sys::poll_for(peer.link.as_fd(), peer.link.has_output()));
+            if !peer.due.is_empty() {
+                end = end.min(peer.silent_since + SILENCE);
+            }
+        }
+        let mut time = end.saturating_duration_since(now);
+        let boot = sys::boot_time();
+        for hold in lock(&self.client.holds).values() {
+            if let Some(due) = hold.due() {
+                time = time.min(due.saturating_sub(boot));
+            }
+        }
+        if lock(&self.client.hub).stopping {
+            time = time.min(Duration::from_millis(50));
+        }
+        // It only fails for a signal, and none comes here.
+        let _ = sys::poll(&mut fds, time);
+    }
+
+    fn read_peers(&mut self) {
+        let addresses: Vec<Address> = self.peers.keys().cloned().collect();
+        for address in addresses {
+            if self.read_peer(&address).is_err() {
+                self.lose(&address);
+            }
+        }
+    }
+
+    fn read_peer(&mut self, address: &Address) -> Result<(), Fault> {
+        loop {
+            let Some(peer) = self.peers.get_mut(address) else { return Ok(()) };
+            let Some(value) = peer.link.next()? else {
+                if peer.link.fill()? {
+                    continue;
+                }
+                let silent = peer.silent_since.elapsed() >= SILENCE;
+                return if silent && !peer.due.is_empty() { Err(Fault::Silence) } else { Ok(()) };
+            };
+            peer.silent_since = Instant::now();
+            if let Value::Push(message) = &value {
+                self.message(address, message);
+                continue;
+            }
+            match peer.due.pop_front() {
+                Some(Due::Job(sending)) => {
+                    if has_changed(&value) && sending.confirmation(&self.client).is_some() {
+                        peer.answered = Some((sending, value));
+                    } else {
+                        self.answer(address, sending, value);
+                    }
+                }
+                Some(Due::Confirmation) => {
+                    if let Some((sending, answer)) = peer.answered.take() {
+                        let end = if is_sure(&value) { End::Answer } else { End::Unconfirmed };
+                        self.finish(*sending, &end(answer));
+                    }
+                }
+                // An error: a subscription is answered by a message.
+                Some(Due::Subscribe(channel)) => self.not_subscribed(address, channel, &value),
+                Some(Due::Unsubscribe(_) | Due::Ping | Due::Asking) => {}
+                None => return Err(Fault::Protocol("an answer that nobody asked for".into())),
+            }
+        }
+    }
+
+    /// An answer has come to a job. Some only say where, how or when to ask again.
+    fn answer(&mut self, address: &Address, mut sending: Box<Sending>, answer: Value) {
+        let refusal = match answer {
+            Value::Error(refusal) => refusal,
+            answer => return self.finish(*sending, &End::Answer(answer)),
+        };
+        if sending.until <= Instant::now() {
+            return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
+        }
+        let object = sending.job.object.clone();
+        if refusal.starts_with("NOSCRIPT") && !sending.whole {
+            sending.whole = true;
+        } else if refusal.starts_with("MOVED ") {
+            self.client.moved(&object, &refusal, address);
+        } else if refusal.starts_with("ASK ") {
+            sending.ask = redirection(&refusal, address);
+        } else if is_transient(&refusal) {
+            if is_wrong_server(&refusal) {
+                self.client.forget(&object);
+            }
+            self.again = self.again.max(Instant::now() + Duration::from_millis(20));
+        } else {
+            return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
+        }
+        self.queue.push_back(sending);
+    }
+
+    /// A job has come to its end.
+    fn finish(&mut self, sending: Sending, end: &End) {
+        let Sending { job, sent, .. } = sending;
+        match job.purpose {
+            Purpose::Settle => {
+                if let Some(slot) = job.slot {
+                    self.client.give_slot(slot);
+                }
+            }
+            Purpose::Renew(hold, tokens) => match end {
+                End::Answer(answer) if answer.word() == b"OK" => {
+                    let there = answer.list().get(1..).unwrap_or(&[]);
+                    let there: Vec<bool> = match job.script {
+                        Script::Renew => vec![true],
+                        _ => there.iter().map(|value| value.integer() == Some(1)).collect(),
+                    };
+                    hold.renewed(&tokens, &there, sent);
+                }
+                // Lost, or the whole object is gone.
+                End::Answer(_) => hold.renewed(&tokens, &[], sent),
+                _ => hold.not_renewed(),
+            },
+            Purpose::Task(id, attempt) => {
+                if self.tasks.get(&id).is_some_and(|task| task.attempt == attempt) {
+                    self.finish_attempt(id, end);
+                }
+            }
+        }
+    }
+
+    /// A connection is lost. What it had to do is done anew, under the same numbers.
+    fn lose(&mut self, address: &Address) {
+        let Some(peer) = self.peers.remove(address) else { return };
+        let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
+        for due in answered.into_iter().chain(peer.due) {
+            if let Due::Job(sending) = due {
+                self.client.forget(&sending.job.object);
+                self.queue.push_back(sending);
+            }
+        }
+        let here = |at: &Option<Address>| at.as_ref() == Some(address);
+        let lost: Vec<Vec<u8>> = self
+            .channels
+            .iter()
+            .filter(|(_, at)| here(at))
+            .map(|(channel, _)| channel.clone())
+            .collect();
+        for channel in lost {
+            self.listen_anew(channel);
+        }
+        self.drop_late();
+    }
+}
+
+impl Peer {
+    /// An answer is due.
+    fn due(&mut self, due: Due) {
+        if self.due.is_empty() {
+            self.silent_since = Instant::now();
+        }
+        self.due.push_back(due);
+    }
+}
