@@ -248,6 +248,7 @@ impl<'a> Plan<'a> {
         let retry = |client: &Arc<Client>| Retry {
             client: client.clone(),
             object: handle.object.clone(),
+            handle: handle.id,
             plan: self.clone().into_owned(),
             slot: Mutex::new(Some(slot)),
             until: Instant::now() + MEMORY.saturating_sub(client.settings.patience),
@@ -320,6 +321,7 @@ fn messages(answer: &Value) -> Option<Vec<(Vec<u8>, u32)>> {
 pub struct Retry {
     client: Arc<Client>,
     object: Arc<Object>,
+    handle: u64,
     plan: Plan<'static>,
     slot: Mutex<Option<Slot>>,
     until: Instant,
@@ -362,6 +364,9 @@ impl Retry {
             Ok(answer) => {
                 // The session with this slot serves others from here on.
                 *lock(&self.slot) = None;
+                if matches!(self.plan.script, Script::Unlock | Script::Give) {
+                    self.forget_hold();
+                }
                 match answer.word() {
                     b"OK" => Ok(self.plan.outcome(&answer).unwrap_or(Outcome::Done(true))),
                     // It had not run, and now there is no room.
@@ -394,6 +399,18 @@ impl Retry {
                 }
                 fault => fault::unknown(subject, &failure.server, fault),
             }),
+        }
+    }
+}
+
+impl Retry {
+    /// What was to be given up is not held any more.
+    fn forget_hold(&self) {
+        let hold = lock(&self.client.holds).get(&self.handle).cloned();
+        for token in self.plan.tail.iter().filter_map(|part| std::str::from_utf8(part).ok()) {
+            if let Some(hold) = &hold {
+                hold.remove(token);
+            }
         }
     }
 }

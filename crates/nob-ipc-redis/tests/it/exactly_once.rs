@@ -216,6 +216,38 @@ fn an_unknown_outcome_is_retried_once() {
 }
 
 #[test]
+fn an_unknown_release_is_retried() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&format!("{}?patience=2", server.url())).unwrap();
+    let create = Existence::Create;
+    let lock = Lock::options(&connection).existence(create).open("/unknown").unwrap();
+    let permits =
+        BoundedSemaphore::options(&connection).existence(create).open("/unknown").unwrap();
+    lock.acquire().unwrap();
+    permits.acquire().unwrap();
+    let mut errors = Vec::new();
+    frozen(&server, Duration::from_secs(4), || {
+        thread::scope(|scope| {
+            let other = scope.spawn(|| permits.release().unwrap_err());
+            errors.push(lock.release().unwrap_err());
+            errors.push(other.join().unwrap());
+        });
+    });
+    assert!(lock.is_held() && permits.held() == 1, "as far as anybody knows");
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+        let retry = error.detail::<Retry>().unwrap();
+        assert_eq!(retry.again(Deadline::NEVER).unwrap(), Outcome::Done(true));
+    }
+    assert!(!lock.is_held() && permits.held() == 0);
+    assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotHeld);
+    assert_eq!(permits.release().unwrap_err().kind(), ErrorKind::NotHeld);
+    assert!(!lock.is_locked().unwrap() && !lock.owner_died().unwrap());
+    assert_eq!(permits.value().unwrap(), 1);
+}
+
+#[test]
 fn an_unknown_creation_is_repeated() {
     let _watchdog = watchdog();
     let server = server!();

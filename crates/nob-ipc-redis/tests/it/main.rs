@@ -1,6 +1,7 @@
 //! The crate as its users see it, on real servers that each test starts for itself. Without a
 //! server program the tests are skipped and say so.
 
+mod chaos;
 mod deadlines;
 mod events;
 mod exactly_once;
