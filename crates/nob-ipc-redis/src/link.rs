@@ -53,7 +53,7 @@ impl Link {
         usage: Use,
         pause: Pause<'_>,
     ) -> Result<Link, Fault> {
-        let mut link = Link::connect(url, address)?;
+        let mut link = Link::connect(url, address, pause)?;
         if let Some(password) = &url.password {
             // Without a user it is the default user's.
             let mut command = vec![&b"AUTH"[..]];
@@ -73,8 +73,8 @@ impl Link {
         Ok(link)
     }
 
-    fn connect(url: &Url, address: &Address) -> Result<Link, Fault> {
-        let transport = Transport::connect(url, address, SILENCE)?;
+    fn connect(url: &Url, address: &Address, pause: Pause<'_>) -> Result<Link, Fault> {
+        let transport = Transport::connect(url, address, pause)?;
         Ok(Link {
             _not_inherited: NotInherited::new(transport.as_fd()),
             transport,
@@ -224,7 +224,7 @@ fn primary_by(
     master: &str,
     pause: Pause<'_>,
 ) -> Result<Address, Fault> {
-    let mut link = Link::connect(url, sentinel)?;
+    let mut link = Link::connect(url, sentinel, pause)?;
     let answer =
         link.demand(&[b"SENTINEL", b"get-master-addr-by-name", master.as_bytes()], pause)?;
     let [host, port] = answer.list() else {

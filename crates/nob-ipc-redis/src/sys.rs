@@ -91,6 +91,12 @@ pub(crate) fn poll(fds: &mut [Poll], time: Duration) -> io::Result<()> {
     check(ready).map(|_| ())
 }
 
+/// Waits until the socket is writable; `false`: a signal came first, or the time is over.
+pub(crate) fn is_writable(socket: BorrowedFd<'_>, time: Duration) -> bool {
+    let mut fds = [Poll { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 }];
+    poll(&mut fds, time).is_ok() && fds[0].revents != 0
+}
+
 /// Sockets of this process, or -1. There are rarely more, and a child keeps what is beyond.
 static SOCKETS: [AtomicI32; 256] = [const { AtomicI32::new(-1) }; 256];
 
@@ -134,23 +140,6 @@ impl Drop for NotInherited {
             place.store(-1, Ordering::SeqCst);
         }
     }
-}
-
-/// Finds out within 15 s that the other side of a connection has gone without a word.
-pub(crate) fn notice_silence(socket: BorrowedFd<'_>) -> io::Result<()> {
-    for (level, option, value) in [
-        (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1_i32),
-        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 5),
-        (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 3),
-        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3),
-        (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, 15_000),
-    ] {
-        // SAFETY: four bytes are read from `value`.
-        check(unsafe {
-            libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), 4)
-        })?;
-    }
-    Ok(())
 }
 
 /// Starts a thread that no signal is delivered to: the program's own threads are to be interrupted.

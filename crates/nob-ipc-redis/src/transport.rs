@@ -1,11 +1,15 @@
 //! A stream of bytes to a server.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+use crate::fault::Fault;
+use crate::link::{Pause, SILENCE};
 use crate::sys;
 use crate::url::{Address, Url};
 
@@ -21,9 +25,12 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Connects, within this time for each of the host's addresses. Reads and writes come back
-    /// every [`SLICE`].
-    pub(crate) fn connect(url: &Url, address: &Address, time: Duration) -> io::Result<Transport> {
+    /// Connects. Reads and writes come back every [`SLICE`].
+    pub(crate) fn connect(
+        url: &Url,
+        address: &Address,
+        pause: Pause<'_>,
+    ) -> Result<Transport, Fault> {
         match address {
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path)?;
@@ -32,12 +39,8 @@ impl Transport {
                 Ok(Transport::Unix(stream))
             }
             Address::Tcp { host, port } => {
-                let stream = connect_tcp(host, *port, time)?;
-                stream.set_nodelay(true)?;
-                sys::notice_silence(stream.as_fd())?;
-                stream.set_read_timeout(Some(SLICE))?;
-                stream.set_write_timeout(Some(SLICE))?;
-                if url.tls { encrypt(url, host, stream) } else { Ok(Transport::Tcp(stream)) }
+                let stream = connect_tcp(host, *port, pause)?;
+                if url.tls { Ok(encrypt(url, host, stream)?) } else { Ok(Transport::Tcp(stream)) }
             }
         }
     }
@@ -53,15 +56,48 @@ impl Transport {
     }
 }
 
-fn connect_tcp(host: &str, port: u16, time: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+/// Tries the addresses of a host in turn. Looking them up cannot be interrupted.
+fn connect_tcp(host: &str, port: u16, pause: Pause<'_>) -> Result<TcpStream, Fault> {
+    let none = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    let mut last = Fault::Io(none);
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, time) {
+        match connect_to(address, pause) {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+            Err(Fault::Stopped(stop)) => return Err(Fault::Stopped(stop)),
+            Err(fault) => last = fault,
         }
     }
     Err(last)
+}
+
+fn connect_to(address: SocketAddr, pause: Pause<'_>) -> Result<TcpStream, Fault> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // That the other side has gone without a word shows within 15 s.
+    let seconds = Duration::from_secs;
+    let keepalive = TcpKeepalive::new().with_time(seconds(5)).with_interval(seconds(3));
+    socket.set_tcp_keepalive(&keepalive.with_retries(3))?;
+    socket.set_tcp_user_timeout(Some(seconds(15)))?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error.into()),
+        _ => {}
+    }
+    let end = Instant::now() + SILENCE;
+    while !sys::is_writable(socket.as_fd(), SLICE) {
+        pause().map_err(Fault::Stopped)?;
+        if Instant::now() >= end {
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT).into());
+        }
+    }
+    if let Some(error) = socket.take_error()? {
+        return Err(error.into());
+    }
+    socket.set_nonblocking(false)?;
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(SLICE))?;
+    stream.set_write_timeout(Some(SLICE))?;
+    Ok(stream)
 }
 
 #[cfg(not(feature = "tls"))]

@@ -1,5 +1,6 @@
 //! When waits end.
 
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Existence};
@@ -41,6 +42,27 @@ fn what_is_there_is_taken_although_the_time_is_over() {
     let over = Deadline::after(Duration::from_nanos(1));
     std::thread::sleep(Duration::from_millis(1));
     assert!(!semaphore.acquire_until(over).unwrap());
+}
+
+#[test]
+fn connecting_can_be_interrupted() {
+    let _watchdog = watchdog();
+    // A listener whose backlog is full answers no more: a place where connecting takes long.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // SAFETY: takes numbers only.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let short = Duration::from_millis(100);
+    let full: Vec<_> =
+        (0..8).filter_map(|_| std::net::TcpStream::connect_timeout(&address, short).ok()).collect();
+    assert!(full.len() < 8, "the backlog is never full");
+    let begin = Instant::now();
+    let error = Connection::options()
+        .check(move || begin.elapsed() < Duration::from_millis(300))
+        .open(&format!("redis://{address}"))
+        .unwrap_err();
+    assert_eq!(error.kind(), nob_ipc::ErrorKind::Interrupted, "{error}");
+    assert!(begin.elapsed() < Duration::from_millis(1900), "{:?}", begin.elapsed());
 }
 
 #[test]
