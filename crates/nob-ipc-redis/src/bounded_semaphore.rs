@@ -149,7 +149,7 @@ impl BoundedSemaphore {
     ///
     /// As [`wait_acquire`](BoundedSemaphore::wait_acquire).
     pub fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&self.plan(), deadline, false).map(|reply| reply.is_some())
+        self.handle.wait(&self.plan(), deadline, false).map(|taken| taken.is_some())
     }
 
     /// Waits for a permit, after [`try_acquire`](BoundedSemaphore::try_acquire) has found none.
@@ -159,7 +159,7 @@ impl BoundedSemaphore {
     /// [`Interrupted`](ErrorKind::Interrupted) when the [check](crate::ConnectionOptions::check),
     /// or the deadline's, says so: nothing was taken. Those of a [server](crate#errors).
     pub fn wait_acquire(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&self.plan(), deadline, true).map(|reply| reply.is_some())
+        self.handle.wait(&self.plan(), deadline, true).map(|taken| taken.is_some())
     }
 
     /// Takes a permit, waiting as long as it takes.

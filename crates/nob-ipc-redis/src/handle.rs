@@ -14,7 +14,7 @@ use crate::fault::{self, Fault, Stop};
 use crate::hold::Hold;
 use crate::object::Object;
 use crate::opening::Common;
-use crate::plan::{Plan, Reply};
+use crate::plan::{Outcome, Plan};
 use crate::reactor::Job;
 use crate::scripts::Script;
 use crate::sys;
@@ -276,7 +276,7 @@ impl Handle {
         plan: &Plan<'_>,
         deadline: Deadline,
         tried: bool,
-    ) -> Result<Option<Reply>> {
+    ) -> Result<Option<Outcome>> {
         if self.is_closed() {
             return Err(fault::stopped(self.subject(plan.operation), Stop::Closed));
         }
@@ -284,10 +284,10 @@ impl Handle {
         let mut pause = self.pause(deadline);
         if !tried || deadline.remaining() == Some(Duration::ZERO) {
             let now = deadline.has_passed();
-            if let Some(reply) =
+            if let Some(outcome) =
                 self.attempt(plan, &client, b"", b"-", deadline, &mut pause)?.taken()
             {
-                return Ok(Some(reply));
+                return Ok(Some(outcome));
             }
             if now {
                 return Ok(None);
@@ -311,7 +311,7 @@ impl Handle {
         waiter: &Waiter,
         deadline: Deadline,
         pause: &mut dyn FnMut() -> std::result::Result<(), Stop>,
-    ) -> Result<Option<Reply>> {
+    ) -> Result<Option<Outcome>> {
         let member = waiter.member.as_bytes();
         loop {
             waiter.rearm();
@@ -319,7 +319,7 @@ impl Handle {
             let mode: &[u8] = if last { b"-" } else { b"w" };
             let attempt = self.attempt(plan, client, member, mode, deadline, pause)?;
             let pause_at_most = match attempt {
-                Attempt::Taken(reply) => return Ok(Some(reply)),
+                Attempt::Taken(outcome) => return Ok(Some(outcome)),
                 Attempt::Nothing(_) if last => return Ok(None),
                 Attempt::Nothing(again) => again,
             };
@@ -374,15 +374,15 @@ impl Handle {
 
 /// How an attempt ended.
 pub(crate) enum Attempt {
-    Taken(Reply),
+    Taken(Outcome),
     /// There was nothing; look again after this time at the latest.
     Nothing(Duration),
 }
 
 impl Attempt {
-    fn taken(self) -> Option<Reply> {
+    fn taken(self) -> Option<Outcome> {
         match self {
-            Attempt::Taken(reply) => Some(reply),
+            Attempt::Taken(outcome) => Some(outcome),
             Attempt::Nothing(_) => None,
         }
     }

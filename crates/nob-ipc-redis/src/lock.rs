@@ -128,7 +128,7 @@ impl Lock {
     ///
     /// As [`wait_acquire`](Lock::wait_acquire).
     pub fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&self.plan(), deadline, false).map(|reply| reply.is_some())
+        self.handle.wait(&self.plan(), deadline, false).map(|taken| taken.is_some())
     }
 
     /// Waits for the lock, after [`try_acquire`](Lock::try_acquire) has not got it.
@@ -138,7 +138,7 @@ impl Lock {
     /// [`Interrupted`](ErrorKind::Interrupted) when the [check](crate::ConnectionOptions::check),
     /// or the deadline's, says so: nothing was taken. Those of a [server](crate#errors).
     pub fn wait_acquire(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&self.plan(), deadline, true).map(|reply| reply.is_some())
+        self.handle.wait(&self.plan(), deadline, true).map(|taken| taken.is_some())
     }
 
     /// Takes the lock, waiting as long as it takes.

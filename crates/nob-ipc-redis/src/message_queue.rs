@@ -238,8 +238,8 @@ impl MessageQueue {
     ) -> Result<bool> {
         self.check_message(message, priority)?;
         let plan = Plan::send(&[message], priority);
-        let reply = self.handle.wait(&plan, self.deadline(deadline), tried)?;
-        Ok(reply.is_some())
+        let sent = self.handle.wait(&plan, self.deadline(deadline), tried)?;
+        Ok(sent.is_some())
     }
 
     /// Sends a message if there is room for it.
@@ -345,7 +345,7 @@ impl MessageQueue {
             }
         }
         let plan = Plan::send(&messages[..batch], priority);
-        match self.handle.wait(&plan, Deadline::NOW, false)?.map(|reply| reply.outcome) {
+        match self.handle.wait(&plan, Deadline::NOW, false)? {
             Some(Outcome::Sent(count)) => Ok((count, count == batch)),
             _ => Ok((0, false)),
         }
@@ -359,7 +359,7 @@ impl MessageQueue {
     ) -> Result<Vec<(Vec<u8>, u32)>> {
         self.check_direction(Operation::Receive, Direction::Send)?;
         let plan = Plan::receive(self.batch(most));
-        match self.handle.wait(&plan, self.deadline(deadline), tried)?.map(|reply| reply.outcome) {
+        match self.handle.wait(&plan, self.deadline(deadline), tried)? {
             Some(Outcome::Messages(messages)) => Ok(messages),
             _ => Ok(Vec::new()),
         }

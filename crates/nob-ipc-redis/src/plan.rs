@@ -27,11 +27,6 @@ pub enum Outcome {
     Messages(Vec<(Vec<u8>, u32)>),
 }
 
-/// What was taken, and how to undo that.
-pub(crate) struct Reply {
-    pub outcome: Outcome,
-}
-
 /// An operation before it is made. What it is called with is borrowed from the caller of a blocking
 /// call, and owned by one that is not.
 #[derive(Clone, Debug)]
@@ -176,7 +171,7 @@ impl<'a> Plan<'a> {
         client: &Arc<Client>,
         answer: &Value,
         sent: Duration,
-    ) -> Result<Reply> {
+    ) -> Result<Outcome> {
         let outcome = self.outcome(answer);
         let outcome =
             outcome.ok_or_else(|| handle::unexpected(handle.subject(self.operation), answer))?;
@@ -195,7 +190,7 @@ impl<'a> Plan<'a> {
             }
             client.renew_soon();
         }
-        Ok(Reply { outcome })
+        Ok(outcome)
     }
 
     fn outcome(&self, answer: &Value) -> Option<Outcome> {

@@ -134,7 +134,7 @@ impl Semaphore {
     ///
     /// As [`wait_acquire`](Semaphore::wait_acquire).
     pub fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&Self::plan(), deadline, false).map(|reply| reply.is_some())
+        self.handle.wait(&Self::plan(), deadline, false).map(|taken| taken.is_some())
     }
 
     /// Waits for a permit, after [`try_acquire`](Semaphore::try_acquire) has found none.
@@ -145,7 +145,7 @@ impl Semaphore {
     /// [check](crate::ConnectionOptions::check), or the deadline's, says so: nothing was taken.
     /// Those of a [server](crate#errors).
     pub fn wait_acquire(&self, deadline: Deadline) -> Result<bool> {
-        self.handle.wait(&Self::plan(), deadline, true).map(|reply| reply.is_some())
+        self.handle.wait(&Self::plan(), deadline, true).map(|taken| taken.is_some())
     }
 
     /// Takes a permit, waiting as long as it takes, signals or not.

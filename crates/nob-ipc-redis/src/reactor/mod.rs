@@ -466,6 +466,11 @@ impl Reactor {
         let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
         for due in answered.into_iter().chain(peer.due) {
             if let Due::Job(sending) = due {
+                if let Purpose::Task(id, _) = sending.job.purpose
+                    && let Some(task) = self.tasks.get_mut(&id)
+                {
+                    task.lost = true;
+                }
                 self.client.forget(&sending.job.object);
                 self.queue.push_back(sending);
             }

@@ -35,6 +35,8 @@ pub(crate) struct Task {
     pub(super) end: Instant,
     /// The request of the last attempt may have reached the server.
     pub(super) sent: Option<Duration>,
+    /// A copy of it was on its way when a connection was lost.
+    pub(super) lost: bool,
     pub(super) server: Option<Address>,
 }
 
@@ -71,6 +73,7 @@ impl Task {
             attempt: 0,
             end: Instant::now(),
             sent: None,
+            lost: false,
             server: None,
         })
     }
@@ -88,6 +91,7 @@ impl Reactor {
         task.attempt += 1;
         task.state = State::Asking { last };
         task.sent = None;
+        task.lost = false;
         let patience = now + self.client.settings.patience;
         let end = handle::instant(task.deadline);
         // As the blocking calls: an answer may come up to two seconds late.
@@ -190,8 +194,10 @@ impl Reactor {
             End::Failure(fault) => {
                 let fault = match fault {
                     Fault::Refused(refusal) => {
-                        // The server has said that it has not run.
-                        task.sent = None;
+                        // It has not run, unless an earlier copy of it has.
+                        if !task.lost {
+                            task.sent = None;
+                        }
                         Fault::Refused(refusal.clone())
                     }
                     fault => Fault::Protocol(fault.words()),
@@ -234,7 +240,6 @@ impl Reactor {
             task.plan
                 .check(handle, answer.clone())
                 .and_then(|answer| task.plan.take(handle, &client, &answer, sent))
-                .map(|reply| reply.outcome)
         };
         let nothing = [Outcome::Done(false), Outcome::Sent(0), Outcome::Messages(Vec::new())];
         let taken = result.as_ref().is_ok_and(|outcome| !nothing.contains(outcome));
