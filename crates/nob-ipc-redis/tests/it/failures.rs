@@ -203,6 +203,37 @@ fn the_dead_in_line_are_passed_over() {
 }
 
 #[test]
+fn the_stopped_in_line_delay_the_others_by_one_look() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/line").unwrap();
+    let start = || {
+        let mut child = Child::start("receive", &[&server.url()]);
+        child.expect("ready");
+        thread::sleep(Duration::from_millis(150));
+        child
+    };
+    let stopped: Vec<Child> = (0..2).map(|_| start()).collect();
+    let mut living = start();
+    for child in &stopped {
+        child.signal(libc::SIGSTOP);
+    }
+    let begin = Instant::now();
+    queue.send(b"for the living", 0).unwrap();
+    living.expect("for the living");
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    // They have not lost their place for good.
+    for (mut child, message) in stopped.into_iter().zip(["one", "two"]) {
+        child.signal(libc::SIGCONT);
+        queue.send(message.as_bytes(), 0).unwrap();
+        child.expect(message);
+        child.finish();
+    }
+}
+
+#[test]
 fn killed_receivers_lose_what_they_had_and_no_more() {
     let _watchdog = watchdog();
     let server = server!();
