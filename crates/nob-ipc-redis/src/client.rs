@@ -113,6 +113,9 @@ pub(crate) struct Client {
     pub bell: OwnedFd,
     pub handles: Mutex<Vec<Weak<Handle>>>,
     pub holds: Mutex<HashMap<u64, Arc<Hold>>>,
+    /// When the native thread wakes by itself, in ns since the start of the machine. The largest
+    /// number: it has not looked at the holds yet, or there is no thread.
+    pub wakes_at: AtomicU64,
     /// Deletion has found the server out of reach, and tries no more.
     pub gave_up: AtomicBool,
 }
@@ -140,6 +143,7 @@ impl Client {
             bell: sys::eventfd()?,
             handles: Mutex::default(),
             holds: Mutex::default(),
+            wakes_at: AtomicU64::new(u64::MAX),
             gave_up: AtomicBool::new(false),
         }))
     }

@@ -48,12 +48,13 @@ impl Hold {
         sent + self.lease.mul_f64(0.9)
     }
 
-    /// Something was taken, by a request that was sent then.
-    pub(crate) fn add(&self, token: String, fence: u64, sent: Duration) {
+    /// Something was taken, by a request that was sent then. When a renewal is due.
+    pub(crate) fn add(&self, token: String, fence: u64, sent: Duration) -> Duration {
         let mut state = lock(&self.state);
         let next = sent + self.lease / 3;
         state.next = if state.held.is_empty() { next } else { state.next.min(next) };
         state.held.push(Held { token, fence, good_until: self.good(sent) });
+        state.next
     }
 
     /// What is held, the lost included.

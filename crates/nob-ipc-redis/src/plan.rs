@@ -179,7 +179,7 @@ impl<'a> Plan<'a> {
             let fence = answer.list().get(1).and_then(Value::integer).unwrap_or(0);
             let fence = u64::try_from(fence).unwrap_or(0);
             let hold = handle.hold(client);
-            hold.add(self.token.clone(), fence, sent);
+            let due = hold.add(self.token.clone(), fence, sent);
             if handle.is_closed() {
                 // It came too late: nobody holds anything through a closed handle.
                 hold.remove(&self.token);
@@ -188,7 +188,7 @@ impl<'a> Plan<'a> {
                     .for_each(|job| client.settle(job));
                 return Err(fault::stopped(handle.subject(self.operation), fault::Stop::Closed));
             }
-            client.renew_soon();
+            client.renew_by(due);
         }
         Ok(outcome)
     }

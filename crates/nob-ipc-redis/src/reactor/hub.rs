@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Reactor;
 use super::job::Job;
@@ -117,9 +119,12 @@ impl Client {
         self.command_reactor(Command::Settle(job));
     }
 
-    /// A hold has something to renew.
-    pub(crate) fn renew_soon(self: &Arc<Self>) {
-        self.command_reactor(Command::Look);
+    /// Something is to be renewed then. The thread is disturbed only if it would wake later: most
+    /// locks are given up long before.
+    pub(crate) fn renew_by(self: &Arc<Self>, moment: Duration) {
+        if moment < Duration::from_nanos(self.wakes_at.load(Ordering::SeqCst)) {
+            self.command_reactor(Command::Look);
+        }
     }
 
     /// The connection is closed; the thread ends when it has settled what there is.

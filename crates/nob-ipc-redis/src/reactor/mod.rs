@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::client::{
@@ -107,6 +108,7 @@ impl Reactor {
                     // What has come in the meantime begins a new thread.
                     if hub.inbox.is_empty() || !idle {
                         hub.running = false;
+                        self.client.wakes_at.store(u64::MAX, Ordering::SeqCst);
                         return;
                     }
                 }
@@ -344,6 +346,8 @@ impl Reactor {
             }
         }
         let mut time = end.saturating_duration_since(now);
+        // Who adds to a hold from here on disturbs the poll, or is seen below.
+        self.client.wakes_at.store(u64::MAX, Ordering::SeqCst);
         let boot = sys::boot_time();
         for hold in lock(&self.client.holds).values() {
             if let Some(due) = hold.due() {
@@ -353,6 +357,8 @@ impl Reactor {
         if lock(&self.client.hub).stopping {
             time = time.min(Duration::from_millis(50));
         }
+        let wakes_at = (boot + time).as_nanos().try_into().unwrap_or(u64::MAX);
+        self.client.wakes_at.store(wakes_at, Ordering::SeqCst);
         // It only fails for a signal, and none comes here.
         let _ = sys::poll(&mut fds, time);
     }
