@@ -19,27 +19,47 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The first interpreter that is new enough and can make environments (Debian packs that separately).
-FIND_PYTHON := for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+FIND_PYTHON := for python in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	if $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo $$python; exit; fi; done; \
 	echo 'nob.ipc needs Python 3.11 or newer with the module venv (on Debian and Ubuntu: apt install' \
-	'python3-venv); none was found as python3 or python3.11 to python3.14' >&2; exit 1
+	'python3-venv); none was found as python3 or python3.11 to python3.15' >&2; exit 1
 
-$(VENV)/stamp-tools: pyproject.toml
-	@python=$$($(FIND_PYTHON)); echo "== $$python and the tools into $(VENV)"; $$python -m venv $(VENV)
+$(VENV)/stamp-venv: pyproject.toml
+	@python=$$($(FIND_PYTHON)); echo "== $$python and maturin into $(VENV)"; $$python -m venv $(VENV)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(PYTHON) -m pip install --quiet --group build
+	@touch $@
+
+$(VENV)/stamp-tools: $(VENV)/stamp-venv
+	@echo '== the tools for tests and lints into $(VENV)'
 	@$(PYTHON) -m pip install --quiet --group dev
 	@touch $@
 
-$(VENV)/stamp-package: $(VENV)/stamp-tools $(PACKAGE_SOURCES)
-	@echo '== the package into $(VENV)'
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked \
+# The demo needs no command, and so half of the building.
+$(VENV)/stamp-module: $(VENV)/stamp-venv $(PACKAGE_SOURCES)
+	@echo '== building the module into $(VENV): the first time half a minute on two cores' \
+		'(what goes on: $(VENV)/build.log)'
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --locked \
 		>$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
+# What has the command is as good as what has not.
+$(VENV)/stamp-package: $(VENV)/stamp-venv $(PACKAGE_SOURCES)
+	@echo '== building module and command into $(VENV): the first time a minute on two cores' \
+		'(what goes on: $(VENV)/build.log)'
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MATURIN_PEP517_ARGS=--locked $(PYTHON) -m pip --verbose \
+		install --no-build-isolation --editable . \
+		>$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@touch $@ $(VENV)/stamp-module
+
 .PHONY: demo
-demo: $(VENV)/stamp-package ## processes talk, take turns and share memory
+demo: $(VENV)/stamp-module ## processes talk, take turns and share memory
 	@$(PYTHON) examples/demo.py
+
+.PHONY: develop
+develop: $(VENV)/stamp-package ## the package and the command, into .venv
+	@echo 'now: source $(VENV)/bin/activate'
 
 .PHONY: test
 test: test-rust test-python ## all tests, examples and documented programs
@@ -50,19 +70,26 @@ test-rust: ## the tests of the crates
 	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --features nob-ipc-redis/tls
 
 .PHONY: test-python
-test-python: $(VENV)/stamp-package ## the tests of the Python package
+test-python: $(VENV)/stamp-tools $(VENV)/stamp-package ## the tests of the Python package
 	@echo '== Python: stubs against the native module'
 	@$(PYTHON) -m mypy.stubtest nob.ipc nob.posix_ipc
 	@echo '== Python: tests'
 	@$(PYTHON) -m pytest
 
+# With the wheel that `make packages` made.
+.PHONY: test-pythons
+test-pythons: ## the tests on every interpreter: of this machine, of a Debian sid (QUICK=1: few tests, of this machine)
+	@ls dist/*-abi3-manylinux_*.whl >/dev/null 2>&1 || $(MAKE) packages
+	@python=$$($(FIND_PYTHON)); $$python packaging/pythons.py "$$(ls dist/*-abi3-manylinux_*_$$(uname -m).whl)" \
+		$(if $(QUICK),--quick)
+
 .PHONY: posix-ipc-suite
-posix-ipc-suite: $(VENV)/stamp-package ## the public tests of posix_ipc, fetched, against nob.posix_ipc
+posix-ipc-suite: $(VENV)/stamp-tools $(VENV)/stamp-package ## the public tests of posix_ipc, fetched, against nob.posix_ipc
 	@echo '== Python: the test suite of posix_ipc against nob.posix_ipc'
 	@$(PYTHON) tests/posix_ipc_suite.py
 
 .PHONY: lint
-lint: $(VENV)/stamp-package ## formatting, lints, types
+lint: $(VENV)/stamp-tools $(VENV)/stamp-package ## formatting, lints, types
 	@echo '== Rust: formatting'
 	@cargo fmt --all --check
 	@echo '== Rust: lints'
@@ -78,7 +105,7 @@ lint: $(VENV)/stamp-package ## formatting, lints, types
 	@$(VENV)/bin/mypy
 
 .PHONY: stress
-stress: $(VENV)/stamp-package ## loops, races, crashes and faults for about 20 minutes (NOB_IPC_STRESS=10)
+stress: $(VENV)/stamp-tools $(VENV)/stamp-package ## loops, races, crashes and faults for about 20 minutes (NOB_IPC_STRESS=10)
 	@cd tests && $(CURDIR)/$(PYTHON) -m stress
 
 .PHONY: fuzz
@@ -112,16 +139,26 @@ docs: $(DOCS)/stamp ## the documentation site, into site/
 	@echo 'site/index.html can be opened as it is;' \
 		'with a search: python3 -m http.server --directory site'
 
-$(VENV)/stamp-packages: pyproject.toml | $(VENV)/stamp-tools
+$(VENV)/stamp-packages: $(VENV)/stamp-venv
 	@$(PYTHON) -m pip install --quiet --group packages
 	@touch $@
 
+# The release wheel: for glibc 2.28, which zig links for. The module has to have the unwinder of the process,
+# libgcc_s: when the interpreter ends, glibc unwinds daemon threads through its frames. zig would put another
+# one into it, which crashes on what glibc hands over.
+LIBGCC = $(shell cc -print-file-name=libgcc_s.so.1)
+RELEASE = --profile release --locked --zig --compatibility manylinux_2_28 \
+	--interpreter $(CURDIR)/$(PYTHON) -- -C link-arg=$(LIBGCC)
+
 .PHONY: packages
-packages: export CARGO_TARGET_DIR := $(CURDIR)/target/packages
 packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked, nothing uploaded
 	@rm -rf dist
-	@echo '== the sdist, and the wheel of it'
-	@$(VENV)/bin/maturin build --quiet --release --locked --sdist --compatibility manylinux_2_34 --out dist
+	@echo '== the sdist'
+	@$(VENV)/bin/maturin sdist --out dist >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@echo '== the wheel of it: two minutes on two cores'
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/packages" \
+		MATURIN_PEP517_ARGS='$(RELEASE)' \
+		$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
 	@echo '== the wheel for other systems'
 	@$(PYTHON) packaging/pure.py dist
 	@$(PYTHON) packaging/check.py dist

@@ -159,8 +159,7 @@ def test_import_statements_lead_to_all_modules() -> None:
             elif isinstance(node, ast.ImportFrom):
                 new.add(str(node.module))
         new = (new & files.keys()) - found
-    # The command is a program of its own.
-    assert found == files.keys() - {"nob.ipc._command"}
+    assert found == files.keys()
 
 
 def test_the_import_does_nothing() -> None:

@@ -33,7 +33,7 @@ mod _native {
     #[pymodule_export]
     use crate::named::notification::Watch;
     #[pymodule_export]
-    use crate::named::registry::{command, list_objects, reap};
+    use crate::named::registry::{list_objects, reap};
     #[pymodule_export]
     use crate::named::semaphore::NamedSemaphore;
     #[pymodule_export]

@@ -42,7 +42,6 @@ __all__ = [
     "_PosixNamed",
     "_Readiness",
     "_Watch",
-    "_command",
     "_message",
     "_queue_defaults",
     "_register",
@@ -1273,9 +1272,6 @@ def reap(dry_run: bool = True) -> list[Reaped]:
     Raises:
         OSError: The system does not let it look.
     """
-
-def _command(arguments: list[str]) -> int:
-    """Run the command nob-ipc with these arguments, its own name first; its exit status."""
 
 @disjoint_base
 class _PosixNamed:

@@ -1,6 +1,6 @@
 //! What exists on the machine, what dead processes left behind, and the command `nob-ipc`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use nob_ipc::Kind;
@@ -142,10 +142,4 @@ fn described<'py>(py: Python<'py>, object: &Object) -> PyResult<Bound<'py, PyDic
         _ => {}
     }
     Ok(entry)
-}
-
-/// Run the command nob-ipc with these arguments, its own name first; its exit status.
-#[pyfunction(name = "_command")]
-pub(crate) fn command(py: Python<'_>, arguments: Vec<OsString>) -> i32 {
-    without_gil(py, || nob_ipc_cli::run_from(arguments.into_iter()))
 }
