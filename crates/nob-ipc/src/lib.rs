@@ -42,7 +42,7 @@
 //!
 //! # Platforms
 //!
-//! 64-bit Linux 5.10 or newer with glibc 2.34 or newer. Elsewhere the crate does not compile, and
+//! 64-bit Linux 5.10 or newer with glibc 2.28 or newer. Elsewhere the crate does not compile, and
 //! says why.
 
 #![deny(unsafe_code)]

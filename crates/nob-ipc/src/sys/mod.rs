@@ -9,7 +9,7 @@
 //! - No function retries: a signal comes back as [`Errno::INTR`].
 //! - Every descriptor is close-on-exec.
 //!
-//! Linux 5.10 or newer on a 64-bit processor with glibc 2.34 or newer has all of this. A second system
+//! Linux 5.10 or newer on a 64-bit processor with glibc 2.28 or newer has all of this. A second system
 //! becomes a second folder beside `linux`, chosen here.
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64")))]
