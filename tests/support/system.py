@@ -10,7 +10,8 @@ from pathlib import Path
 
 NOBODY = 65534
 
-libc = ctypes.CDLL(None, use_errno=True)
+# Before glibc 2.34 the queues were in librt; libc comes with it.
+libc = ctypes.CDLL("librt.so.1", use_errno=True)
 
 
 def descriptors() -> dict[int, str]:
