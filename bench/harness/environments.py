@@ -95,7 +95,16 @@ def ours(package: str | None) -> Path:
         wheels = HOME / "wheels"
         shutil.rmtree(wheels, ignore_errors=True)
         maturin = HOME / "harness" / "bin" / "maturin"
-        run(maturin, "build", "--release", "--out", wheels, "--interpreter", sys.executable)
+        run(
+            maturin,
+            "build",
+            "--profile",
+            "release",
+            "--out",
+            wheels,
+            "--interpreter",
+            sys.executable,
+        )
         (wheel,) = wheels.glob("*.whl")
         package = str(wheel)
         contents = hashlib.sha256(wheel.read_bytes()).hexdigest()
