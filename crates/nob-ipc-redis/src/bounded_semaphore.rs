@@ -231,8 +231,11 @@ impl BoundedSemaphore {
         match hold {
             Some(hold) if hold.held().len() >= count as usize => Ok(hold.take(count as usize)),
             _ => {
-                let why =
-                    "this handle has not so many permits, so none was released; acquire first";
+                let why = if count == 1 {
+                    "this handle has no permit; acquire one first"
+                } else {
+                    "this handle has not so many permits, so none was released; acquire first"
+                };
                 Err(Error::elsewhere(subject, ErrorKind::NotHeld, None, why))
             }
         }

@@ -1,6 +1,7 @@
 //! Waiting without a thread: operations that go on by themselves, and an event loop that hears of
 //! their ends.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,12 +38,23 @@ pub struct Events(Arc<Shared>);
 
 struct Shared {
     fd: OwnedFd,
-    ended: Mutex<Vec<Ended>>,
+    ended: Mutex<EndedOnes>,
 }
 
-/// An operation that has ended, and of which its caller does not know yet.
+#[derive(Default)]
+struct EndedOnes {
+    /// By the number of the task; until they are claimed.
+    unclaimed: HashMap<u64, Ended>,
+    /// The tokens of those of which nobody has heard.
+    news: Vec<u64>,
+    /// How many have ended so far.
+    count: u64,
+}
+
+/// An operation that has ended, and whose result is not its caller's yet.
 struct Ended {
-    task: u64,
+    /// How many had ended before.
+    order: u64,
     token: u64,
     result: Result<Outcome>,
     claim: Claim,
@@ -96,19 +108,33 @@ impl Events {
         Ok(Events(Arc::new(Shared { fd, ended: Mutex::default() })))
     }
 
-    /// What has ended since the last call, with the tokens that the callers gave. An operation that
-    /// has not got what it waited for in time has ended in [`Done(false)`](Outcome::Done),
-    /// [`Sent(0)`](Outcome::Sent) or no [`Messages`](Outcome::Messages).
+    /// The tokens of those that have ended since the last call. Their results are to be
+    /// [claimed](Pending::claim).
+    #[must_use]
+    pub fn ready(&self) -> Vec<u64> {
+        let mut ended = lock(&self.0.ended);
+        sys::hush(self.0.fd.as_fd());
+        std::mem::take(&mut ended.news)
+    }
+
+    /// The results of all that have ended, in that order, with the tokens that the callers gave: they are claimed. An
+    /// operation that has not got what it waited for in time has ended in
+    /// [`Done(false)`](Outcome::Done), [`Sent(0)`](Outcome::Sent) or no
+    /// [`Messages`](Outcome::Messages).
     #[must_use]
     pub fn take(&self) -> Vec<(u64, Result<Outcome>)> {
         let mut ended = lock(&self.0.ended);
         sys::hush(self.0.fd.as_fd());
-        let ended = std::mem::take(&mut *ended);
+        ended.news.clear();
+        let unclaimed = std::mem::take(&mut ended.unclaimed);
+        drop(ended);
+        let mut unclaimed: Vec<Ended> = unclaimed.into_values().collect();
+        unclaimed.sort_unstable_by_key(|ended| ended.order);
         let tell = |Ended { token, result, claim, .. }: Ended| {
             claim.keep();
             (token, result)
         };
-        ended.into_iter().map(tell).collect()
+        unclaimed.into_iter().map(tell).collect()
     }
 
     /// An operation has ended. It is undone if its caller has gone.
@@ -123,8 +149,11 @@ impl Events {
             }
             return;
         }
-        ended.push(Ended { task: task.id, token: task.token, result, claim });
-        if ended.len() == 1 {
+        let order = ended.count;
+        ended.count += 1;
+        ended.unclaimed.insert(task.id, Ended { order, token: task.token, result, claim });
+        ended.news.push(task.token);
+        if ended.news.len() == 1 {
             sys::ring(self.0.fd.as_fd());
         }
     }
@@ -160,13 +189,22 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The result, if the operation has ended; it is its caller's from here on, who can cancel no
+    /// more.
+    #[must_use]
+    pub fn claim(&self) -> Option<Result<Outcome>> {
+        let ended = lock(&self.events.0.ended).unclaimed.remove(&self.ticket.id);
+        let Ended { result, claim, .. } = ended?;
+        claim.keep();
+        Some(result)
+    }
+
     /// Ends the operation, and undoes it if it has taken something that nobody has heard of. Its
     /// token is not told any more. What it has sent is sent.
     pub fn cancel(self) {
         self.ticket.cancelled.store(true, Ordering::SeqCst);
         let mut ended = lock(&self.events.0.ended);
-        let place = ended.iter().position(|ended| ended.task == self.ticket.id);
-        let found = place.map(|place| ended.remove(place));
+        let found = ended.unclaimed.remove(&self.ticket.id);
         drop(ended);
         match found {
             Some(Ended { result: Ok(_), claim, .. }) => claim.undo(),

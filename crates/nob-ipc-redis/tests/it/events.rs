@@ -36,6 +36,40 @@ fn queue(connection: &Connection, name: &str) -> MessageQueue {
         .unwrap()
 }
 
+/// Waits until something has ended; the tokens.
+fn ready(events: &Events) -> Vec<u64> {
+    let mut poll =
+        libc::pollfd { fd: events.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one descriptor is given, which outlives the call.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 20_000) }, 1, "nothing has ended");
+    events.ready()
+}
+
+#[test]
+fn a_result_is_claimed_or_goes_back() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let events = Events::new().unwrap();
+    let queue = queue(&connection, "/x");
+    let waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    assert!(waiting.claim().is_none(), "it has not ended");
+    queue.send(b"x", 5).unwrap();
+    assert_eq!(ready(&events), [1]);
+    assert_eq!(events.ready(), [], "it was told");
+    // Its caller has heard of it, and does not want it any more.
+    waiting.cancel();
+    let message = vec![(b"x".to_vec(), 5)];
+    let again = queue.start_receive(&events, 2, 1, Deadline::NEVER).unwrap();
+    assert_eq!(ready(&events), [2]);
+    assert_eq!(again.claim().unwrap().unwrap(), Outcome::Messages(message));
+    assert!(again.claim().is_none(), "it was claimed");
+    // Now it is its caller's.
+    again.cancel();
+    assert_eq!(queue.receive_timeout(Duration::from_millis(300)).unwrap(), None);
+    assert!(events.take().is_empty());
+}
+
 #[test]
 fn operations_end_by_themselves() {
     let _watchdog = watchdog();
