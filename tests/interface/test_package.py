@@ -29,6 +29,7 @@ CONSTRUCTORS = {
         ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
     "NamedSharedMemory": [
         ("name", REQUIRED, POSITIONAL),
@@ -38,6 +39,7 @@ CONSTRUCTORS = {
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
         ("reserve", True, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
     "NamedMessageQueue": [
         ("name", REQUIRED, POSITIONAL),
@@ -48,6 +50,7 @@ CONSTRUCTORS = {
         ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
     "NamedChannel": [
         ("name", REQUIRED, POSITIONAL),
@@ -61,12 +64,15 @@ CONSTRUCTORS = {
         ("priorities", 1, KEYWORD),
         ("mode", 0o600, KEYWORD),
         ("reserve", True, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
     "NamedLock": [
         ("name", REQUIRED, POSITIONAL),
         ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
+        ("lease", 10.0, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
     "NamedBoundedSemaphore": [
         ("name", REQUIRED, POSITIONAL),
@@ -74,6 +80,8 @@ CONSTRUCTORS = {
         ("handle_existence", ..., POSITIONAL),
         ("unlink_on_delete", None, POSITIONAL),
         ("mode", 0o600, KEYWORD),
+        ("lease", 10.0, KEYWORD),
+        ("connection", None, KEYWORD),
     ],
 }
 METHODS = {
@@ -178,8 +186,10 @@ assert not {entry for entry in set(after[1]) - set(before[1]) if str(os.getpid()
 def test_all() -> None:
     """Contract 2: the names, and no modules."""
     assert sorted(nob.ipc.__all__) == [
+        "Connection",
         "Flags",
         "InvalidArgument",
+        "LockLost",
         "Mapping",
         "NamedBoundedSemaphore",
         "NamedChannel",
@@ -187,6 +197,11 @@ def test_all() -> None:
         "NamedMessageQueue",
         "NamedSemaphore",
         "NamedSharedMemory",
+        "OutcomeUnknown",
+        "ServerUnavailable",
+        "StaleHandle",
+        "Unconfirmed",
+        "connect",
         "list_objects",
         "reap",
     ]
@@ -271,7 +286,7 @@ def test_what_all_kinds_have(kind: Kind) -> None:
     for method in ("close", "unlink", "unlink_name", "__del__", "__enter__", "__exit__"):
         assert callable(getattr(kind.cls, method))
     parameters = inspect.signature(kind.cls.unlink_name).parameters
-    assert list(parameters) == ["name"]
+    assert list(parameters) == ["name", "connection"]
     for attribute in [*COMMON, *ATTRIBUTES[kind.cls.__name__]]:
         assert inspect.isdatadescriptor(getattr(kind.cls, attribute)), attribute
 

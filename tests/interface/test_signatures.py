@@ -14,7 +14,7 @@ def test_unknown_and_missing_arguments(kind: Kind, name: str) -> None:
         lambda: kind.cls(name, colour="red"),
         lambda: kind.cls(name, handle=Flags.LINK_OR_CREATE),
         kind.cls.unlink_name,
-        lambda: kind.cls.unlink_name(name, 1),
+        lambda: kind.cls.unlink_name(name, None, 1),
         lambda: kind.cls(name, *[None] * 12),
     ]
     handle = kind.create(name)

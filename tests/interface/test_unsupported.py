@@ -8,6 +8,7 @@ from support.checks import WATCHDOG
 
 import nob.ipc
 import nob.ipc._unsupported
+import nob.ipc.errors
 
 WITHOUT_THE_NATIVE_MODULE = """
 import importlib.abc
@@ -49,6 +50,7 @@ for call in (
     lambda: NamedLock.unlink_name("/x"),
     lambda: NamedBoundedSemaphore.unlink_name("/x"),
     lambda: NamedChannel.unlink_name("/x"),
+    connect,
     list_objects,
     lambda: reap(dry_run=False),
 ):
@@ -60,9 +62,9 @@ for call in (
     done = without(code, 'ModuleNotFoundError("No module", name=name)')
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert len(lines) == 14
+    assert len(lines) == 15
     words = ["semaphore", "shared memory", "message queue", "lock", "bounded semaphore", "channel"]
-    for line, what in zip(lines, [*words, *words, "objects", "objects"], strict=True):
+    for line, what in zip(lines, [*words, *words, "objects", "objects", "objects"], strict=True):
         assert what in line
         assert "Linux" in line
 
@@ -78,5 +80,5 @@ def test_a_native_module_that_cannot_be_loaded_is_an_error(error: str) -> None:
 
 
 def test_it_has_what_the_native_module_has() -> None:
-    for name in set(nob.ipc.__all__) - {"Flags", "InvalidArgument", "Mapping"}:
+    for name in set(nob.ipc.__all__) - {"Flags", "Mapping", *vars(nob.ipc.errors)}:
         assert hasattr(nob.ipc._unsupported, name)

@@ -13,6 +13,7 @@ mod interpreter;
 mod named;
 mod posix_ipc;
 mod reserve;
+mod server;
 
 #[pymodule(gil_used = true)]
 mod _native {
@@ -26,6 +27,8 @@ mod _native {
     use crate::named::bounded_semaphore::NamedBoundedSemaphore;
     #[pymodule_export]
     use crate::named::channel::NamedChannel;
+    #[pymodule_export]
+    use crate::named::connection::{ClassAt, Connection, connect, shared};
     #[pymodule_export]
     use crate::named::lock::NamedLock;
     #[pymodule_export]
@@ -42,6 +45,12 @@ mod _native {
     use crate::posix_ipc::{
         MessageQueue, PosixNamed, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,
         unlink_semaphore, unlink_shared_memory,
+    };
+    #[pymodule_export]
+    use crate::server::error::Request;
+    #[pymodule_export]
+    use crate::server::events::{
+        EventsOf, PendingOf, start_acquire, start_receive, start_release, start_send,
     };
 
     #[pymodule_init]

@@ -10,11 +10,20 @@ NamedMessageQueue: a queue of messages with priorities.
 NamedChannel: messages of any size, without the kernel's limits.
 NamedLock: a lock that a dead owner lets go.
 NamedBoundedSemaphore: permits that a dead holder gives back.
+connect: the place where objects live, this machine or a server, as a Connection.
 list_objects, reap: what exists on the machine; what dead processes left behind.
 InvalidArgument: an argument of the wrong type, out of its range, or a bad name.
+ServerUnavailable, OutcomeUnknown, Unconfirmed, StaleHandle, LockLost: errors of servers.
 """
 
-from nob.ipc.errors import InvalidArgument
+from nob.ipc.errors import (
+    InvalidArgument,
+    LockLost,
+    OutcomeUnknown,
+    ServerUnavailable,
+    StaleHandle,
+    Unconfirmed,
+)
 from nob.ipc.flags import Flags
 
 TYPE_CHECKING = False
@@ -22,12 +31,14 @@ TYPE_CHECKING = False
 if not TYPE_CHECKING:
     try:
         from nob.ipc._native import (
+            Connection,
             NamedBoundedSemaphore,
             NamedChannel,
             NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
             NamedSharedMemory,
+            connect,
             list_objects,
             reap,
         )
@@ -36,31 +47,37 @@ if not TYPE_CHECKING:
         if error.name != "nob.ipc._native":
             raise
         from nob.ipc._unsupported import (
+            Connection,
             NamedBoundedSemaphore,
             NamedChannel,
             NamedLock,
             NamedMessageQueue,
             NamedSemaphore,
             NamedSharedMemory,
+            connect,
             list_objects,
             reap,
         )
 else:
     from nob.ipc._mapping import Mapping
     from nob.ipc._native import (
+        Connection,
         NamedBoundedSemaphore,
         NamedChannel,
         NamedLock,
         NamedMessageQueue,
         NamedSemaphore,
         NamedSharedMemory,
+        connect,
         list_objects,
         reap,
     )
 
 __all__ = [
+    "Connection",
     "Flags",
     "InvalidArgument",
+    "LockLost",
     "Mapping",
     "NamedBoundedSemaphore",
     "NamedChannel",
@@ -68,6 +85,11 @@ __all__ = [
     "NamedMessageQueue",
     "NamedSemaphore",
     "NamedSharedMemory",
+    "OutcomeUnknown",
+    "ServerUnavailable",
+    "StaleHandle",
+    "Unconfirmed",
+    "connect",
     "list_objects",
     "reap",
 ]
@@ -89,8 +111,10 @@ def _load_all() -> None:
     """
     import nob.ipc._array
     import nob.ipc._async
+    import nob.ipc._check
     import nob.ipc._mapping
     import nob.ipc._notification
+    import nob.ipc._remote
     import nob.ipc.types  # noqa: F401
 
 

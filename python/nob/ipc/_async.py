@@ -371,6 +371,8 @@ async def enter(cls: type[PermitHandle], handle: PermitHandle) -> PermitHandle:
     return handle
 
 
-async def leave(cls: type[PermitHandle], handle: PermitHandle) -> None:
+async def leave(
+    cls: type[PermitHandle], handle: PermitHandle, _exception: BaseException | None
+) -> None:
     """What `async with` awaits on exit."""
     cls.release(handle)

@@ -8,12 +8,15 @@ from select import epoll
 from types import TracebackType
 from typing import (
     Any,
+    Literal,
+    Protocol,
     Self,
     SupportsFloat,
     SupportsIndex,
     TypeVar,
     final,
     overload,
+    type_check_only,
 )
 
 import numpy as np
@@ -27,6 +30,7 @@ from nob.ipc.types import Listed, Reaped
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 __all__ = [
+    "Connection",
     "Lease",
     "MessageQueue",
     "NamedBoundedSemaphore",
@@ -37,16 +41,26 @@ __all__ = [
     "NamedSharedMemory",
     "Semaphore",
     "SharedMemory",
+    "_ClassAt",
+    "_Events",
     "_Named",
+    "_Pending",
     "_Poller",
     "_PosixNamed",
     "_Readiness",
+    "_Request",
     "_Watch",
     "_message",
     "_queue_defaults",
     "_register",
     "_restore",
     "_seconds",
+    "_shared",
+    "_start_acquire",
+    "_start_receive",
+    "_start_release",
+    "_start_send",
+    "connect",
     "list_objects",
     "reap",
     "unlink_message_queue",
@@ -130,6 +144,7 @@ class NamedSemaphore(_Named):
         unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
             owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new semaphore, subject to the umask.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -148,6 +163,7 @@ class NamedSemaphore(_Named):
         unlink_on_delete: bool | None = None,
         *,
         mode: SupportsIndex = 0o600,
+        connection: Connection | None = None,
     ) -> None: ...
     def acquire(
         self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
@@ -221,7 +237,7 @@ class NamedSemaphore(_Named):
         """Another name of linked_existing_object (bool)."""
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         See sem_unlink(3).
@@ -256,6 +272,7 @@ class NamedSharedMemory(_Named):
         mode: Permission bits of a new segment, subject to the umask.
         reserve: Allocates the memory at creation and growth. `False`: at first touch, where running
             out of memory is a bus error.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -278,6 +295,7 @@ class NamedSharedMemory(_Named):
         *,
         mode: SupportsIndex = 0o600,
         reserve: bool = True,
+        connection: Connection | None = None,
     ) -> None: ...
     @property
     def size(self) -> int:
@@ -361,7 +379,7 @@ class NamedSharedMemory(_Named):
         """
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         See shm_unlink(3).
@@ -398,6 +416,7 @@ class NamedMessageQueue(_Named):
         unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
             owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new queue, subject to the umask.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -419,6 +438,7 @@ class NamedMessageQueue(_Named):
         unlink_on_delete: bool | None = None,
         *,
         mode: SupportsIndex = 0o600,
+        connection: Connection | None = None,
     ) -> None: ...
     def send(
         self,
@@ -585,7 +605,7 @@ class NamedMessageQueue(_Named):
         """
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         See mq_unlink(3).
@@ -635,6 +655,7 @@ class NamedChannel(_Named):
             read and to write.
         reserve: Allocates the memory of a new channel at once: want of memory is an error then, and
             no bus error later.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -660,6 +681,7 @@ class NamedChannel(_Named):
         priorities: SupportsIndex = 1,
         mode: SupportsIndex = 0o600,
         reserve: bool = True,
+        connection: Connection | None = None,
     ) -> None: ...
     def send(
         self,
@@ -850,7 +872,7 @@ class NamedChannel(_Named):
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         Raises:
@@ -883,6 +905,9 @@ class NamedLock(_Named):
             owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new lock, subject to the umask. Each handle must be able to read
             and to write.
+        lease: Seconds, from 1, after which a server takes a silent owner for dead; no effect on this
+            machine.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -901,6 +926,8 @@ class NamedLock(_Named):
         unlink_on_delete: bool | None = None,
         *,
         mode: SupportsIndex = 0o600,
+        lease: SupportsFloat | SupportsIndex = 10.0,
+        connection: Connection | None = None,
     ) -> None: ...
     def acquire(
         self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
@@ -1012,7 +1039,7 @@ class NamedLock(_Named):
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         Raises:
@@ -1045,6 +1072,9 @@ class NamedBoundedSemaphore(_Named):
             owned or kept. `True`: deletion of this handle does. `False`: none does.
         mode: Permission bits of a new one, subject to the umask. Each handle must be able to read
             and to write.
+        lease: Seconds, from 1, after which a server takes a silent holder for dead; no effect on
+            this machine.
+        connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:
         FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -1064,6 +1094,8 @@ class NamedBoundedSemaphore(_Named):
         unlink_on_delete: bool | None = None,
         *,
         mode: SupportsIndex = 0o600,
+        lease: SupportsFloat | SupportsIndex = 10.0,
+        connection: Connection | None = None,
     ) -> None: ...
     def acquire(
         self, blocking: bool = True, timeout: SupportsFloat | SupportsIndex | None = None
@@ -1152,7 +1184,7 @@ class NamedBoundedSemaphore(_Named):
         """Close, and remove the name if unlink_on_delete says so; what deletion does."""
 
     @classmethod
-    def unlink_name(cls, name: str) -> None:
+    def unlink_name(cls, name: str, connection: Connection | None = None) -> None:
         """Remove a name without opening what has it.
 
         Raises:
@@ -1232,6 +1264,267 @@ def _message(
 
 def _seconds(timeout: object, /) -> float | None:
     """A timeout as a float, None for ever; InvalidArgument for what is none."""
+
+@final
+class Connection:
+    """A place where named objects live; `connect` makes one.
+
+    Its attributes `NamedSemaphore`, `NamedMessageQueue` and so on are called as the classes are, and give
+    handles to objects of that place. They take the same arguments, and have `unlink_name` as well.
+    `with place:` closes on exit. Threads may share it.
+    """
+
+    @property
+    def NamedSemaphore(self) -> _SemaphoreAt:
+        """The class `NamedSemaphore`, at this place."""
+
+    @property
+    def NamedSharedMemory(self) -> _SharedMemoryAt:
+        """The class `NamedSharedMemory`, at this place."""
+
+    @property
+    def NamedMessageQueue(self) -> _MessageQueueAt:
+        """The class `NamedMessageQueue`, at this place."""
+
+    @property
+    def NamedChannel(self) -> _ChannelAt:
+        """The class `NamedChannel`, at this place."""
+
+    @property
+    def NamedLock(self) -> _LockAt:
+        """The class `NamedLock`, at this place."""
+
+    @property
+    def NamedBoundedSemaphore(self) -> _BoundedSemaphoreAt:
+        """The class `NamedBoundedSemaphore`, at this place."""
+
+    @property
+    def url(self) -> str:
+        """The URL, with `***` for a password (str)."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the objects live on a server; False: on this machine (bool)."""
+
+    def list_objects(self) -> list[dict[str, Any]]:
+        """List the named objects of this place.
+
+        On this machine, what `nob.ipc.list_objects` returns.
+
+        Returns:
+            A `dict` for each object on a server, with `kind` (`"sem"`, `"mq"`, `"lock"` or `"permits"`),
+                `name`, `generation` (which tells it from others that have had the name), `host` and `pid`
+                of its creator, and, where it has them, `bound` or `max_messages` and
+                `max_message_size`.
+
+        Raises:
+            PermissionError: The server does not let this user look.
+        """
+
+    def check(self) -> list[str]:
+        """Say what is likely to hurt here: a sentence for each finding (list of str).
+
+        On this machine, what `nob-ipc doctor` marks; of a server, what of its settings can lose
+        objects.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is closed (bool)."""
+
+    def close(self) -> None:
+        """Close the handles that were opened here, and remove the names that their deletion would;
+        twice is fine.
+
+        A wait of another thread on one of them ends with `ValueError` within half a second.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class _ClassAt:
+    """A class of objects, at a place: it is called as the class is."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def unlink_name(self, name: str) -> None:
+        """Remove a name without opening what has it, as the class does."""
+
+    @property
+    def __wrapped__(self) -> type[_Named]:
+        """The class, whose signature it has (type)."""
+
+@type_check_only
+class _SemaphoreAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        initial_value: SupportsIndex = 1,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> NamedSemaphore: ...
+    def unlink_name(self, name: str) -> None: ...
+
+@type_check_only
+class _SharedMemoryAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        size: SupportsIndex = 0,
+        read_only: bool = False,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+        reserve: bool = True,
+    ) -> NamedSharedMemory: ...
+    def unlink_name(self, name: str) -> None: ...
+
+@type_check_only
+class _MessageQueueAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        max_messages: SupportsIndex | None = None,
+        max_message_size: SupportsIndex | None = None,
+        read: bool = True,
+        write: bool = True,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> NamedMessageQueue: ...
+    def unlink_name(self, name: str) -> None: ...
+
+@type_check_only
+class _ChannelAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        max_messages: SupportsIndex | None = None,
+        max_message_size: SupportsIndex | None = None,
+        read: bool = True,
+        write: bool = True,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        capacity: SupportsIndex | None = None,
+        priorities: SupportsIndex = 1,
+        mode: SupportsIndex = 0o600,
+        reserve: bool = True,
+    ) -> NamedChannel: ...
+    def unlink_name(self, name: str) -> None: ...
+
+@type_check_only
+class _LockAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> NamedLock: ...
+    def unlink_name(self, name: str) -> None: ...
+
+@type_check_only
+class _BoundedSemaphoreAt(Protocol):
+    def __call__(
+        self,
+        name: str | None,
+        value: SupportsIndex = 1,
+        handle_existence: Flags = Flags.RAISE_IF_NOT_EXISTS,
+        unlink_on_delete: bool | None = None,
+        *,
+        mode: SupportsIndex = 0o600,
+    ) -> NamedBoundedSemaphore: ...
+    def unlink_name(self, name: str) -> None: ...
+
+def _shared(recipe: tuple[str, float, str, str]) -> Connection:
+    """The connection to a server that unpickled handles share."""
+
+@final
+class _Request:
+    """A request that was not answered, to be repeated."""
+
+    def again(self, timeout: SupportsFloat | SupportsIndex | None) -> object:
+        """Repeat the very request; what the call would have returned."""
+
+@final
+class _Events:
+    """Tells a loop that operations have ended."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is news (int)."""
+
+    def ready(self) -> list[int]:
+        """The keys of those that have ended since the last call."""
+
+@final
+class _Pending:
+    """An operation that goes on by itself."""
+
+    def claim(self) -> Any:
+        """What came of the operation, which has ended: what the call returns, or raises."""
+
+    def cancel(self) -> None:
+        """End it. What it has taken goes back."""
+
+def _start_acquire(
+    events: _Events,
+    key: int,
+    handle: NamedSemaphore | NamedBoundedSemaphore | NamedLock,
+    timeout: Any,
+) -> _Pending:
+    """Begin to acquire; the events will have the key."""
+
+def _start_release(
+    events: _Events, key: int, handle: NamedSemaphore | NamedBoundedSemaphore | NamedLock
+) -> _Pending:
+    """Begin to release."""
+
+def _start_send(
+    events: _Events,
+    key: int,
+    queue: NamedMessageQueue,
+    message: Any,
+    priority: Any,
+    timeout: Any,
+) -> _Pending:
+    """Begin to send."""
+
+def _start_receive(events: _Events, key: int, queue: NamedMessageQueue, timeout: Any) -> _Pending:
+    """Begin to receive."""
+
+def connect(
+    url: str | None = None,
+    *,
+    patience: SupportsFloat | SupportsIndex | None = None,
+    durability: Literal["memory", "replica", "fsync"] | None = None,
+    namespace: str | None = None,
+) -> Connection:
+    """Open a place where named objects live.
+
+    Args:
+        url: `"local:"` is this machine, which needs no server. `None`: what the environment variable
+            `NOB_IPC_URL` says, or this machine where that is unset or empty.
+        patience: Seconds for which a call goes on trying to reach the server.
+        durability: What has to be done before a call returns: `"memory"`, `"replica"` or `"fsync"`.
+        namespace: The first part of all keys on the server. On this machine the three are checked,
+            and have no effect.
+
+    Raises:
+        InvalidArgument: What is no such URL, for example.
+    """
 
 def list_objects() -> list[Listed]:
     """List all named objects of the machine that this user can see.

@@ -46,6 +46,15 @@ class NamedChannel(_Named):
     _kind = "a named channel"
 
 
+class Connection:
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        _refuse("named objects")
+
+
+def connect(*_args: Any, **_kwargs: Any) -> NoReturn:
+    _refuse("named objects")
+
+
 def list_objects(*_args: Any, **_kwargs: Any) -> NoReturn:
     _refuse("named objects")
 

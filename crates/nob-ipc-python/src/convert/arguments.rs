@@ -129,22 +129,26 @@ fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyInt>> {
 
 /// Seconds: an `int`, a `float`, anything with `__index__` or `__float__`; `None` waits for ever.
 pub(crate) fn timeout(value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
+    seconds("timeout", value)
+}
+
+/// A number of seconds; what never ends is `None`, as what was left out or given as `None`.
+fn seconds(what: &str, value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
     const WANTED: &str = "a number of seconds, 0 or more, or None";
     let Some(value) = value.0.filter(|value| !value.is_none()) else {
         return Ok(None);
     };
     if let Ok(seconds) = value.cast::<PyFloat>() {
-        return float_seconds(seconds.value())
-            .map_or_else(|| mismatch("timeout", WANTED, &value), Ok);
+        return float_seconds(seconds.value()).map_or_else(|| mismatch(what, WANTED, &value), Ok);
     }
     if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
-        return mismatch("timeout", WANTED, &value);
+        return mismatch(what, WANTED, &value);
     }
     let py = value.py();
     let is_float = value.get_type().hasattr(pyo3::intern!(py, "__float__"))?;
     if is_index(&value) {
         match index(&value) {
-            Ok(seconds) if seconds.lt(0)? => return mismatch("timeout", WANTED, &value),
+            Ok(seconds) if seconds.lt(0)? => return mismatch(what, WANTED, &value),
             Ok(seconds) => {
                 // More than 64 bits of seconds: nobody sees the end of it.
                 return Ok(seconds.extract::<u64>().ok().map(Duration::from_secs));
@@ -167,7 +171,50 @@ pub(crate) fn timeout(value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
             return Ok(timeout);
         }
     }
-    mismatch("timeout", WANTED, &value)
+    mismatch(what, WANTED, &value)
+}
+
+/// How long the owner of a lock may be silent before a server takes it for dead.
+pub(crate) fn lease(value: Arg<'_, '_>) -> PyResult<Duration> {
+    const WANTED: &str = "a finite number of seconds, 1 or more";
+    let Some(given) = value.0 else { return Ok(Duration::from_secs(10)) };
+    match seconds("lease", value) {
+        Ok(Some(lease)) if lease >= Duration::from_secs(1) => Ok(lease),
+        _ => mismatch("lease", WANTED, &given),
+    }
+}
+
+/// How long a call goes on trying to reach a server, if that is said.
+pub(crate) fn patience(value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
+    const WANTED: &str = "a number of seconds, 0 or more and finite, or None";
+    let Some(given) = value.0.filter(|value| !value.is_none()) else { return Ok(None) };
+    match seconds("patience", value) {
+        Ok(Some(patience)) => Ok(Some(patience)),
+        _ => mismatch("patience", WANTED, &given),
+    }
+}
+
+/// A `str`, or `None`.
+pub(crate) fn optional_text(what: &str, value: Arg<'_, '_>) -> PyResult<Option<String>> {
+    let Some(value) = value.0.filter(|value| !value.is_none()) else { return Ok(None) };
+    match value.cast::<PyString>() {
+        Ok(text) => match text.to_str() {
+            Ok(text) => Ok(Some(text.into())),
+            Err(_) => mismatch(what, "a str that UTF-8 can express", &value),
+        },
+        Err(_) => mismatch(what, "a str or None", &value),
+    }
+}
+
+/// What has to be done on a server before a call returns.
+pub(crate) fn durability(value: Arg<'_, '_>) -> PyResult<Option<String>> {
+    let word = optional_text("durability", value)?;
+    match (&word, value.0) {
+        (Some(given), Some(value)) if !["memory", "replica", "fsync"].contains(&&**given) => {
+            mismatch("durability", "\"memory\", \"replica\", \"fsync\" or None", &value)
+        }
+        _ => Ok(word),
+    }
 }
 
 /// Rounded up to a nanosecond, or for ever; the outer `None` for what is no time to wait.
@@ -197,18 +244,24 @@ pub(crate) fn mode(value: Arg<'_, '_>) -> PyResult<u32> {
     narrow(mode)
 }
 
+/// A number from 1 on, if there is one.
+pub(crate) fn optional_count(what: &str, value: Arg<'_, '_>) -> PyResult<Option<i64>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    bounded(what, value, 1, (1, i64::MAX)).map(Some)
+}
+
 /// The capacity of a new queue, as far as it is asked for.
 pub(crate) fn capacity(
     options: &mut MessageQueueOptions,
-    max_messages: Arg<'_, '_>,
-    max_message_size: Arg<'_, '_>,
+    max_messages: Option<i64>,
+    max_message_size: Option<i64>,
 ) -> PyResult<()> {
-    if !max_messages.is_none() {
-        let count = bounded("max_messages", max_messages, 1, (1, i64::MAX))?;
+    if let Some(count) = max_messages {
         options.max_messages(narrow(count)?);
     }
-    if !max_message_size.is_none() {
-        let size = bounded("max_message_size", max_message_size, 1, (1, i64::MAX))?;
+    if let Some(size) = max_message_size {
         options.max_message_size(narrow(size)?);
     }
     Ok(())

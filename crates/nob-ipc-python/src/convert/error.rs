@@ -18,7 +18,9 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
         ErrorKind::WrongDirection | ErrorKind::ReadOnly => {
             UnsupportedOperation::new_err(error.to_string())
         }
-        ErrorKind::Empty | ErrorKind::TooLong => PyValueError::new_err(error.to_string()),
+        ErrorKind::Empty | ErrorKind::TooLong | ErrorKind::Closed => {
+            PyValueError::new_err(error.to_string())
+        }
         ErrorKind::Overflow => PyOverflowError::new_err(error.to_string()),
         ErrorKind::Unsupported => {
             let object = error.name().map_or_else(
@@ -29,6 +31,11 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
                 "The current OS does not provide {object}; nob.ipc needs Linux with glibc"
             ))
         }
+        ErrorKind::ServerUnavailable => of_server(py, error, "ServerUnavailable"),
+        ErrorKind::OutcomeUnknown => of_server(py, error, "OutcomeUnknown"),
+        ErrorKind::Unconfirmed => of_server(py, error, "Unconfirmed"),
+        ErrorKind::StaleHandle => of_server(py, error, "StaleHandle"),
+        ErrorKind::LockLost => exception("nob.ipc.errors", "LockLost", error.to_string()),
         _ => match error.raw_os_error() {
             Some(errno) => os_error(py, error, errno),
             None => PyRuntimeError::new_err(error.to_string()),
@@ -41,6 +48,18 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
 pub(crate) fn os_error(py: Python<'_>, error: &Error, errno: i32) -> PyErr {
     let name = error.name().map(ToString::to_string);
     match PyOSError::type_object(py).call1((errno, in_python(&error.message()), name)) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failure) => failure,
+    }
+}
+
+/// An `OSError` of a class of ours.
+#[cold]
+fn of_server(py: Python<'_>, error: &Error, class: &str) -> PyErr {
+    let name = error.name().map(ToString::to_string);
+    let class = py.import("nob.ipc.errors").and_then(|module| module.getattr(class));
+    let arguments = (error.raw_os_error(), in_python(&error.message()), name);
+    match class.and_then(|class| class.call1(arguments)) {
         Ok(exception) => PyErr::from_value(exception),
         Err(failure) => failure,
     }

@@ -6,6 +6,7 @@ pub(crate) mod message;
 pub(crate) mod pickle;
 
 pub(crate) use arguments::{
-    Arg, bounded, capacity, direction, existence, given_name, mode, name, narrow, optional_switch,
-    priority, signal, switch, timeout,
+    Arg, bounded, capacity, direction, durability, existence, given_name, lease, mode, name,
+    narrow, optional_count, optional_switch, optional_text, patience, priority, signal, switch,
+    timeout,
 };

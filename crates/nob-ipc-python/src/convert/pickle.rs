@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::interpreter::slot::Refusal;
 use crate::named::base::Named;
+use crate::server::sharing;
 
 /// What `__reduce__` returns: how to make the handle again, whatever the subclass's `__init__` wants, and
 /// the state of the subclass, as `object.__reduce_ex__` has it.
@@ -19,6 +20,8 @@ pub(crate) fn reduce<'py, T: PyClass<BaseType = Named>>(
     let named = handle.as_super().get();
     let handle = handle.as_any();
     options.set_item("unlink_on_delete", named.unlink_when_restored()?)?;
+    // Where it is: the handle connects when it is restored, and not before.
+    options.set_item("connection", named.recipe())?;
     let restore = py.import("nob.ipc._native")?.getattr("_restore")?;
     let (positional, keywords) = new_arguments(handle)?;
     let class = handle.get_type();
@@ -57,7 +60,9 @@ pub(crate) fn restore<'py>(
     let positional = PyTuple::new(cls.py(), [cls.as_any()])?.add(positional)?;
     let handle = cls.getattr("__new__")?.call(positional.cast::<PyTuple>()?, Some(keywords))?;
     let arguments = PyTuple::new(cls.py(), [&handle, name])?;
-    match base.getattr("__init__")?.call(arguments, Some(options)) {
+    let opened = connected(options)
+        .and_then(|options| base.getattr("__init__")?.call(arguments, Some(&options)));
+    match opened {
         Err(error) if error.is_instance_of::<PyOSError>(cls.py()) => {
             let note = "the handle was unpickled: whoever pickles one has to keep the object until \
                         then, by its own handle or with unlink_on_delete=False";
@@ -66,4 +71,15 @@ pub(crate) fn restore<'py>(
         opened => drop(opened?),
     }
     Ok(handle)
+}
+
+/// The options with the connection that the handles of one server share, if theirs is one.
+fn connected<'py>(options: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    let options = options.copy()?;
+    if let Some(recipe) = options.get_item("connection")?
+        && let Ok(recipe) = recipe.cast::<PyTuple>()
+    {
+        options.set_item("connection", sharing::shared(recipe)?)?;
+    }
+    Ok(options)
 }

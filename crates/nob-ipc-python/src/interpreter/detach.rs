@@ -66,7 +66,7 @@ pub(crate) fn without_gil<R: Send>(py: Python<'_>, call: impl FnOnce() -> R + Se
 
 /// Acquires the GIL again within [`without_gil`], for the signal handlers. An interpreter that is
 /// ending has none to run.
-fn run_signal_handlers() -> PyResult<()> {
+pub(super) fn run_signal_handlers() -> PyResult<()> {
     // The method itself is not general enough over the token's lifetime.
     #[expect(clippy::redundant_closure_for_method_calls)]
     Python::try_attach(|py| py.check_signals()).unwrap_or(Ok(()))

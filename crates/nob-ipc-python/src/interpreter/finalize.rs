@@ -22,6 +22,7 @@ use crate::interpreter::detach::without_gil;
 use crate::interpreter::log::{self, Log};
 use crate::interpreter::modules::imported;
 use crate::interpreter::slot::Slot;
+use crate::server::Object;
 
 #[cfg(not(any(test, panic = "abort")))]
 compile_error!(
@@ -66,6 +67,40 @@ pub(crate) fn remember(
     }
     HANDLES.replace(py, handles);
     room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
+}
+
+/// The handles to objects on servers, likewise.
+static HANDLES_THERE: Guarded<Vec<Weak<dyn Object>>> = Guarded::new(Vec::new());
+
+/// Remembers a handle to an object on a server that is being opened.
+pub(crate) fn remember_there(py: Python<'_>, object: &Arc<dyn Object>) -> PyResult<()> {
+    let mut handles = HANDLES_THERE.replace(py, Vec::new());
+    if handles.len() == handles.capacity() {
+        handles.retain(|object| object.strong_count() > 0);
+    }
+    let room = handles.try_reserve(1);
+    if room.is_ok() {
+        handles.push(Arc::downgrade(object));
+    }
+    HANDLES_THERE.replace(py, handles);
+    room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
+}
+
+/// Closes a handle to an object on a server, and removes the name if it is due; failures go to
+/// `sys.unraisablehook`.
+pub(crate) fn delete_there(py: Python<'_>, handle: &nob_ipc_redis::Handle) {
+    if let Err(error) = without_gil(py, || handle.delete()) {
+        unraisable(py, &error);
+    }
+}
+
+/// Does so with all of them: nobody reaches a server when the interpreter has ended.
+fn delete_all_there(py: Python<'_>) {
+    for object in HANDLES_THERE.replace(py, Vec::new()) {
+        if let Some(object) = object.upgrade() {
+            delete_there(py, object.handle());
+        }
+    }
 }
 
 /// Closes the handles to shared objects, which are in use until then.
@@ -119,11 +154,12 @@ fn at_worker_exit(py: Python<'_>) -> PyResult<()> {
 
 /// Called by `atexit`, after what was registered since `nob.ipc` was imported. Handles stay usable: what
 /// was registered before has yet to run, and daemon threads go on. So a shared object is in use still; its
-/// name is tried again in [`after_exit`].
+/// name is tried again in [`after_exit`]. Handles to objects on servers are closed.
 #[pyfunction]
 fn at_exit(py: Python<'_>) -> PyResult<()> {
     let log = Log::wanted(py);
     DELETED.replace(py, true);
+    delete_all_there(py);
     let wanted = matches!(log, Ok(Some(_)));
     let (mut errors, mut deleted) = (Vec::new(), Vec::new());
     without_gil(py, || {

@@ -1,5 +1,6 @@
 //! All that knows the interpreter itself: its lock (the GIL), signals, fork and shutdown.
 
+pub(crate) mod ask;
 pub(crate) mod cell;
 pub(crate) mod detach;
 pub(crate) mod fastcall;

@@ -279,9 +279,7 @@ impl<T> Closable<T> {
             (Stage::Unset, None) => {
                 PyValueError::new_err("the handle was never opened: call __init__ first")
             }
-            _ => PyValueError::new_err(
-                "the handle is closed: open the object again with a new handle",
-            ),
+            _ => closed(),
         }
     }
 
@@ -300,6 +298,12 @@ impl<T> Closable<T> {
             state.take_if_unused()
         }));
     }
+}
+
+/// What is said of a closed handle.
+#[cold]
+pub(crate) fn closed() -> PyErr {
+    PyValueError::new_err("the handle is closed: open the object again with a new handle")
 }
 
 impl<T> Drop for Closable<T> {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use nob_ipc::{Deadline, Permits};
 use pyo3::prelude::*;
 
-use crate::convert::error::{invalid_argument, raise};
+use crate::convert::error::{invalid_argument, raise, unsupported_operation};
 use crate::convert::{self, Arg};
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal, Ended};
 use crate::named::bounded_semaphore::NamedBoundedSemaphore;
 use crate::named::lock::NamedLock;
 use crate::named::semaphore::NamedSemaphore;
+use crate::server;
 
 /// A class that gives out permits.
 pub(crate) trait GivesPermits: Sync {
@@ -24,6 +25,9 @@ pub(crate) trait GivesPermits: Sync {
     const OWNED: bool;
 
     fn slot(&self) -> &Closable<Self::Object>;
+
+    /// The object, if it is on a server.
+    fn there(&self) -> Option<&dyn server::Permits>;
 }
 
 /// `acquire(blocking, timeout)`.
@@ -42,6 +46,10 @@ pub(crate) fn acquire_with<C: GivesPermits>(
             let message = "blocking=False does not wait, so there is no place for a timeout";
             return Err(invalid_argument(message.into()));
         }
+    }
+    if let Some(there) = handle.there() {
+        let deadline = if waits { wait::deadline(end) } else { Deadline::NOW };
+        return server::acquire(py, there, deadline);
     }
     if try_acquire(py, handle)? {
         return Ok(true);
@@ -99,8 +107,22 @@ pub(crate) fn wait_acquire<C: GivesPermits>(
 
 /// Gives one permit back.
 pub(crate) fn release<C: GivesPermits>(py: Python<'_>, handle: &C) -> PyResult<()> {
+    if let Some(there) = handle.there() {
+        return server::release(py, there);
+    }
     let released = handle.slot().with(py, C::Object::release)?;
     released.map_err(|error| raise(py, &error))
+}
+
+/// Gives one permit back at the end of a block, which an exception may have ended.
+pub(crate) fn leave<C: GivesPermits>(
+    py: Python<'_>,
+    handle: &C,
+    exception: Arg<'_, '_>,
+) -> PyResult<()> {
+    let Some(there) = handle.there() else { return release(py, handle) };
+    let exception = exception.0.filter(|exception| !exception.is_none());
+    server::leave(py, there, exception.as_deref())
 }
 
 /// The object of a handle of any such class, for a thread of ours that outlives the handle.
@@ -116,4 +138,16 @@ pub(crate) fn share(handle: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Permits>> {
     } else {
         of(py, handle.cast::<NamedSemaphore>()?.get())
     }
+}
+
+/// The object of a handle of any such class, which is on a server.
+pub(crate) fn permits_there<'a>(handle: &'a Bound<'_, PyAny>) -> PyResult<&'a dyn server::Permits> {
+    let there = if let Ok(lock) = handle.cast::<NamedLock>() {
+        lock.get().there()
+    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
+        permits.get().there()
+    } else {
+        handle.cast::<NamedSemaphore>()?.get().there()
+    };
+    there.ok_or_else(|| unsupported_operation("the object is not on a server"))
 }

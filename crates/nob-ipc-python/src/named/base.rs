@@ -9,17 +9,51 @@ use pyo3::prelude::*;
 
 use crate::convert::error::raise;
 use crate::convert::{self, Arg};
+use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
 use crate::interpreter::log;
 use crate::interpreter::slot::{Closable, Refusal, Slot};
+use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+use crate::named::channel::NamedChannel;
+use crate::named::connection::{Connection, Place};
+use crate::named::lock::NamedLock;
+use crate::server::error::raise as raise_there;
+use crate::server::sharing::{self, Recipe};
+use crate::server::{Object, There, there_is_open};
 
 /// A handle to an object that processes share by name; what its kinds have in common.
 #[pyclass(module = "nob.ipc._native", name = "_Named", subclass, weakref, frozen)]
 pub(crate) struct Named {
     /// The object, which a subclass has, too. It is closed before the name goes.
     slot: Arc<dyn Slot>,
-    ownership: OnceLock<Arc<Ownership>>,
+    origin: OnceLock<Origin>,
+}
+
+/// Which object the handle was opened on.
+enum Origin {
+    Here(Arc<Ownership>),
+    /// On a server. The connection lives as long as the handle.
+    There {
+        object: Arc<dyn Object>,
+        _connection: Py<Connection>,
+    },
+}
+
+impl Origin {
+    fn name(&self) -> &Name {
+        match self {
+            Origin::Here(ownership) => ownership.name(),
+            Origin::There { object, .. } => object.handle().name(),
+        }
+    }
+
+    fn created(&self) -> bool {
+        match self {
+            Origin::Here(ownership) => ownership.created(),
+            Origin::There { object, .. } => object.handle().created(),
+        }
+    }
 }
 
 impl Named {
@@ -33,18 +67,18 @@ impl Named {
         PyClassInitializer<C>: From<(C, Named)>,
     {
         let slot = Arc::new(Closable::new());
-        let base = Named { slot: Arc::clone(&slot) as Arc<dyn Slot>, ownership: OnceLock::new() };
+        let base = Named { slot: Arc::clone(&slot) as Arc<dyn Slot>, origin: OnceLock::new() };
         (subclass(slot), base).into()
     }
 
     /// Refuses a second `__init__`.
     pub(crate) fn check_unset(&self) -> PyResult<()> {
-        match self.ownership.get() {
+        match self.origin.get() {
             None => Ok(()),
-            Some(ownership) => Err(PyValueError::new_err(format!(
+            Some(origin) => Err(PyValueError::new_err(format!(
                 "the handle was opened on {} before: make a new one instead of calling __init__ a \
                  second time",
-                ownership.name()
+                origin.name()
             ))),
         }
     }
@@ -60,15 +94,60 @@ impl Named {
         finalize::arrange_end(py)?;
         finalize::remember(py, &self.slot, &ownership)?;
         // Another thread, or Python code that ran meanwhile, may have opened the handle.
-        if self.ownership.set(ownership).is_err() {
+        if self.origin.set(Origin::Here(ownership)).is_err() {
             return self.check_unset();
         }
         slot.open(py, object);
-        self.ownership.get().map_or(Ok(()), |ownership| log::opened(py, ownership))
+        match self.origin.get() {
+            Some(Origin::Here(ownership)) => log::opened(py, ownership),
+            _ => Ok(()),
+        }
     }
 
-    pub(crate) fn ownership(&self) -> PyResult<&Arc<Ownership>> {
-        self.ownership.get().ok_or_else(|| Python::attach(|py| self.slot.not_open(py)))
+    /// Holds an object on a server from here on, in the subclass. The slot stays as it is.
+    pub(crate) fn open_there<T: Object>(
+        &self,
+        py: Python<'_>,
+        place: &Place<'_>,
+        there: &There<T>,
+        object: T,
+    ) -> PyResult<()> {
+        finalize::arrange_end(py)?;
+        let object = Arc::new(object);
+        let shared = Arc::clone(&object) as Arc<dyn Object>;
+        finalize::remember_there(py, &shared)?;
+        let connection = place.connection()?.clone().unbind();
+        if self.origin.set(Origin::There { object: shared, _connection: connection }).is_err() {
+            return self.check_unset();
+        }
+        there.set(object);
+        Ok(())
+    }
+
+    fn origin(&self) -> PyResult<&Origin> {
+        self.origin.get().ok_or_else(|| Python::attach(|py| self.slot.not_open(py)))
+    }
+
+    /// The object, if it is on a server.
+    pub(crate) fn there(&self) -> Option<&dyn Object> {
+        match self.origin.get() {
+            Some(Origin::There { object, .. }) => Some(&**object),
+            _ => None,
+        }
+    }
+
+    /// How another process connects to the server of the object.
+    pub(crate) fn recipe(&self) -> Option<Recipe> {
+        self.there().map(|there| sharing::recipe(there.handle().connection()))
+    }
+
+    /// Fails unless the handle is open.
+    pub(crate) fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        match self.there() {
+            Some(there) => there_is_open(there.handle()),
+            None if self.slot.is_open(py) => Ok(()),
+            None => Err(self.slot.not_open(py)),
+        }
     }
 
     /// Has everything that needs the object raise the error with which it could not be opened.
@@ -78,8 +157,10 @@ impl Named {
 
     /// What a pickled handle says of unlinking: one that shares the object shares it there, too.
     pub(crate) fn unlink_when_restored(&self) -> PyResult<Option<bool>> {
-        let shared = self.ownership()?.lifetime() == Lifetime::Shared;
-        Ok((!shared).then_some(false))
+        match self.origin()? {
+            Origin::Here(ownership) if ownership.lifetime() == Lifetime::Shared => Ok(None),
+            _ => Ok(Some(false)),
+        }
     }
 }
 
@@ -88,13 +169,13 @@ impl Named {
     /// The name, with its leading slash (str).
     #[getter]
     pub(crate) fn name(&self) -> PyResult<String> {
-        Ok(self.ownership()?.name().to_string())
+        Ok(self.origin()?.name().to_string())
     }
 
     /// Whether this handle linked to an object that existed; False: it created it (bool).
     #[getter]
     pub(crate) fn linked_existing_object(&self) -> PyResult<bool> {
-        Ok(!self.ownership()?.created())
+        Ok(!self.origin()?.created())
     }
 
     /// Whether deletion of the handle removes the name (bool; may be set).
@@ -103,14 +184,25 @@ impl Named {
     /// a shared object for good; `PermissionError` if it is another user's.
     #[getter]
     fn unlink_on_delete(&self) -> PyResult<bool> {
-        Ok(self.ownership()?.unlink_on_drop())
+        Ok(match self.origin()? {
+            Origin::Here(ownership) => ownership.unlink_on_drop(),
+            Origin::There { object, .. } => object.handle().unlink_on_drop(),
+        })
     }
 
     #[setter]
     fn set_unlink_on_delete(&self, py: Python<'_>, value: Arg<'_, '_>) -> PyResult<()> {
-        let ownership = self.ownership()?;
+        let origin = self.origin()?;
         let unlink = convert::switch("unlink_on_delete", value, true)?;
-        ownership.set_unlink_on_drop(unlink).map_err(|error| raise(py, &error))
+        match origin {
+            Origin::Here(ownership) => {
+                ownership.set_unlink_on_drop(unlink).map_err(|error| raise(py, &error))
+            }
+            Origin::There { object, .. } => {
+                object.handle().set_unlink_on_drop(unlink);
+                Ok(())
+            }
+        }
     }
 
     /// Whether the name leads to another object now, or to none (bool).
@@ -118,21 +210,32 @@ impl Named {
     /// `PermissionError` if what has the name may not be looked at.
     #[getter]
     fn stale(&self, py: Python<'_>) -> PyResult<bool> {
-        let ownership = self.ownership()?;
-        without_gil(py, || ownership.is_stale()).map_err(|error| raise(py, &error))
+        match self.origin()? {
+            Origin::Here(ownership) => {
+                without_gil(py, || ownership.is_stale()).map_err(|error| raise(py, &error))
+            }
+            Origin::There { object, .. } => ask(py, raise_there, || object.handle().is_stale()),
+        }
     }
 
     /// Whether the handle is closed (bool).
     #[getter]
     fn closed(&self, py: Python<'_>) -> bool {
-        !self.slot.is_open(py)
+        match self.there() {
+            Some(there) => there.handle().is_closed(),
+            None => !self.slot.is_open(py),
+        }
     }
 
     /// Give up this handle; never unlinks, leaves mappings alone, and twice is fine.
     ///
     /// A wait of another thread on this handle ends with `ValueError` within half a second.
-    pub(crate) fn close(&self, py: Python<'_>) {
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(there) = self.there() {
+            return ask(py, raise_there, || there.handle().close());
+        }
         self.slot.close(py);
+        Ok(())
     }
 
     /// Remove the name now; handles and mappings that are open go on working.
@@ -143,13 +246,17 @@ impl Named {
     ///     FileNotFoundError: It is gone, or the name belongs to another object now.
     ///     PermissionError: The system does not permit it to this user.
     fn unlink(&self, py: Python<'_>) -> PyResult<()> {
-        let ownership = self.ownership()?;
-        unlinked(py, ownership.name(), without_gil(py, || ownership.unlink()))
+        match self.origin()? {
+            Origin::Here(ownership) => {
+                unlinked(py, ownership.name(), without_gil(py, || ownership.unlink()))
+            }
+            Origin::There { object, .. } => ask(py, raise_there, || object.handle().unlink()),
+        }
     }
 
     fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let slot = &slf.get().slot;
-        if slot.is_open(slf.py()) { Ok(slf.clone()) } else { Err(slot.not_open(slf.py())) }
+        slf.get().check_open(slf.py())?;
+        Ok(slf.clone())
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
@@ -160,27 +267,33 @@ impl Named {
         exc_type: Arg<'_, '_>,
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
-    ) {
-        self.slot.close(py);
+    ) -> PyResult<()> {
+        self.close(py)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
     pub(crate) fn __del__(&self, py: Python<'_>) {
         self.slot.close(py);
-        if let Some(ownership) = self.ownership.get() {
-            finalize::delete(py, ownership);
+        match self.origin.get() {
+            None => {}
+            Some(Origin::Here(ownership)) => finalize::delete(py, ownership),
+            Some(Origin::There { object, .. }) => finalize::delete_there(py, object.handle()),
         }
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let kind = slf.get_type().name()?;
         let this = slf.get();
-        Ok(match this.ownership.get() {
+        Ok(match this.origin.get() {
             None => format!("<{kind} (never opened)>"),
-            Some(ownership) => {
-                let origin = if ownership.created() { "created" } else { "linked" };
+            Some(origin) => {
+                let how = if origin.created() { "created" } else { "linked" };
                 let state = if this.closed(slf.py()) { "closed" } else { "open" };
-                format!("<{kind} '{}' ({origin}, {state})>", ownership.name())
+                let place = match this.there() {
+                    Some(there) => format!(" at {}", there.handle().connection().url()),
+                    None => String::new(),
+                };
+                format!("<{kind} '{}'{place} ({how}, {state})>", origin.name())
             }
         })
     }
@@ -193,9 +306,44 @@ impl Drop for Named {
     }
 }
 
+/// Closes a handle, and removes the name if unlink_on_delete says so.
+pub(crate) fn end(handle: &Bound<'_, Named>) -> PyResult<()> {
+    let py = handle.py();
+    let closed = if let Ok(lock) = handle.cast::<NamedLock>() {
+        NamedLock::close(lock)
+    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
+        NamedBoundedSemaphore::close(permits)
+    } else if let Ok(channel) = handle.cast::<NamedChannel>() {
+        NamedChannel::close(channel)
+    } else {
+        handle.get().close(py)
+    };
+    let deleted = match handle.get().origin.get() {
+        None => Ok(()),
+        Some(Origin::Here(ownership)) => {
+            // Its mappings, and calls of other threads, may use it for a while.
+            let deleted = without_gil(py, || ownership.delete_early());
+            deleted
+                .map(|deletion| log::deleted(py, ownership.name(), deletion))
+                .map_err(|error| raise(py, &error))
+        }
+        Some(Origin::There { object, .. }) => ask(py, raise_there, || object.handle().delete()),
+    };
+    closed.and(deleted)
+}
+
 /// Removes a name without opening what has it.
-pub(crate) fn unlink_name(py: Python<'_>, kind: Kind, name: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn unlink_name(
+    py: Python<'_>,
+    kind: Kind,
+    name: &Bound<'_, PyAny>,
+    connection: Arg<'_, '_>,
+) -> PyResult<()> {
+    let place = Place::of(connection)?;
     let name: Name = convert::given_name(kind, name)?;
+    if let Some(server) = place.server() {
+        return ask(py, raise_there, || server.unlink(&name));
+    }
     unlinked(py, &name, without_gil(py, || unlink(&name)))
 }
 

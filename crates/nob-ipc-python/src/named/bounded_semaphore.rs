@@ -9,12 +9,16 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::convert::error::raise;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
+use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::named::acquire::{GivesPermits, acquire_with, release};
+use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
 use crate::named::base::{self, Named};
+use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
+use crate::server::error::raise as raise_there;
+use crate::server::{self, There, there_is_open};
 
 /// A semaphore that processes share by name, whose permits survive their holders.
 ///
@@ -32,6 +36,9 @@ use crate::named::holding;
 ///         owned or kept. `True`: deletion of this handle does. `False`: none does.
 ///     mode: Permission bits of a new one, subject to the umask. Each handle must be able to read
 ///         and to write.
+///     lease: Seconds, from 1, after which a server takes a silent holder for dead; no effect on
+///         this machine.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -43,6 +50,7 @@ use crate::named::holding;
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedBoundedSemaphore {
     slot: Arc<Closable<BoundedSemaphore>>,
+    there: There<nob_ipc_redis::BoundedSemaphore>,
 }
 
 #[pymethods]
@@ -51,13 +59,13 @@ impl NamedBoundedSemaphore {
     #[pyo3(
         signature = (*_args, **_kwargs),
         text_signature = "(name, value=1, handle_existence=..., unlink_on_delete=None, *, \
-                          mode=0o600)"
+                          mode=0o600, lease=10.0, connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedBoundedSemaphore { slot })
+        Named::initializer(|slot| NamedBoundedSemaphore { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -67,30 +75,49 @@ impl NamedBoundedSemaphore {
         unlink_on_delete = Arg::NOTHING,
         *,
         mode = Arg::NOTHING,
+        lease = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         value: Arg<'_, '_>,
         handle_existence: Arg<'_, '_>,
         unlink_on_delete: Arg<'_, '_>,
         mode: Arg<'_, '_>,
+        lease: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
         let existence = convert::existence(handle_existence)?;
         let most = i64::from(BoundedSemaphore::MAX_BOUND);
         let bound = convert::bounded("value", value, 1, (1, most))?;
         let mut options = BoundedSemaphore::options();
-        options.existence(existence).bound(convert::narrow(bound)?).mode(convert::mode(mode)?);
-        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+        let mode = convert::mode(mode)?;
+        options.existence(existence).bound(convert::narrow(bound)?).mode(mode);
+        let unlink = convert::optional_switch("unlink_on_delete", unlink_on_delete)?;
+        if let Some(unlink) = unlink {
             options.unlink_on_drop(unlink);
         }
+        let lease = convert::lease(lease)?;
         let name = convert::name(Kind::BoundedSemaphore, name, existence)?;
+        if let Some(server) = place.server() {
+            refuse_mode(mode)?;
+            let mut options = nob_ipc_redis::BoundedSemaphore::options(server);
+            options.existence(existence).bound(convert::narrow(bound)?).lease(lease);
+            if let Some(unlink) = unlink {
+                options.unlink_on_drop(unlink);
+            }
+            return server::open(slf, &place, options, name);
+        }
         let permits = without_gil(py, || options.open_named(&name));
         let permits = permits.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(permits.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, permits, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, permits, ownership)?;
+        place.add(slf)
     }
 
     /// Take a permit; False when there was none in time.
@@ -147,27 +174,36 @@ impl NamedBoundedSemaphore {
         slf: &Bound<'py, Self>,
         timeout: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "acquire", (slf.py().get_type::<Self>(), slf, timeout))
+        coroutine(
+            slf.py(),
+            &slf.get().there,
+            "acquire",
+            (slf.py().get_type::<Self>(), slf, timeout),
+        )
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "enter", (slf.py().get_type::<Self>(), slf))
+        coroutine(slf.py(), &slf.get().there, "enter", (slf.py().get_type::<Self>(), slf))
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         exc_type: Arg<'_, '_>,
-        exc: Arg<'_, '_>,
+        exc: Bound<'py, PyAny>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
+        let py = slf.py();
+        coroutine(py, &slf.get().there, "leave", (py.get_type::<Self>(), slf, exc))
     }
 
     /// How many permits are free at this moment, those of dead holders included (int).
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u32> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.value());
+        }
         let value = self.slot.with(py, BoundedSemaphore::value)?;
         value.map_err(|error| raise(py, &error))
     }
@@ -175,6 +211,10 @@ impl NamedBoundedSemaphore {
     /// How many permits there are, free or held (int).
     #[getter]
     fn bound(&self, py: Python<'_>) -> PyResult<u32> {
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            return Ok(there.bound());
+        }
         self.slot.with(py, BoundedSemaphore::bound)
     }
 
@@ -184,6 +224,9 @@ impl NamedBoundedSemaphore {
     /// process, or none.
     #[getter]
     fn holders(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.holders());
+        }
         let holders = self.slot.with(py, BoundedSemaphore::holders)?;
         holders.map_err(|error| raise(py, &error))
     }
@@ -194,7 +237,7 @@ impl NamedBoundedSemaphore {
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -202,21 +245,21 @@ impl NamedBoundedSemaphore {
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
-        release(py, self)
+        leave(py, self, exc)
     }
 
     /// Give up this handle; never unlinks, and twice is fine.
     ///
     /// If it has permits, they are given up as by a death, with a `ResourceWarning`. A wait of
     /// another thread on this handle ends with `ValueError` within half a second.
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        holding::close(slf.py(), slf.as_super().get(), &slf.get().slot)
+    pub(crate) fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        holding::close(slf.as_super(), &slf.get().slot)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
     fn __del__(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        holding::warn_of_deletion(py, &slf.get().slot);
+        holding::warn_of_deletion(py, &slf.get().slot, slf.as_super().get().there());
         slf.as_super().get().__del__(py);
     }
 
@@ -227,8 +270,16 @@ impl NamedBoundedSemaphore {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No bounded semaphore can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::BoundedSemaphore, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::BoundedSemaphore, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.
@@ -236,7 +287,7 @@ impl NamedBoundedSemaphore {
     /// It shares a shared object, and unlinks no other. The new handle has no permit.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        slf.get().slot.with(py, |_| ())?;
+        slf.as_super().get().check_open(py)?;
         pickle::reduce::<Self>(slf, &PyDict::new(py))
     }
 }
@@ -244,7 +295,8 @@ impl NamedBoundedSemaphore {
 impl Drop for NamedBoundedSemaphore {
     fn drop(&mut self) {
         // Python objects are deallocated with the GIL held; this takes it once more.
-        Python::attach(|py| holding::warn_of_deletion(py, &self.slot));
+        let there = self.there.get().map(|there| there as &dyn server::Object);
+        Python::attach(|py| holding::warn_of_deletion(py, &self.slot, there));
     }
 }
 
@@ -255,5 +307,17 @@ impl GivesPermits for NamedBoundedSemaphore {
 
     fn slot(&self) -> &Closable<BoundedSemaphore> {
         &self.slot
+    }
+
+    fn there(&self) -> Option<&dyn server::Permits> {
+        self.there.get().map(|there| there as &dyn server::Permits)
+    }
+}
+
+impl server::MayBeThere for NamedBoundedSemaphore {
+    type There = nob_ipc_redis::BoundedSemaphore;
+
+    fn there(&self) -> &There<Self::There> {
+        &self.there
     }
 }

@@ -17,7 +17,8 @@ use crate::interpreter::detach::in_steps;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
 use crate::named::channel_messages as messages;
-use crate::named::coroutine::coroutine;
+use crate::named::connection::Place;
+use crate::named::coroutine::coroutine_here as coroutine;
 
 /// A channel of messages of any size that processes share by name.
 ///
@@ -46,6 +47,7 @@ use crate::named::coroutine::coroutine;
 ///         read and to write.
 ///     reserve: Allocates the memory of a new channel at once: want of memory is an error then, and
 ///         no bus error later.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -66,9 +68,10 @@ impl NamedChannel {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(name, max_messages=None, max_message_size=None, read=True, write=True, \
-                          handle_existence=..., unlink_on_delete=None, *, capacity=None, \
-                          priorities=1, mode=0o600, reserve=True)"
+        text_signature = "(name, max_messages=None, max_message_size=None, read=True, \
+                          write=True, handle_existence=..., unlink_on_delete=None, *, \
+                          capacity=None, priorities=1, mode=0o600, reserve=True, \
+                          connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
@@ -90,10 +93,11 @@ impl NamedChannel {
         priorities = Arg::NOTHING,
         mode = Arg::NOTHING,
         reserve = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         max_messages: Arg<'_, '_>,
         max_message_size: Arg<'_, '_>,
@@ -105,9 +109,15 @@ impl NamedChannel {
         priorities: Arg<'_, '_>,
         mode: Arg<'_, '_>,
         reserve: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
+        place.only_here(
+            "there are no channels on a server: use NamedMessageQueue, which is not limited by the \
+             kernel there",
+        )?;
         let existence = convert::existence(handle_existence)?;
         let mut options = Channel::options();
         options.existence(existence);
@@ -141,7 +151,8 @@ impl NamedChannel {
         let name = convert::name(Kind::Channel, name, existence)?;
         let channel = in_steps(py, raise, |on_step| options.open_with(&name, on_step))?;
         let ownership = Arc::clone(channel.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, channel, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, channel, ownership)?;
+        place.add(slf)
     }
 
     /// Send a message; False when there was no room until the time was over.
@@ -419,10 +430,10 @@ impl NamedChannel {
     /// Give up this handle; never unlinks, and twice is fine.
     ///
     /// A wait of another thread on this handle ends with `ValueError` within half a second.
-    fn close(slf: &Bound<'_, Self>) {
+    pub(crate) fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         drop(slf.get().readable.replace(py, None));
-        slf.as_super().get().close(py);
+        slf.as_super().get().close(py)
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
@@ -432,8 +443,8 @@ impl NamedChannel {
         exc_type: Arg<'_, '_>,
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
-    ) {
-        Self::close(slf);
+    ) -> PyResult<()> {
+        Self::close(slf)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
@@ -450,8 +461,16 @@ impl NamedChannel {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No channel can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Channel, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::Channel, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::interpreter::slot::Closable;
 use crate::named::base::Named;
+use crate::server;
 
 /// An object whose handle may hold something.
 pub(crate) trait Holds: Send + Sync + 'static {
@@ -49,17 +50,21 @@ impl Holds for BoundedSemaphore {
 }
 
 /// `close()`.
-pub(crate) fn close<T: Holds>(py: Python<'_>, handle: &Named, slot: &Closable<T>) -> PyResult<()> {
-    let warned = held_name(py, slot).map_or(Ok(()), |name| warn(py, &name));
+pub(crate) fn close<T: Holds>(handle: &Bound<'_, Named>, slot: &Closable<T>) -> PyResult<()> {
+    let py = handle.py();
+    let warned = held_name(py, slot, handle.get().there()).map_or(Ok(()), |name| warn(py, &name));
     // A call of another thread may keep the object for a while.
     let _ = slot.with(py, T::abandon);
-    handle.close(py);
-    warned
+    warned.and(handle.get().close(py))
 }
 
 /// Warns of a handle that is being deleted, and holds something. Nobody can be told of what that raises.
-pub(crate) fn warn_of_deletion<T: Holds>(py: Python<'_>, slot: &Closable<T>) {
-    let Some(name) = held_name(py, slot) else { return };
+pub(crate) fn warn_of_deletion<T: Holds>(
+    py: Python<'_>,
+    slot: &Closable<T>,
+    there: Option<&dyn server::Object>,
+) {
+    let Some(name) = held_name(py, slot, there) else { return };
     // An exception that is on its way must survive this one.
     let pending = PyErr::take(py);
     if let Err(error) = warn(py, &name) {
@@ -71,7 +76,15 @@ pub(crate) fn warn_of_deletion<T: Holds>(py: Python<'_>, slot: &Closable<T>) {
 }
 
 /// The name, if the handle holds something.
-fn held_name<T: Holds>(py: Python<'_>, slot: &Closable<T>) -> Option<Name> {
+fn held_name<T: Holds>(
+    py: Python<'_>,
+    slot: &Closable<T>,
+    there: Option<&dyn server::Object>,
+) -> Option<Name> {
+    if let Some(there) = there {
+        return (!there.handle().is_closed() && there.holds())
+            .then(|| there.handle().name().clone());
+    }
     let name = |object: &T| object.holds().then(|| object.ownership().name().clone());
     // One that is closed holds nothing.
     slot.with(py, name).ok().flatten()

@@ -9,12 +9,16 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::convert::error::raise;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
+use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::named::acquire::{GivesPermits, acquire_with, release};
+use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
 use crate::named::base::{self, Named};
+use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
+use crate::server::error::raise as raise_there;
+use crate::server::{self, There, there_is_open};
 
 /// A lock that processes share by name, and that survives its owner.
 ///
@@ -32,6 +36,9 @@ use crate::named::holding;
 ///         owned or kept. `True`: deletion of this handle does. `False`: none does.
 ///     mode: Permission bits of a new lock, subject to the umask. Each handle must be able to read
 ///         and to write.
+///     lease: Seconds, from 1, after which a server takes a silent owner for dead; no effect on this
+///         machine.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -43,6 +50,7 @@ use crate::named::holding;
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedLock {
     slot: Arc<Closable<Lock>>,
+    there: There<nob_ipc_redis::Lock>,
 }
 
 #[pymethods]
@@ -50,13 +58,14 @@ impl NamedLock {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(name, handle_existence=..., unlink_on_delete=None, *, mode=0o600)"
+        text_signature = "(name, handle_existence=..., unlink_on_delete=None, *, mode=0o600, \
+                          lease=10.0, connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedLock { slot })
+        Named::initializer(|slot| NamedLock { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -65,27 +74,45 @@ impl NamedLock {
         unlink_on_delete = Arg::NOTHING,
         *,
         mode = Arg::NOTHING,
+        lease = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         handle_existence: Arg<'_, '_>,
         unlink_on_delete: Arg<'_, '_>,
         mode: Arg<'_, '_>,
+        lease: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
         let existence = convert::existence(handle_existence)?;
         let mut options = Lock::options();
-        options.existence(existence).mode(convert::mode(mode)?);
-        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+        let mode = convert::mode(mode)?;
+        options.existence(existence).mode(mode);
+        let unlink = convert::optional_switch("unlink_on_delete", unlink_on_delete)?;
+        if let Some(unlink) = unlink {
             options.unlink_on_drop(unlink);
         }
+        let lease = convert::lease(lease)?;
         let name = convert::name(Kind::Lock, name, existence)?;
+        if let Some(server) = place.server() {
+            refuse_mode(mode)?;
+            let mut options = nob_ipc_redis::Lock::options(server);
+            options.existence(existence).lease(lease);
+            if let Some(unlink) = unlink {
+                options.unlink_on_drop(unlink);
+            }
+            return server::open(slf, &place, options, name);
+        }
         let lock = without_gil(py, || options.open_named(&name));
         let lock = lock.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(lock.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, lock, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, lock, ownership)?;
+        place.add(slf)
     }
 
     /// Take the lock; False when it was not free in time.
@@ -143,22 +170,28 @@ impl NamedLock {
         slf: &Bound<'py, Self>,
         timeout: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "acquire", (slf.py().get_type::<Self>(), slf, timeout))
+        coroutine(
+            slf.py(),
+            &slf.get().there,
+            "acquire",
+            (slf.py().get_type::<Self>(), slf, timeout),
+        )
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "enter", (slf.py().get_type::<Self>(), slf))
+        coroutine(slf.py(), &slf.get().there, "enter", (slf.py().get_type::<Self>(), slf))
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         exc_type: Arg<'_, '_>,
-        exc: Arg<'_, '_>,
+        exc: Bound<'py, PyAny>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
+        let py = slf.py();
+        coroutine(py, &slf.get().there, "leave", (py.get_type::<Self>(), slf, exc))
     }
 
     /// Whether an owner died with the lock, and nobody has called mark_repaired() since (bool).
@@ -167,6 +200,9 @@ impl NamedLock {
     /// be half changed then. Nothing is raised, and the lock works as always.
     #[getter]
     fn owner_died(&self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.owner_died());
+        }
         let died = self.slot.with(py, Lock::owner_died)?;
         died.map_err(|error| raise(py, &error))
     }
@@ -176,12 +212,18 @@ impl NamedLock {
     /// Raises:
     ///     RuntimeError: This handle does not hold the lock.
     fn mark_repaired(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.mark_repaired());
+        }
         let marked = self.slot.with(py, Lock::mark_repaired)?;
         marked.map_err(|error| raise(py, &error))
     }
 
     /// Whether a living handle holds the lock, at this moment.
     fn locked(&self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.is_locked());
+        }
         let locked = self.slot.with(py, Lock::is_locked)?;
         locked.map_err(|error| raise(py, &error))
     }
@@ -189,6 +231,10 @@ impl NamedLock {
     /// Whether this handle holds the lock (bool).
     #[getter]
     fn held(&self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            return Ok(there.is_held());
+        }
         self.slot.with(py, Lock::is_held)
     }
 
@@ -198,6 +244,9 @@ impl NamedLock {
     /// process, or none.
     #[getter]
     fn owner(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.owner());
+        }
         let owner = self.slot.with(py, Lock::owner)?;
         owner.map_err(|error| raise(py, &error))
     }
@@ -208,6 +257,9 @@ impl NamedLock {
     /// and what arrives late. `RuntimeError` unless this handle holds the lock.
     #[getter]
     fn fence(&self, py: Python<'_>) -> PyResult<u64> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.fence());
+        }
         let fence = self.slot.with(py, Lock::fence)?;
         fence.map_err(|error| raise(py, &error))
     }
@@ -218,7 +270,7 @@ impl NamedLock {
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -226,21 +278,21 @@ impl NamedLock {
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
-        release(py, self)
+        leave(py, self, exc)
     }
 
     /// Give up this handle; never unlinks, and twice is fine.
     ///
     /// If it holds the lock, that is given up as by a death, with a `ResourceWarning`. A wait of
     /// another thread on this handle ends with `ValueError` within half a second.
-    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        holding::close(slf.py(), slf.as_super().get(), &slf.get().slot)
+    pub(crate) fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        holding::close(slf.as_super(), &slf.get().slot)
     }
 
     /// Close, and remove the name if unlink_on_delete says so; what deletion does.
     fn __del__(slf: &Bound<'_, Self>) {
         let py = slf.py();
-        holding::warn_of_deletion(py, &slf.get().slot);
+        holding::warn_of_deletion(py, &slf.get().slot, slf.as_super().get().there());
         slf.as_super().get().__del__(py);
     }
 
@@ -251,8 +303,16 @@ impl NamedLock {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No lock can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Lock, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::Lock, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.
@@ -260,7 +320,7 @@ impl NamedLock {
     /// It shares a shared object, and unlinks no other. The new handle holds nothing.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        slf.get().slot.with(py, |_| ())?;
+        slf.as_super().get().check_open(py)?;
         pickle::reduce::<Self>(slf, &PyDict::new(py))
     }
 }
@@ -268,7 +328,8 @@ impl NamedLock {
 impl Drop for NamedLock {
     fn drop(&mut self) {
         // Python objects are deallocated with the GIL held; this takes it once more.
-        Python::attach(|py| holding::warn_of_deletion(py, &self.slot));
+        let there = self.there.get().map(|there| there as &dyn server::Object);
+        Python::attach(|py| holding::warn_of_deletion(py, &self.slot, there));
     }
 }
 
@@ -279,5 +340,17 @@ impl GivesPermits for NamedLock {
 
     fn slot(&self) -> &Closable<Lock> {
         &self.slot
+    }
+
+    fn there(&self) -> Option<&dyn server::Permits> {
+        self.there.get().map(|there| there as &dyn server::Permits)
+    }
+}
+
+impl server::MayBeThere for NamedLock {
+    type There = nob_ipc_redis::Lock;
+
+    fn there(&self) -> &There<Self::There> {
+        &self.there
     }
 }

@@ -8,18 +8,22 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
-use crate::convert::error::raise;
+use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::message::Message;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
+use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::interpreter::wait::AfterSignal;
+use crate::interpreter::wait::{self, AfterSignal};
 use crate::named::base::{self, Named};
 use crate::named::batches;
+use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::notification;
 use crate::named::send_receive;
+use crate::server::error::raise as raise_there;
+use crate::server::{self, There, there_is_open};
 
 /// A queue of messages that processes share by name.
 ///
@@ -39,6 +43,7 @@ use crate::named::send_receive;
 ///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
 ///         owned or kept. `True`: deletion of this handle does. `False`: none does.
 ///     mode: Permission bits of a new queue, subject to the umask.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -49,6 +54,7 @@ use crate::named::send_receive;
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedMessageQueue {
     slot: Arc<Closable<MessageQueue>>,
+    there: There<nob_ipc_redis::MessageQueue>,
 }
 
 #[pymethods]
@@ -56,15 +62,15 @@ impl NamedMessageQueue {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(name, max_messages=None, max_message_size=None, read=True, write=True, \
-                          handle_existence=..., unlink_on_delete=None, *, \
-                          mode=0o600)"
+        text_signature = "(name, max_messages=None, max_message_size=None, read=True, \
+                          write=True, handle_existence=..., unlink_on_delete=None, *, \
+                          mode=0o600, connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedMessageQueue { slot })
+        Named::initializer(|slot| NamedMessageQueue { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -77,10 +83,11 @@ impl NamedMessageQueue {
         unlink_on_delete = Arg::NOTHING,
         *,
         mode = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         max_messages: Arg<'_, '_>,
         max_message_size: Arg<'_, '_>,
@@ -89,24 +96,47 @@ impl NamedMessageQueue {
         handle_existence: Arg<'_, '_>,
         unlink_on_delete: Arg<'_, '_>,
         mode: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
         let existence = convert::existence(handle_existence)?;
         let mut options = MessageQueue::options();
         options.existence(existence);
+        let max_messages = convert::optional_count("max_messages", max_messages)?;
+        let max_message_size = convert::optional_count("max_message_size", max_message_size)?;
         convert::capacity(&mut options, max_messages, max_message_size)?;
         let read = convert::switch("read", read, true)?;
-        options.direction(convert::direction(read, convert::switch("write", write, true)?)?);
-        options.mode(convert::mode(mode)?);
-        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+        let direction = convert::direction(read, convert::switch("write", write, true)?)?;
+        options.direction(direction);
+        let mode = convert::mode(mode)?;
+        options.mode(mode);
+        let unlink = convert::optional_switch("unlink_on_delete", unlink_on_delete)?;
+        if let Some(unlink) = unlink {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::MessageQueue, name, existence)?;
+        if let Some(server) = place.server() {
+            refuse_mode(mode)?;
+            let mut options = nob_ipc_redis::MessageQueue::options(server);
+            options.existence(existence).direction(direction);
+            if let Some(count) = max_messages {
+                options.max_messages(convert::narrow(count)?);
+            }
+            if let Some(size) = max_message_size {
+                options.max_message_size(convert::narrow(size)?);
+            }
+            if let Some(unlink) = unlink {
+                options.unlink_on_drop(unlink);
+            }
+            return server::open(slf, &place, options, name);
+        }
         let queue = without_gil(py, || options.open_named(&name));
         let queue = queue.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(queue.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, queue, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, queue, ownership)?;
+        place.add(slf)
     }
 
     /// Send a message; False when the queue stayed full until the time was over.
@@ -138,6 +168,9 @@ impl NamedMessageQueue {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
         let message = Message::given(message)?;
+        if let Some(there) = self.there.get() {
+            return server::send(py, there, message, priority, wait::deadline(timeout));
+        }
         let message = (message.bytes(), priority);
         Ok(send_receive::send(py, &self.slot, message, timeout, AfterSignal::GoOn)?)
     }
@@ -167,6 +200,9 @@ impl NamedMessageQueue {
     ) -> PyResult<usize> {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
+        if let Some(there) = self.there.get() {
+            return server::send_many(py, there, messages, priority, wait::deadline(timeout));
+        }
         batches::send_many(py, &self.slot, messages, priority, timeout)
     }
 
@@ -188,6 +224,9 @@ impl NamedMessageQueue {
         timeout: Arg<'_, '_>,
     ) -> PyResult<Option<Bound<'py, PyTuple>>> {
         let timeout = convert::timeout(timeout)?;
+        if let Some(there) = self.there.get() {
+            return server::receive(py, there, wait::deadline(timeout));
+        }
         send_receive::message(py, &self.slot, timeout, AfterSignal::GoOn)
     }
 
@@ -223,6 +262,11 @@ impl NamedMessageQueue {
         } else {
             convert::narrow(convert::bounded("max_messages", max_messages, 1, (1, i64::MAX))?)?
         };
+        if let Some(there) = self.there.get() {
+            let list = batches::list_to_fill(py, into)?;
+            server::receive_many(py, there, most, wait::deadline(timeout), &list)?;
+            return Ok(list);
+        }
         batches::receive_many(py, &self.slot, most, timeout, into)
     }
 
@@ -254,7 +298,7 @@ impl NamedMessageQueue {
             Some(priority) => priority.to_owned(),
             None => 0_u32.into_bound_py_any(py)?,
         };
-        coroutine(py, "send", (slf, message, timeout, priority))
+        coroutine(py, &slf.get().there, "send", (slf, message, timeout, priority))
     }
 
     /// Receive a message in asyncio; awaits None when there was none in time.
@@ -266,7 +310,7 @@ impl NamedMessageQueue {
         slf: &Bound<'py, Self>,
         timeout: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "receive", (slf, timeout))
+        coroutine(slf.py(), &slf.get().there, "receive", (slf, timeout))
     }
 
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Self> {
@@ -274,12 +318,15 @@ impl NamedMessageQueue {
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "receive_next", (slf,))
+        coroutine(slf.py(), &slf.get().there, "receive_next", (slf,))
     }
 
     /// How many messages are in the queue at this moment (int; mq_getattr(3)).
     #[getter]
     fn current_messages(&self, py: Python<'_>) -> PyResult<usize> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.current_messages()).map(count);
+        }
         let current = self.slot.with(py, MessageQueue::current_messages)?;
         current.map_err(|error| raise(py, &error))
     }
@@ -287,12 +334,20 @@ impl NamedMessageQueue {
     /// How many messages the queue holds when it is full (int).
     #[getter]
     fn max_messages(&self, py: Python<'_>) -> PyResult<usize> {
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            return Ok(count(there.max_messages()));
+        }
         self.slot.with(py, MessageQueue::max_messages)
     }
 
     /// How many bytes a message may have (int).
     #[getter]
     fn max_message_size(&self, py: Python<'_>) -> PyResult<usize> {
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            return Ok(there.max_message_size());
+        }
         self.slot.with(py, MessageQueue::max_message_size)
     }
 
@@ -302,6 +357,10 @@ impl NamedMessageQueue {
     /// have to wait returns `False` or `None` at once, whatever the timeout. See mq_setattr(3).
     #[getter]
     fn block(&self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            return Ok(there.is_blocking());
+        }
         let blocking = self.slot.with(py, MessageQueue::is_blocking)?;
         blocking.map_err(|error| raise(py, &error))
     }
@@ -309,6 +368,11 @@ impl NamedMessageQueue {
     #[setter]
     fn set_block(&self, py: Python<'_>, value: Arg<'_, '_>) -> PyResult<()> {
         let value = convert::switch("block", value, true)?;
+        if let Some(there) = self.there.get() {
+            there_is_open(there.handle())?;
+            there.set_blocking(value);
+            return Ok(());
+        }
         let set = self.slot.with(py, |queue| queue.set_blocking(value))?;
         set.map_err(|error| raise(py, &error))
     }
@@ -316,6 +380,7 @@ impl NamedMessageQueue {
     /// The descriptor, open as long as the handle is (int).
     #[getter]
     fn mqd(&self, py: Python<'_>) -> PyResult<i32> {
+        self.only_here("a queue on a server has no descriptor: wait with asyncio instead")?;
         self.slot.with(py, |queue| queue.as_fd().as_raw_fd())
     }
 
@@ -349,6 +414,7 @@ impl NamedMessageQueue {
         text_signature = "($self, notification=None)"
     )]
     fn request_notification(&self, py: Python<'_>, notification: Arg<'_, '_>) -> PyResult<bool> {
+        self.only_here("a queue on a server notifies of nothing: wait with asyncio instead")?;
         notification::request(py, &self.slot, notification)
     }
 
@@ -361,8 +427,16 @@ impl NamedMessageQueue {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No queue can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::MessageQueue, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::MessageQueue, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.
@@ -370,7 +444,11 @@ impl NamedMessageQueue {
     /// It shares a shared object, and unlinks no other.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let direction = slf.get().slot.with(py, MessageQueue::direction)?;
+        let direction = match slf.get().there.get() {
+            Some(there) => there.direction(),
+            None => slf.get().slot.with(py, MessageQueue::direction)?,
+        };
+        slf.as_super().get().check_open(py)?;
         let options = PyDict::new(py);
         options.set_item("read", direction != Direction::Send)?;
         options.set_item("write", direction != Direction::Receive)?;
@@ -378,8 +456,31 @@ impl NamedMessageQueue {
     }
 }
 
+/// A number of messages on a server, as on this machine.
+fn count(messages: u64) -> usize {
+    usize::try_from(messages).unwrap_or(usize::MAX)
+}
+
 impl NamedMessageQueue {
     pub(crate) fn slot(&self) -> &Closable<MessageQueue> {
         &self.slot
+    }
+
+    /// The object, which is on a server.
+    pub(crate) fn there(&self) -> PyResult<&nob_ipc_redis::MessageQueue> {
+        self.there.get().ok_or_else(|| unsupported_operation("the queue is not on a server"))
+    }
+
+    /// Fails if the object is on a server, with this sentence.
+    fn only_here(&self, why: &'static str) -> PyResult<()> {
+        if self.there.get().is_some() { Err(unsupported_operation(why)) } else { Ok(()) }
+    }
+}
+
+impl server::MayBeThere for NamedMessageQueue {
+    type There = nob_ipc_redis::MessageQueue;
+
+    fn there(&self) -> &There<Self::There> {
+        &self.there
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod batches;
 pub(crate) mod bounded_semaphore;
 pub(crate) mod channel;
 pub(crate) mod channel_messages;
+pub(crate) mod connection;
 pub(crate) mod coroutine;
 pub(crate) mod holding;
 pub(crate) mod lock;

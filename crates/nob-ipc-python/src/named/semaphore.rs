@@ -9,11 +9,15 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use crate::convert::error::raise;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
+use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
-use crate::named::acquire::{GivesPermits, acquire_with, release};
+use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
 use crate::named::base::{self, Named};
+use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
+use crate::server::error::raise as raise_there;
+use crate::server::{self, There};
 
 /// A semaphore that processes share by name.
 ///
@@ -29,6 +33,7 @@ use crate::named::coroutine::coroutine;
 ///     unlink_on_delete: `None`: deletion of the last handle removes the name, unless the object is
 ///         owned or kept. `True`: deletion of this handle does. `False`: none does.
 ///     mode: Permission bits of a new semaphore, subject to the umask.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -39,6 +44,7 @@ use crate::named::coroutine::coroutine;
 #[pyclass(module = "nob.ipc", extends = Named, subclass, frozen)]
 pub(crate) struct NamedSemaphore {
     slot: Arc<Closable<Semaphore>>,
+    there: There<nob_ipc_redis::Semaphore>,
 }
 
 #[pymethods]
@@ -46,14 +52,14 @@ impl NamedSemaphore {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(name, initial_value=1, handle_existence=..., \
-                          unlink_on_delete=None, *, mode=0o600)"
+        text_signature = "(name, initial_value=1, handle_existence=..., unlink_on_delete=None, \
+                          *, mode=0o600, connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedSemaphore { slot })
+        Named::initializer(|slot| NamedSemaphore { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -63,31 +69,46 @@ impl NamedSemaphore {
         unlink_on_delete = Arg::NOTHING,
         *,
         mode = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         initial_value: Arg<'_, '_>,
         handle_existence: Arg<'_, '_>,
         unlink_on_delete: Arg<'_, '_>,
         mode: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
         let existence = convert::existence(handle_existence)?;
         let most = i64::from(Semaphore::MAX_VALUE);
         let value = convert::bounded("initial_value", initial_value, 1, (0, most))?;
         let mut options = Semaphore::options();
         options.existence(existence).initial_value(convert::narrow(value)?);
-        options.mode(convert::mode(mode)?);
-        if let Some(unlink) = convert::optional_switch("unlink_on_delete", unlink_on_delete)? {
+        let mode = convert::mode(mode)?;
+        options.mode(mode);
+        let unlink = convert::optional_switch("unlink_on_delete", unlink_on_delete)?;
+        if let Some(unlink) = unlink {
             options.unlink_on_drop(unlink);
         }
         let name = convert::name(Kind::Semaphore, name, existence)?;
+        if let Some(server) = place.server() {
+            refuse_mode(mode)?;
+            let mut options = nob_ipc_redis::Semaphore::options(server);
+            options.existence(existence).initial_value(convert::narrow(value)?);
+            if let Some(unlink) = unlink {
+                options.unlink_on_drop(unlink);
+            }
+            return server::open(slf, &place, options, name);
+        }
         let semaphore = without_gil(py, || options.open_named(&name));
         let semaphore = semaphore.map_err(|error| raise(py, &error))?;
         let ownership = Arc::clone(semaphore.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, semaphore, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, semaphore, ownership)?;
+        place.add(slf)
     }
 
     /// Take a permit; False when there was none in time.
@@ -133,6 +154,9 @@ impl NamedSemaphore {
         let count = convert::bounded("n", n, 1, (1, i64::MAX))?;
         // More than 32 bits would overflow as surely as the most that they hold.
         let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.release_many(count));
+        }
         let released = self.slot.with(py, |semaphore| semaphore.release_many(count))?;
         released.map_err(|error| raise(py, &error))
     }
@@ -154,27 +178,36 @@ impl NamedSemaphore {
         slf: &Bound<'py, Self>,
         timeout: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "acquire", (slf.py().get_type::<Self>(), slf, timeout))
+        coroutine(
+            slf.py(),
+            &slf.get().there,
+            "acquire",
+            (slf.py().get_type::<Self>(), slf, timeout),
+        )
     }
 
     fn __aenter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "enter", (slf.py().get_type::<Self>(), slf))
+        coroutine(slf.py(), &slf.get().there, "enter", (slf.py().get_type::<Self>(), slf))
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __aexit__<'py>(
         slf: &Bound<'py, Self>,
         exc_type: Arg<'_, '_>,
-        exc: Arg<'_, '_>,
+        exc: Bound<'py, PyAny>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        coroutine(slf.py(), "leave", (slf.py().get_type::<Self>(), slf))
+        let py = slf.py();
+        coroutine(py, &slf.get().there, "leave", (py.get_type::<Self>(), slf, exc))
     }
 
     /// The number of permits at this moment, never negative (int; sem_getvalue(3)).
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u32> {
+        if let Some(there) = self.there.get() {
+            return ask(py, raise_there, || there.value());
+        }
         self.slot.with(py, Semaphore::value)
     }
 
@@ -184,7 +217,7 @@ impl NamedSemaphore {
     }
 
     #[pyo3(signature = (exc_type, exc, traceback, /))]
-    #[expect(unused_variables, reason = "what ended the block changes nothing")]
+    #[expect(unused_variables, reason = "the exception says it all")]
     fn __exit__(
         &self,
         py: Python<'_>,
@@ -192,7 +225,7 @@ impl NamedSemaphore {
         exc: Arg<'_, '_>,
         traceback: Arg<'_, '_>,
     ) -> PyResult<()> {
-        release(py, self)
+        leave(py, self, exc)
     }
 
     /// Another name of linked_existing_object (bool).
@@ -210,8 +243,16 @@ impl NamedSemaphore {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No semaphore can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Semaphore, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::Semaphore, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.
@@ -219,7 +260,7 @@ impl NamedSemaphore {
     /// It shares a shared object, and unlinks no other.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        slf.get().slot.with(py, |_| ())?;
+        slf.as_super().get().check_open(py)?;
         pickle::reduce::<Self>(slf, &PyDict::new(py))
     }
 }
@@ -231,5 +272,17 @@ impl GivesPermits for NamedSemaphore {
 
     fn slot(&self) -> &Closable<Semaphore> {
         &self.slot
+    }
+
+    fn there(&self) -> Option<&dyn server::Permits> {
+        self.there.get().map(|there| there as &dyn server::Permits)
+    }
+}
+
+impl server::MayBeThere for NamedSemaphore {
+    type There = nob_ipc_redis::Semaphore;
+
+    fn there(&self) -> &There<Self::There> {
+        &self.there
     }
 }

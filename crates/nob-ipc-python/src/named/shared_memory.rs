@@ -23,6 +23,7 @@ use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::modules;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
+use crate::named::connection::Place;
 
 /// Between two looks whether the segment is still being made smaller.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -47,6 +48,7 @@ const BYTES: &str = "mmap() maps its bytes, as in memoryview(shm.mmap()), and nd
 ///     mode: Permission bits of a new segment, subject to the umask.
 ///     reserve: Allocates the memory at creation and growth. `False`: at first touch, where running
 ///         out of memory is a bus error.
+///     connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 ///
 /// Raises:
 ///     FileExistsError: The name is taken, with `RAISE_IF_EXISTS`.
@@ -70,9 +72,8 @@ impl NamedSharedMemory {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(name, size=0, read_only=False, \
-                          handle_existence=..., unlink_on_delete=None, *, \
-                          mode=0o600, reserve=True)"
+        text_signature = "(name, size=0, read_only=False, handle_existence=..., \
+                          unlink_on_delete=None, *, mode=0o600, reserve=True, connection=None)"
     )]
     fn new(
         _args: &Bound<'_, PyTuple>,
@@ -94,10 +95,11 @@ impl NamedSharedMemory {
         *,
         mode = Arg::NOTHING,
         reserve = Arg::NOTHING,
+        connection = Arg::NOTHING,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are the constructor's")]
-    fn __init__(
-        slf: &Bound<'_, Self>,
+    fn __init__<'py>(
+        slf: &Bound<'py, Self>,
         name: Arg<'_, '_>,
         size: Arg<'_, '_>,
         read_only: Arg<'_, '_>,
@@ -105,9 +107,15 @@ impl NamedSharedMemory {
         unlink_on_delete: Arg<'_, '_>,
         mode: Arg<'_, '_>,
         reserve: Arg<'_, '_>,
+        connection: Arg<'_, 'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         slf.as_super().get().check_unset()?;
+        let place = Place::of(connection)?;
+        place.only_here(
+            "there is no shared memory on a server: send what is to be shared through a \
+             NamedMessageQueue",
+        )?;
         let existence = convert::existence(handle_existence)?;
         let mut options = SharedMemory::options();
         options.existence(existence);
@@ -128,7 +136,8 @@ impl NamedSharedMemory {
         let name = convert::name(Kind::SharedMemory, name, existence)?;
         let segment = in_steps(py, raise, |on_step| options.open_with(&name, on_step))?;
         let ownership = Arc::clone(segment.ownership());
-        slf.as_super().get().open(py, &slf.get().slot, segment, ownership)
+        slf.as_super().get().open(py, &slf.get().slot, segment, ownership)?;
+        place.add(slf)
     }
 
     /// The size in bytes at this moment; the kernel is asked at each use (int; fstat(2)).
@@ -307,8 +316,16 @@ impl NamedSharedMemory {
     ///     PermissionError: The system does not permit it to this user.
     ///     InvalidArgument: No segment can have this name.
     #[classmethod]
-    fn unlink_name(cls: &Bound<'_, PyType>, name: &Bound<'_, PyAny>) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::SharedMemory, name)
+    #[pyo3(
+        signature = (name, connection = Arg::NOTHING),
+        text_signature = "($cls, name, connection=None)"
+    )]
+    fn unlink_name(
+        cls: &Bound<'_, PyType>,
+        name: &Bound<'_, PyAny>,
+        connection: Arg<'_, '_>,
+    ) -> PyResult<()> {
+        base::unlink_name(cls.py(), Kind::SharedMemory, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -79,6 +79,8 @@ impl MessageQueue {
         let (py, this) = (slf.py(), slf.get());
         slf.as_super().get().check_unset()?;
         let mut options = nob_ipc::MessageQueue::options();
+        let max_messages = convert::optional_count("max_messages", max_messages)?;
+        let max_message_size = convert::optional_count("max_message_size", max_message_size)?;
         convert::capacity(&mut options, max_messages, max_message_size)?;
         let read = arguments::truth(read, true)?;
         options.direction(convert::direction(read, arguments::truth(write, true)?)?);

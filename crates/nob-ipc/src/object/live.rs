@@ -81,7 +81,7 @@ pub fn delete_all_with(tell: &mut dyn FnMut(&Ownership, Result<Deletion>)) {
         rest -= 1;
         let listed = lock().get(rest).and_then(Weak::upgrade);
         if let Some(ownership) = listed {
-            tell(&ownership, ownership.delete_at_end());
+            tell(&ownership, ownership.delete_early());
         }
     }
     left::try_again();

@@ -326,9 +326,13 @@ impl Ownership {
         self.delete_once()
     }
 
-    /// Deletes at the end of the process, when the handle may still use a shared object itself: dropping
-    /// it tries again.
-    pub(super) fn delete_at_end(&self) -> Result<Deletion> {
+    /// Deletes while the handle may still use a shared object itself, by a mapping or by a call in another
+    /// thread: dropping it tries again.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete`](Ownership::delete).
+    pub fn delete_early(&self) -> Result<Deletion> {
         let deletion = self.delete_once()?;
         if self.lifetime() == Lifetime::Shared && deletion == Deletion::InUse {
             self.deleted.store(false, Ordering::Relaxed);
