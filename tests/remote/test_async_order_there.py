@@ -1,0 +1,7 @@
+"""What `asynchronous.test_async_order` asks of this machine, asked of a server."""
+
+from support.places import reuse
+
+TAKEN_BACK: dict[str, str] = {}
+
+reuse(globals(), "asynchronous.test_async_order", TAKEN_BACK)
