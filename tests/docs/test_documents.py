@@ -7,6 +7,7 @@ page's blocks of shell run. Those make one script, from the page's top to its en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from support.checks import WATCHDOG
 from support.documents import BLOCK, BLOCKS, DOCUMENTS, PYTHON, ROOT, Block
 from support.isolation import isolation
 from support.kinds import removed, unique
+from support.servers import Server, programs
 
 import nob.ipc
 
@@ -27,6 +29,9 @@ RUN_ELSEWHERE = {
     ("docs/index.md", "rust"),  # another
     ("docs/command.md", "sh"),  # crates/nob-ipc-cli/tests/it/recipes.rs
 }
+
+A_SERVER = "redis://127.0.0.1:6379"
+"""What pages that are run with a server call it."""
 
 FENCE = re.compile(r"^\s*(```|~~~)", re.MULTILINE)
 PRINTS = re.compile(r"# prints: (.*)$", re.MULTILINE)
@@ -55,7 +60,7 @@ def run(command: list[str], folder: Path, isolated: list[str]) -> subprocess.Com
     return subprocess.run(
         [*isolated, *command],
         cwd=folder,
-        env={**os.environ, "PATH": path, "PYTHONWARNINGS": "error"},
+        env=os.environ | {"PATH": path, "PYTHONWARNINGS": "error", "NOB_IPC_URL": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -102,21 +107,32 @@ def test_pages_with_commands_run(page: str, tmp_path: Path) -> None:
     isolated = isolation()
     if not isolated:
         pytest.skip("its commands see all objects, and this user may not hide those of others")
+    with contextlib.ExitStack() as stack:
+        url = A_SERVER
+        if any(A_SERVER in block.code for block in SHELL if block.document == page):
+            # The first that is found: the page is the same on all.
+            program = next(iter(programs()), "none")
+            (tmp_path / "server").mkdir()
+            url = stack.enter_context(Server(program, tmp_path / "server")).url
+        run_page(page, tmp_path, isolated, url)
+
+
+def run_page(page: str, folder: Path, isolated: list[str], url: str) -> None:
     script = ""
     for number, block in enumerate(block for block in BLOCKS if block.document == page):
         if block in SHELL:
-            script += block.code
+            script += block.code.replace(A_SERVER, url)
         elif block.title and block in PYTHON:
-            kept = tmp_path / f"{number}-{block.title}"
+            kept = folder / f"{number}-{block.title}"
             kept.write_text(block.code, encoding="utf-8")
             script += f"cp {shlex.quote(str(kept))} {shlex.quote(block.title)}\n"
-    done = run(["sh", "-euc", script], tmp_path, isolated)
+    done = run(["sh", "-euc", script], folder, isolated)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     for block in BLOCKS:
         if block.document == page and (block in SHELL or block.language == "text"):
             for text in said(block):
-                assert text in done.stdout, f"{block}: {done.stdout}"
+                assert text.replace(A_SERVER, url) in done.stdout, f"{block}: {done.stdout}"
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.title], ids=str)
