@@ -1,4 +1,4 @@
-"""What `make demo` shows: processes that talk, take turns and share memory.
+"""What `make demo` shows: processes that talk, take turns and share memory, here and on a server.
 
 Each process is a program of its own; they have nothing in common but the names of some objects.
 """
@@ -6,10 +6,13 @@ Each process is a program of its own; they have nothing in common but the names 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -24,6 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nob import ipc
 from nob.ipc import Flags, NamedMessageQueue, NamedSemaphore, NamedSharedMemory
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +54,10 @@ PICTURE = """\
 SPOTS = [spot for spot, cell in enumerate(PICTURE) if cell == "#"]
 random.Random(1).shuffle(SPOTS)
 
+SENTENCE = "Many machines can share one queue and one lock, and the program stays as it is."
+
+SERVERS = ("redis-server", "valkey-server")
+
 console = Console(highlight=False)
 
 
@@ -63,6 +71,7 @@ def main() -> None:
     for cls, name in names:
         if exists(cls, name):
             raise DemoError(f"{name} should be gone, and is not")
+    beyond()
     console.print(f"\n[green]All done.[/] Of the {len(names)} objects nothing is left.\n")
 
 
@@ -189,6 +198,94 @@ def picture(memory: Any) -> Text:
     return text
 
 
+def beyond() -> None:
+    """A queue and a lock on a server, if there is one: what changes is the URL."""
+    title("a server: the same classes for many machines")
+    found = os.environ.get("NOB_IPC_REDIS_SERVER") or next(
+        filter(None, map(shutil.which, SERVERS)), ""
+    )
+    if not found:
+        console.print(f"  left out: there is no {' and no '.join(SERVERS)} on this machine")
+        return
+    with tempfile.TemporaryDirectory(prefix="nob-demo-") as folder, server(found, folder) as url:
+        with ipc.connect(url) as place:
+            share_words(place)
+        with ipc.connect(url) as place:
+            if left := place.list_objects():
+                raise DemoError(f"on the server nothing should be left: {left}")
+
+
+def share_words(place: ipc.Connection) -> None:
+    """Two processes say the words that they receive; the lock keeps them in order."""
+    new = Flags.RAISE_IF_EXISTS
+    sentence = SENTENCE.split()
+    words = place.NamedMessageQueue(None, len(sentence) + 2, 64, handle_existence=new)
+    said = place.NamedMessageQueue(None, 16, 64, handle_existence=new)
+    lock = place.NamedLock(None, new)
+    names = (words.name, said.name, lock.name)
+    with (
+        program("demo.py", "say", "0", place.url, *names) as first,
+        program("demo.py", "say", "1", place.url, *names) as second,
+    ):
+        for number, process in enumerate((first, second)):
+            console.print(Text(f"  process {process.pid}", COLOURS[number]), f"on {place.url}")
+        # Both are ready.
+        hear(said)
+        hear(said)
+        words.send_many([*sentence, "", ""])
+        console.print("  ", end="")
+        heard, fences = [], []
+        for _ in sentence:
+            who, fence, word = hear(said).split()
+            console.print(Text(word, COLOURS[int(who)]), end=" ")
+            heard.append(word)
+            fences.append(int(fence))
+        console.print()
+    if heard != sentence or fences != sorted(set(fences)):
+        raise DemoError(f"words came out of order, or twice: {heard} {fences}")
+    console.print("  each word once and in its place, and the lock's numbers grew")
+
+
+def say(who: str, url: str, words_name: str, said_name: str, lock_name: str) -> None:
+    """What a process does that says words."""
+    with ipc.connect(url) as place:
+        words, said = place.NamedMessageQueue(words_name), place.NamedMessageQueue(said_name)
+        lock = place.NamedLock(lock_name)
+        said.send("ready")
+        while True:
+            with lock:
+                received = words.receive(timeout=PATIENCE)
+                if received is None:
+                    raise DemoError("no word came")
+                if received[0] == b"":
+                    return
+                said.send(f"{who} {lock.fence} {received[0].decode()}", timeout=PATIENCE)
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def server(file: str, folder: str) -> Iterator[str]:
+    """A server that keeps nothing, and that only this user reaches; its URL."""
+    socket = Path(folder, "socket")
+    command = [file, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    command += ["--save", "", "--appendonly", "no", "--dir", folder]
+    console.print(f"  [dim]$ {Path(file).name} --port 0 --unixsocket ...[/]")
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > end:
+                raise DemoError(f"{file} does not start")
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+
+
 def title(text: str) -> None:
     console.print()
     console.rule(f"[bold]{text}", align="left", style="dim")
@@ -244,7 +341,12 @@ def program(file: str, *arguments: str, **options: Any) -> Iterator[subprocess.P
 
 if __name__ == "__main__":
     try:
-        roles: dict[str, Callable[..., None]] = {"speak": speak, "paint": paint}
+        roles: dict[str, Callable[..., None]] = {
+            "speak": speak,
+            "paint": paint,
+            "server": beyond,
+            "say": say,
+        }
         role = roles[sys.argv[1]] if len(sys.argv) > 1 else main
         role(*sys.argv[2:])
     except DemoError as error:

@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 from support.checks import WATCHDOG, eventually
 from support.kinds import QUEUE
+from support.servers import Server, programs
 from support.system import made_by
 
+from nob import ipc
 from nob.ipc import list_objects
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ EXAMPLES = ROOT / "examples"
 TALK = {"demo.py", "queue.py"}
 """Those that share a queue with a name; all others make random names."""
 
-PROGRAMS = {"add_reader.py", "pipeline.py", "shared_array.py", "workers.py"}
+PROGRAMS = {"add_reader.py", "pipeline.py", "pool.py", "shared_array.py", "workers.py"}
 
 
 WITH_METHOD = """
@@ -103,6 +105,22 @@ def test_the_demonstration(examples: Path, name: str) -> None:
     assert not QUEUE.exists(name)
 
 
+@pytest.mark.parametrize("found", [True, False])
+def test_the_demonstration_of_a_server(
+    examples: Path, found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if found and not programs():
+        pytest.skip("there is no redis-server and no valkey-server on this machine")
+    if not found:
+        monkeypatch.delenv("NOB_IPC_REDIS_SERVER", raising=False)
+        monkeypatch.setenv("PATH", str(examples))
+    with running(examples / "demo.py", "server") as demo:
+        output, errors = demo.communicate(timeout=WATCHDOG)
+    assert (demo.returncode, errors) == (0, ""), output
+    assert ("as it is" in output and "each word once" in output) == found
+    assert ("there is no redis-server" in output) == (not found)
+
+
 def test_the_demonstration_finds_its_queue_taken(examples: Path, name: str) -> None:
     with QUEUE.create(name) as queue:
         with running(examples / "demo.py") as demo:
@@ -149,6 +167,60 @@ def test_workers(examples: Path) -> None:
     output = words(examples / "workers.py")
     for method in ("fork", "spawn"):
         assert f"{method}: the squares end with [9409, 9604, 9801]" in output
+
+
+def test_the_pool(examples: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOB_IPC_URL", raising=False)
+    output = words(examples / "pool.py", "run", "--name", name, "--numbers", "200")
+    assert "200 squares on local:, the last is 39601" in output
+    assert not QUEUE.exists(f"{name}-jobs")
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The first of the servers that there are."""
+    program = next(iter(programs()), "none")
+    with Server(program, tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+def eventually_opened(place: ipc.Connection, name: str) -> Any:
+    """A queue that another process makes."""
+
+    def opened() -> Any:
+        with contextlib.suppress(FileNotFoundError):
+            return place.NamedMessageQueue(name)
+        return None
+
+    return eventually(opened, name)
+
+
+def test_the_pool_on_a_server(
+    examples: Path, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers join and are killed, and all jobs are done."""
+    monkeypatch.setenv("NOB_IPC_URL", server.url)
+    pool, options = examples / "pool.py", ("--name", name)
+    with (
+        ipc.connect() as place,
+        running(pool, "run", *options, "--numbers", "3000", "--workers", "0") as run,
+    ):
+        jobs, results = (eventually_opened(place, f"{name}-{what}") for what in ("jobs", "results"))
+        eventually(lambda: jobs.current_messages > 0, "the first jobs")
+        # So that there are results that nobody takes.
+        os.kill(run.pid, signal.SIGSTOP)
+        with running(pool, "work", *options) as worker:
+            eventually(lambda: results.current_messages > 0, "a worker that works")
+            worker.kill()
+            worker.communicate(timeout=WATCHDOG)
+        os.kill(run.pid, signal.SIGCONT)
+        with running(pool, "work", *options) as worker:
+            output, errors = run.communicate(timeout=WATCHDOG)
+            assert (run.returncode, errors) == (0, ""), output + errors
+            assert f"3000 squares on {server.url}, the last is {2999**2}" in output
+            output, errors = worker.communicate(timeout=WATCHDOG)
+            assert (worker.returncode, errors) == (0, ""), output + errors
+            assert "jobs done" in output
 
 
 RESULT = re.compile(r"(\d+) = ([\d * ]+)( \(urgent\))?$", re.MULTILINE)

@@ -82,20 +82,20 @@ class Server:
         assert self._process is None
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                [
-                    *(self.program, "--bind", "127.0.0.1", "--port", str(self.port)),
-                    *("--save", "", "--dir", str(self.folder), "--loglevel", "warning"),
-                    *self.options,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                self._arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         end = time.monotonic() + WATCHDOG
         while not self._answers():
             assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < end, "the server does not answer"
             time.sleep(0.02)
+
+    def _arguments(self) -> list[str]:
+        return [
+            *(self.program, "--bind", "127.0.0.1", "--port", str(self.port)),
+            *("--save", "", "--dir", str(self.folder), "--loglevel", "warning"),
+            *self.options,
+        ]
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
@@ -132,6 +132,23 @@ class Server:
     def connections(self) -> int:
         """How many clients are connected, this question's own left out."""
         return self.command("CLIENT", "LIST").count(" fd=") - 1
+
+
+class Sentinel(Server):
+    """Watches a primary under the name `primary`, and is enough by itself to replace it."""
+
+    def __init__(self, primary: Server, folder: Path) -> None:
+        super().__init__(primary.program, folder)
+        self.url = f"redis+sentinel://127.0.0.1:{self.port}/primary"
+        (folder / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+            f"sentinel monitor primary 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds primary 1000\n"
+            "sentinel failover-timeout primary 5000\n"
+        )
+
+    def _arguments(self) -> list[str]:
+        return [self.program, str(self.folder / "sentinel.conf"), "--sentinel"]
 
 
 class CuttingProxy:
