@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 TABLE = ROOT / "docs" / "conformance.md"
 RUST = ROOT / "crates" / "nob-ipc"
+SERVERS = ROOT / "crates" / "nob-ipc-redis"
 
 SECTIONS = {
     "C": "All kinds",
@@ -24,6 +25,7 @@ SECTIONS = {
     "M": "Message queues",
     "L": "Locks and bounded semaphores",
     "N": "Channels",
+    "R": "Beyond one machine",
 }
 HEAD = """\
 # What is tested where
@@ -33,7 +35,7 @@ Tests in Python go through the public package, those in Rust through the crate. 
 `python tests/conformance_table.py`; a test sees to it that it is current.
 """
 
-_NUMBER = re.compile(r"\b[CSHMLN]\d{1,2}\b")
+_NUMBER = re.compile(r"\b[CSHMLNR]\d{1,2}\b")
 _RUST_TEST = re.compile(
     r"^(?P<doc>(?:[ \t]*///.*\n)+)(?:[ \t]*#\[.*\]\n)*[ \t]*fn (?P<name>\w+)", re.MULTILINE
 )
@@ -74,17 +76,18 @@ def _marked(expression: ast.expr) -> list[str]:
 
 def rust_tests() -> Iterator[tuple[str, str]]:
     """Pairs of a number and the test whose documentation names it."""
-    for path in sorted(RUST.glob("**/*.rs")):
+    for path in sorted([*RUST.glob("**/*.rs"), *SERVERS.glob("**/*.rs")]):
+        shown = path.relative_to(RUST if RUST in path.parents else ROOT / "crates")
         for test in _RUST_TEST.finditer(path.read_text(encoding="utf-8")):
             if "#[test]" in test.group():
                 for number in _numbers(test["doc"]):
-                    yield number, f"`{path.relative_to(RUST)}::{test['name']}`"
+                    yield number, f"`{shown}::{test['name']}`"
 
 
 def _numbers(text: str) -> set[str]:
     """The numbers in a text, ranges such as `S28 to S30` spelt out."""
     numbers = set(_NUMBER.findall(text))
-    for kind, first, last in re.findall(r"\b([CSHMLN])(\d+) to \1(\d+)\b", text):
+    for kind, first, last in re.findall(r"\b([CSHMLNR])(\d+) to \1(\d+)\b", text):
         numbers |= {f"{kind}{index}" for index in range(int(first), int(last) + 1)}
     return numbers
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.checks import WATCHDOG, eventually
+from support.checks import WATCHDOG, conformance, eventually
 from support.kinds import QUEUE
 from support.servers import Server, programs
 from support.system import made_by
@@ -169,6 +169,7 @@ def test_workers(examples: Path) -> None:
         assert f"{method}: the squares end with [9409, 9604, 9801]" in output
 
 
+@conformance("R1")
 def test_the_pool(examples: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOB_IPC_URL", raising=False)
     output = words(examples / "pool.py", "run", "--name", name, "--numbers", "200")
@@ -195,6 +196,7 @@ def eventually_opened(place: ipc.Connection, name: str) -> Any:
     return eventually(opened, name)
 
 
+@conformance("R1")
 def test_the_pool_on_a_server(
     examples: Path, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

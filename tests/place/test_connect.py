@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, conformance
 from support.children import in_child
 from support.kinds import (
     CHANNEL,
@@ -53,6 +53,7 @@ def test_without_a_url_it_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> No
             assert repr(place) == "<Connection 'local:' (open)>"
 
 
+@conformance("R1")
 def test_the_argument_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOB_IPC_URL", "nonsense")
     assert ipc.connect("local:").url == "local:"
@@ -60,6 +61,7 @@ def test_the_argument_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) 
         ipc.connect()
 
 
+@conformance("R2")
 def test_no_variable_moves_a_plain_constructor(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Contract 11.1: it is always this machine."""
     monkeypatch.setenv("NOB_IPC_URL", "redis://127.0.0.1:1")
@@ -68,6 +70,7 @@ def test_no_variable_moves_a_plain_constructor(name: str, monkeypatch: pytest.Mo
         assert queue.send(b"here", timeout=0)
 
 
+@conformance("R3")
 @pytest.mark.parametrize(
     "url", ["", "local", "local://", "local:x", "/tmp/x", "http://127.0.0.1", "redis", 3, b"redis:"]
 )
@@ -76,6 +79,7 @@ def test_what_is_no_url(url: Any) -> None:
         ipc.connect(url)
 
 
+@conformance("R3")
 @pytest.mark.parametrize(
     "options",
     [

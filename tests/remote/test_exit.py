@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, conformance
 from support.servers import Server
 
 from nob import ipc
@@ -72,6 +72,7 @@ def test_an_end_without_goodbye(server: Server, place: ipc.Connection) -> None:
         server.command("FLUSHALL")
 
 
+@conformance("R9")
 def test_the_end_while_the_server_is_away(own_server: Callable[..., Server]) -> None:
     """It is tried for a second, once; and a sentence says what stays."""
     server = own_server()

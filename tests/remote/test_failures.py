@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.checks import WATCHDOG, rounds
+from support.checks import WATCHDOG, conformance, rounds
 from support.children import fork
 from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 from support.servers import CuttingProxy, Server
@@ -30,6 +30,7 @@ each_kind_there = pytest.mark.parametrize(
 )
 
 
+@conformance("R13")
 def test_every_message_exactly_once_through_a_proxy_that_cuts(server: Server, name: str) -> None:
     """Contract 11.3: a call whose answer was lost runs once."""
     proxy = CuttingProxy(server, 0.01, seed=7)
@@ -68,6 +69,7 @@ def test_every_message_exactly_once_through_a_proxy_that_cuts(server: Server, na
     proxy.close()
 
 
+@conformance("R14", "R15")
 def test_a_stopped_server_loses_nothing(own_server: Start, name: str) -> None:
     """What a `receive` without an answer had taken goes back."""
     server = own_server()
@@ -90,6 +92,7 @@ def test_a_stopped_server_loses_nothing(own_server: Start, name: str) -> None:
     place.close()
 
 
+@conformance("R21")
 def test_an_unknown_outcome_can_be_had_later(own_server: Start, name: str) -> None:
     """Contract 11.5."""
     server = own_server()
@@ -116,6 +119,7 @@ def test_an_unknown_outcome_can_be_had_later(own_server: Start, name: str) -> No
     place.close()
 
 
+@conformance("R21")
 @each_kind_there
 def test_a_creation_without_an_answer(own_server: Start, kind: Kind, name: str) -> None:
     """Its retry gives the handle, which counts as the creator's, and makes no second object."""
@@ -140,6 +144,7 @@ def test_a_creation_without_an_answer(own_server: Start, kind: Kind, name: str) 
     assert handle.closed
 
 
+@conformance("R21")
 def test_a_release_without_an_answer(own_server: Start, name: str) -> None:
     server = own_server()
     place = ipc.connect(server.url, patience=0.5)
@@ -151,6 +156,7 @@ def test_a_release_without_an_answer(own_server: Start, name: str) -> None:
     place.close()
 
 
+@conformance("R24")
 def test_a_server_that_was_killed_and_wrote_all(own_server: Start, name: str) -> None:
     server = own_server("--appendonly", "yes", "--appendfsync", "always")
     place = ipc.connect(server.url)
@@ -168,6 +174,7 @@ def test_a_server_that_was_killed_and_wrote_all(own_server: Start, name: str) ->
     place.close()
 
 
+@conformance("R23")
 def test_a_server_that_was_killed_and_wrote_nothing(own_server: Start, name: str) -> None:
     """Handles never meet a silent new object."""
     server = own_server("--appendonly", "no")
@@ -194,6 +201,7 @@ def test_a_server_that_was_killed_and_wrote_nothing(own_server: Start, name: str
     place.close()
 
 
+@conformance("R20")
 def test_a_server_that_is_gone(own_server: Start, name: str) -> None:
     """Calls end after the patience, and `close` ends at once."""
     server = own_server()
@@ -227,6 +235,7 @@ def test_connections_that_are_killed_under_waits(
     assert waiter.result() == (b"x", 0)
 
 
+@conformance("R27")
 def test_memory_that_is_full(own_server: Start, name: str) -> None:
     """What is there can be had; the rest is refused."""
     server = own_server("--maxmemory", "3mb")
@@ -251,6 +260,7 @@ def test_memory_that_is_full(own_server: Start, name: str) -> None:
     place.close()
 
 
+@conformance("R26")
 def test_users_without_rights(own_server: Start, name: str) -> None:
     server = own_server()
     rights = "+eval +evalsha +hello +ping +ssubscribe +sunsubscribe +spublish +time +hgetall +hget"
@@ -283,6 +293,7 @@ def test_users_without_rights(own_server: Start, name: str) -> None:
         ipc.connect(f"redis://few:wrong@127.0.0.1:{server.port}")
 
 
+@conformance("R22")
 def test_what_is_not_confirmed(server: Server, name: str) -> None:
     """Contract 11.5: without a replica nothing is."""
     with ipc.connect(server.url) as place, ipc.connect(server.url, durability="replica") as sure:
@@ -303,6 +314,7 @@ def test_what_is_not_confirmed(server: Server, name: str) -> None:
         assert queue.current_messages == 0
 
 
+@conformance("R18")
 def test_an_owner_that_is_killed(server: Server, place: ipc.Connection, name: str) -> None:
     """Contract 11.4: the lease ends the hold, and the next owner is told."""
     lock = place.NamedLock(name, CREATE, lease=1)
@@ -331,6 +343,7 @@ def test_an_owner_that_is_killed(server: Server, place: ipc.Connection, name: st
     os.close(told)
 
 
+@conformance("R18")
 def test_an_owner_that_is_silent(server: Server, place: ipc.Connection, name: str) -> None:
     """A process that was stopped for longer than its lease has lost the lock, and is told."""
     lock = place.NamedLock(name, CREATE, lease=1)
@@ -368,6 +381,7 @@ def test_an_owner_that_is_silent(server: Server, place: ipc.Connection, name: st
     os.close(told)
 
 
+@conformance("R18")
 def test_a_lock_that_was_lost_within_a_block(own_server: Start, name: str) -> None:
     """What the block raises goes out, with a note; else LockLost does."""
     server = own_server()
@@ -395,6 +409,7 @@ def test_a_lock_that_was_lost_within_a_block(own_server: Start, name: str) -> No
     place.close()
 
 
+@conformance("R9")
 def test_handles_that_go_when_the_server_is_gone(
     own_server: Start, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

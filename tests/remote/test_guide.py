@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, conformance
 from support.documents import BLOCKS
 from support.servers import Server
 from support.waits import Background
@@ -56,6 +56,7 @@ def use_all_kinds(place: ipc.Connection, name: str) -> None:
         handle.unlink()
 
 
+@conformance("R26")
 @pytest.mark.parametrize("namespace", ["nipc", "billing"])
 def test_the_rights_suffice(own_server: Start, name: str, namespace: str) -> None:
     server = own_server()
@@ -79,6 +80,7 @@ def test_the_rights_suffice(own_server: Start, name: str, namespace: str) -> Non
         place.NamedSemaphore(name, handle_existence=CREATE).release()
 
 
+@conformance("R26")
 @pytest.mark.parametrize("right", ["+zcount", "+spublish", "+time"])
 def test_each_of_them_is_needed(own_server: Start, name: str, right: str) -> None:
     server = own_server()
@@ -113,6 +115,7 @@ def openssl(folder: Path, *words: str) -> None:
     )
 
 
+@conformance("R31")
 def test_an_encrypted_connection(own_server: Start, name: str, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make certificates with")

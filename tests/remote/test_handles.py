@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, conformance
 from support.children import in_child
 from support.kinds import CHANNEL, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kind
 from support.servers import Server
@@ -52,6 +52,7 @@ def test_the_classes_are_the_same(place: ipc.Connection, kind: Kind, name: str) 
     assert not kind.exists(name)
 
 
+@conformance("R6")
 @each_kind_there
 def test_existence(place: ipc.Connection, kind: Kind, name: str) -> None:
     """Contract 3.2."""
@@ -76,6 +77,7 @@ def test_existence(place: ipc.Connection, kind: Kind, name: str) -> None:
     kind.use(new)
 
 
+@conformance("R7")
 @each_kind_there
 def test_lifetime(place: ipc.Connection, kind: Kind, name: str) -> None:
     """Contract 11.2: who created it owns it, and what LINK_OR_CREATE makes stays."""
@@ -94,6 +96,7 @@ def test_lifetime(place: ipc.Connection, kind: Kind, name: str) -> None:
     assert not exists(place, kind, name)
 
 
+@conformance("R7")
 @each_kind_there
 def test_removing_names(place: ipc.Connection, kind: Kind, name: str) -> None:
     create(place, kind, name, unlink_on_delete=False)
@@ -127,6 +130,7 @@ def test_closed_handles(place: ipc.Connection, kind: Kind, name: str) -> None:
         pass
 
 
+@conformance("R8")
 @each_kind_there
 def test_closing_the_connection(server: Server, kind: Kind, name: str) -> None:
     place, other = ipc.connect(server.url), ipc.connect(server.url)
@@ -145,6 +149,7 @@ def test_closing_the_connection(server: Server, kind: Kind, name: str) -> None:
     at(other, kind).unlink_name(name + "-kept")
 
 
+@conformance("R5")
 def test_what_a_server_has_not(place: ipc.Connection, name: str) -> None:
     """Contract 11.2: it is refused, and never ignored."""
     queue = create(place, QUEUE, name)
@@ -165,6 +170,7 @@ def test_what_a_server_has_not(place: ipc.Connection, name: str) -> None:
     create(place, SEMAPHORE, name, mode=0o600)
 
 
+@conformance("R25")
 def test_a_password_is_shown_to_nobody(own_server: Callable[..., Server], name: str) -> None:
     """In no repr, URL or error."""
     server = own_server("--requirepass", "hunter2%")
@@ -181,6 +187,7 @@ def test_a_password_is_shown_to_nobody(own_server: Callable[..., Server], name: 
     assert "hunter2" not in str(refused.value)
 
 
+@conformance("R3")
 @pytest.mark.parametrize(
     "url",
     [
@@ -216,6 +223,7 @@ def test_namespaces_are_apart(server: Server, name: str) -> None:
         handle.close()
 
 
+@conformance("R20")
 def test_no_server() -> None:
     with pytest.raises(ipc.ServerUnavailable) as refused:
         ipc.connect("redis://127.0.0.1:1", patience=0.2)
@@ -224,6 +232,7 @@ def test_no_server() -> None:
     assert "127.0.0.1:1" in str(refused.value)
 
 
+@conformance("R28")
 def test_check_tells_of_a_server_that_forgets(
     place: ipc.Connection, own_server: Callable[..., Server]
 ) -> None:
@@ -232,12 +241,14 @@ def test_check_tells_of_a_server_that_forgets(
         assert not any("appendonly" in sentence for sentence in other.check())
 
 
+@conformance("R28")
 def test_a_server_that_throws_away(own_server: Callable[..., Server]) -> None:
     server = own_server("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
     with pytest.raises(OSError, match="noeviction"):
         ipc.connect(server.url)
 
 
+@conformance("R10")
 @each_kind_there
 def test_pickled_handles_share_a_connection(
     place: ipc.Connection, server: Server, kind: Kind, name: str
@@ -257,6 +268,7 @@ def test_pickled_handles_share_a_connection(
     assert exists(place, kind, name)
 
 
+@conformance("R10")
 def test_a_pickled_lock_is_not_held(place: ipc.Connection, name: str) -> None:
     with create(place, LOCK, name, lease=2) as lock:
         other = pickle.loads(pickle.dumps(lock))
@@ -276,6 +288,7 @@ def test_a_pickle_without_its_server(own_server: Callable[..., Server], name: st
         handle.send(b"x")
 
 
+@conformance("R11")
 @each_kind_there
 def test_a_forked_child(place: ipc.Connection, kind: Kind, name: str) -> None:
     """It works with the handle, and neither closes nor removes what is its parent's."""
@@ -293,6 +306,7 @@ def test_a_forked_child(place: ipc.Connection, kind: Kind, name: str) -> None:
     kind.use(handle)
 
 
+@conformance("R11")
 def test_a_forked_child_holds_nothing(place: ipc.Connection, name: str) -> None:
     lock = create(place, LOCK, name)
     assert lock.acquire()
@@ -310,6 +324,7 @@ def test_a_forked_child_holds_nothing(place: ipc.Connection, name: str) -> None:
     lock.release()
 
 
+@conformance("R8")
 def test_closing_ends_waits(place: ipc.Connection, name: str) -> None:
     """Contract 4.7."""
     queue = create(place, QUEUE, name)
@@ -327,6 +342,7 @@ def test_closing_ends_waits(place: ipc.Connection, name: str) -> None:
     lock.release()
 
 
+@conformance("R8")
 def test_closing_the_connection_gives_up_what_is_held(server: Server, name: str) -> None:
     with ipc.connect(server.url) as other:
         place = ipc.connect(server.url)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, conformance
 from support.children import in_child
 from support.loops import Run, new_loop
 from support.servers import Server
@@ -79,6 +79,7 @@ def test_what_a_handler_raises_ends_the_wait(place: ipc.Connection, name: str) -
     lock.release()
 
 
+@conformance("R14")
 def test_nothing_is_lost_to_what_a_handler_raises(place: ipc.Connection, name: str) -> None:
     """At whatever moment it comes. What goes back may be passed by others on its way."""
     queue = place.NamedMessageQueue(name, 8, 16, handle_existence=CREATE)
@@ -245,6 +246,7 @@ def test_async_for(place: ipc.Connection, name: str, run: Run) -> None:
     assert run(main()) == [b"a", b"b"]
 
 
+@conformance("R14")
 def test_cancelled_waits_have_taken_nothing(place: ipc.Connection, name: str, run: Run) -> None:
     """300 waits that are cancelled at any moment: each message comes once, and in order."""
     queue = place.NamedMessageQueue(name, 400, handle_existence=CREATE)
@@ -347,6 +349,7 @@ def test_closing_ends_awaits(place: ipc.Connection, name: str, run: Run) -> None
     run(main())
 
 
+@conformance("R16")
 def test_a_thousand_coroutines(server: Server, place: ipc.Connection, name: str) -> None:
     """Contract 11.3: two connections and two threads."""
     many = 1000

@@ -1,11 +1,12 @@
 """Runs the parts that are named, or all.
 
-    python -m stress [tools] [exits] [chaos] [cases] [loops]
+    python -m stress [tools] [exits] [chaos] [cases] [loops] [servers]
 
 NOB_IPC_STRESS says how many times as long as in the short suite; 10 takes about twenty minutes.
 NOB_IPC_SEED repeats the choices of an earlier run, and NOB_IPC_PYTHONS names more interpreters,
-with colons between. A line tells what runs and how far it is, a summary at the end what was done.
-The exit status is 0 if nothing failed.
+with colons between. NOB_IPC_REDIS_SERVER names a server in place of those of the path. A line tells
+what runs and how far it is, a summary at the end what was done. The exit status is 0 if nothing
+failed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import sys
 # The short suite is the default of the tests that are imported below.
 os.environ.setdefault("NOB_IPC_STRESS", "10")
 
-from stress import cases, chaos, exits, loops, tools
+from stress import cases, chaos, exits, loops, servers, tools
 from stress.interpreters import find
 from stress.progress import Progress
 
-PARTS = ["tools", "exits", "chaos", "cases", "loops"]
+PARTS = ["tools", "exits", "chaos", "cases", "loops", "servers"]
 
 
 def main() -> int:
@@ -43,6 +44,8 @@ def main() -> int:
             cases.check(progress, interpreters)
         if "loops" in parts:
             loops.check(progress)
+        if "servers" in parts:
+            servers.check(progress)
     finally:
         progress.end()
     print(f"stress {'FAILED' if progress.failures else 'passed'}: {progress.figures()}")

@@ -287,6 +287,8 @@ mod tests {
         }
     }
 
+    /// R32: the parser is bounded in depth and length, and refuses what is not of the
+    /// protocol.
     #[test]
     fn what_is_not_of_the_protocol_is_refused() {
         for bad in [
@@ -309,6 +311,8 @@ mod tests {
         }
     }
 
+    /// R32: the parser is bounded in depth and length, and refuses what is not of the
+    /// protocol.
     #[test]
     fn depth_and_length_are_bounded() {
         assert!(values("*1\r\n".repeat(MAX_DEPTH).as_bytes(), 7).unwrap().is_empty());

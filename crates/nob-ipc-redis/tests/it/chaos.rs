@@ -165,6 +165,7 @@ fn wait_until_empty(queue: &MessageQueue) {
     }
 }
 
+/// R13: a call whose answer was lost runs once.
 #[test]
 fn all_at_once() {
     let _watchdog = watchdog();

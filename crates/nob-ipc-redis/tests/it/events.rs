@@ -129,6 +129,7 @@ fn operations_end_by_themselves() {
     assert_eq!(permits.value().unwrap(), 1);
 }
 
+/// R16: 1,000 waits of an event loop need one connection beside the pool.
 #[test]
 fn a_thousand_wait_on_one_connection() {
     let _watchdog = watchdog();
@@ -164,6 +165,8 @@ fn a_thousand_wait_on_one_connection() {
     }
 }
 
+/// R14: a wait that was cancelled, closed, interrupted or not answered has taken nothing in the
+/// end.
 #[test]
 fn cancelled_waits_lose_nothing() {
     let _watchdog = watchdog();

@@ -14,6 +14,7 @@ use crate::server;
 /// How many messages travel before the answers are whole again.
 const MESSAGES: u32 = 4000;
 
+/// R13: a call whose answer was lost runs once.
 #[test]
 fn one_answer_of_a_hundred_is_cut_off() {
     let _watchdog = watchdog();
@@ -80,6 +81,7 @@ fn one_answer_of_a_hundred_is_cut_off() {
     assert!(proxy.cuts() > 20, "{} cuts", proxy.cuts());
 }
 
+/// R13: a call whose answer was lost runs once.
 #[test]
 fn permits_and_locks_survive_cut_answers() {
     let _watchdog = watchdog();
@@ -151,6 +153,8 @@ fn frozen(server: &Server, time: Duration, meanwhile: impl FnOnce()) {
     server.signal(libc::SIGCONT);
 }
 
+/// R14: a wait that was cancelled, closed, interrupted or not answered has taken nothing in the
+/// end.
 #[test]
 fn what_a_frozen_server_has_taken_goes_back() {
     let _watchdog = watchdog();
@@ -191,6 +195,8 @@ fn what_a_frozen_server_has_taken_goes_back() {
     }
 }
 
+/// R15: a call on a server that hangs ends all the same.
+/// R21: `OutcomeUnknown`: `retry()` repeats that very request.
 #[test]
 fn an_unknown_outcome_is_retried_once() {
     let _watchdog = watchdog();
@@ -215,6 +221,7 @@ fn an_unknown_outcome_is_retried_once() {
     assert_eq!(queue.try_receive_message().unwrap(), None);
 }
 
+/// R21: `OutcomeUnknown`: `retry()` repeats that very request.
 #[test]
 fn an_unknown_release_is_retried() {
     let _watchdog = watchdog();
@@ -247,6 +254,7 @@ fn an_unknown_release_is_retried() {
     assert_eq!(permits.value().unwrap(), 1);
 }
 
+/// R21: `OutcomeUnknown`: `retry()` repeats that very request.
 #[test]
 fn an_unknown_creation_is_repeated() {
     let _watchdog = watchdog();
@@ -273,6 +281,8 @@ fn an_unknown_creation_is_repeated() {
     queue.send(b"x", 0).unwrap();
 }
 
+/// R14: a wait that was cancelled, closed, interrupted or not answered has taken nothing in the
+/// end.
 #[test]
 fn an_interrupted_wait_has_taken_nothing() {
     let _watchdog = watchdog();

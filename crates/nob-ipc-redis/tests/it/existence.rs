@@ -36,6 +36,7 @@ fn open_one(arguments: &Arguments) {
     }
 }
 
+/// R6: objects are created, linked to and replaced as asked, also by many at once.
 #[test]
 fn opening_as_asked() {
     let _watchdog = watchdog();
@@ -61,6 +62,7 @@ fn opening_as_asked() {
     assert!(connection.list_objects().unwrap().is_empty());
 }
 
+/// R6: objects are created, linked to and replaced as asked, also by many at once.
 #[test]
 fn four_modes_raced_by_eight_processes() {
     let _watchdog = watchdog();
@@ -109,6 +111,7 @@ fn four_modes_raced_by_eight_processes() {
     }
 }
 
+/// R7: open handles go on after `unlink`, and a name is removed as the flags say.
 #[test]
 fn an_unlinked_object_goes_on() {
     let _watchdog = watchdog();

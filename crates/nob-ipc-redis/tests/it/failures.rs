@@ -31,6 +31,7 @@ fn receive_for_ever(arguments: &Arguments) {
     }
 }
 
+/// R24: a killed server that wrote all loses nothing.
 #[test]
 fn a_killed_server_with_its_file_loses_nothing() {
     let _watchdog = watchdog();
@@ -62,6 +63,7 @@ fn a_killed_server_with_its_file_loses_nothing() {
     assert_eq!(queue.current_messages().unwrap(), 0);
 }
 
+/// R23: `StaleHandle`: what is no longer on the server is never met as a new object.
 #[test]
 fn a_killed_server_without_a_file_makes_handles_stale() {
     let _watchdog = watchdog();
@@ -102,6 +104,8 @@ fn a_killed_server_without_a_file_makes_handles_stale() {
     assert!(!new.handle().is_stale().unwrap());
 }
 
+/// R9: deletion, and the end of the interpreter, do not wait for a server that is away.
+/// R20: `ServerUnavailable`: nothing was changed.
 #[test]
 fn a_server_that_is_away_is_waited_for() {
     let _watchdog = watchdog();
@@ -168,6 +172,7 @@ fn waiters_survive_the_loss_of_their_connection() {
     });
 }
 
+/// R17: the dead in line are passed over; the stopped delay the others by one look.
 #[test]
 fn the_dead_in_line_are_passed_over() {
     let _watchdog = watchdog();
@@ -202,6 +207,7 @@ fn the_dead_in_line_are_passed_over() {
     assert_eq!(server.command(&["ZCARD", &line]), ":0");
 }
 
+/// R17: the dead in line are passed over; the stopped delay the others by one look.
 #[test]
 fn the_stopped_in_line_delay_the_others_by_one_look() {
     let _watchdog = watchdog();

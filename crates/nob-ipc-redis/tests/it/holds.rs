@@ -91,6 +91,7 @@ fn a_lock_from_taking_to_giving() {
     }
 }
 
+/// R19: a lock excludes, and its fence grows although the server's clock goes back.
 #[test]
 fn a_fence_grows_although_the_clock_goes_back() {
     let _watchdog = watchdog();
@@ -110,6 +111,7 @@ fn a_fence_grows_although_the_clock_goes_back() {
     }
 }
 
+/// R18: a lock's lease is renewed while its owner lives; a silent owner loses it and is told.
 #[test]
 fn a_lease_is_renewed_for_as_long_as_its_owner_lives() {
     let _watchdog = watchdog();
@@ -139,6 +141,7 @@ fn a_lease_is_renewed_for_as_long_as_its_owner_lives() {
     assert!(other.try_acquire().unwrap() && other_permits.try_acquire().unwrap());
 }
 
+/// R18: a lock's lease is renewed while its owner lives; a silent owner loses it and is told.
 #[test]
 fn a_killed_owner_leaves_after_its_lease() {
     let _watchdog = watchdog();
@@ -158,6 +161,7 @@ fn a_killed_owner_leaves_after_its_lease() {
     assert!(permits.acquire_timeout(LEASE * 4).unwrap());
 }
 
+/// R18: a lock's lease is renewed while its owner lives; a silent owner loses it and is told.
 #[test]
 fn a_silent_owner_loses_the_lock_and_is_told() {
     let _watchdog = watchdog();
@@ -181,6 +185,7 @@ fn a_silent_owner_loses_the_lock_and_is_told() {
     next.release().unwrap();
 }
 
+/// R19: a lock excludes, and its fence grows although the server's clock goes back.
 #[test]
 fn a_number_under_a_lock_is_exact() {
     const EACH: u32 = 150;

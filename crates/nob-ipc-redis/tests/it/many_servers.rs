@@ -36,6 +36,7 @@ fn replica(primary: &Server) -> Server {
     replica
 }
 
+/// R22: `Unconfirmed`: it is done, and too few replicas have said so.
 #[test]
 fn a_replica_says_that_it_has_it() {
     let _watchdog = watchdog();
@@ -84,6 +85,7 @@ fn a_replica_says_that_it_has_it() {
     assert_eq!(error.raw_os_error(), Some(libc::ENOTSUP), "{error}");
 }
 
+/// R29: sentinels name the new primary, and waits and leases go on there.
 #[test]
 fn sentinels_name_the_new_primary() {
     let _watchdog = watchdog();
@@ -130,6 +132,7 @@ fn owner<'a>(nodes: &'a [Server], slot: &str) -> (&'a Server, &'a Server) {
     if number < 8192 { (&nodes[0], &nodes[1]) } else { (&nodes[1], &nodes[0]) }
 }
 
+/// R30: a cluster is one server, and a slot may move under those who use it.
 #[test]
 fn a_cluster_is_one_server() {
     let _watchdog = watchdog();
@@ -156,6 +159,7 @@ fn a_cluster_is_one_server() {
     assert!(connection.list_objects().unwrap().is_empty());
 }
 
+/// R30: a cluster is one server, and a slot may move under those who use it.
 #[test]
 fn a_slot_moves_under_those_who_use_it() {
     const MESSAGES: u32 = 2000;
@@ -290,6 +294,7 @@ fn certificates(directory: &Directory) -> Option<[String; 3]> {
     Some([authority, certificate, server_key])
 }
 
+/// R31: an encrypted connection trusts its roots alone.
 #[cfg(feature = "tls")]
 #[test]
 fn an_encrypted_connection_trusts_its_roots_alone() {

@@ -23,6 +23,7 @@ impl Random {
     }
 }
 
+/// R12: every operation is atomic: order, bounds and counts are those of a model.
 #[test]
 fn a_queue_is_its_model() {
     let _watchdog = watchdog();
@@ -80,6 +81,7 @@ fn a_queue_is_its_model() {
     }
 }
 
+/// R12: every operation is atomic: order, bounds and counts are those of a model.
 #[test]
 fn a_semaphore_is_a_number() {
     let _watchdog = watchdog();
@@ -102,6 +104,7 @@ fn a_semaphore_is_a_number() {
     assert_eq!(permits.release_many(0).unwrap_err().kind(), ErrorKind::InvalidArgument);
 }
 
+/// R12: every operation is atomic: order, bounds and counts are those of a model.
 #[test]
 fn a_queue_is_never_over_full_nor_served_twice() {
     const EACH: u32 = 400;
@@ -164,6 +167,7 @@ fn a_queue_is_never_over_full_nor_served_twice() {
     assert_eq!(queue.current_messages().unwrap(), 0);
 }
 
+/// R12: every operation is atomic: order, bounds and counts are those of a model.
 #[test]
 fn bounded_permits_are_never_more_than_their_bound() {
     let _watchdog = watchdog();

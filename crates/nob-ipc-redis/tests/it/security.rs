@@ -41,6 +41,8 @@ const RIGHTS: &[&str] = &[
     "+zremrangebyscore",
 ];
 
+/// R26: the rights of the guide suffice; with fewer it is permission denied, and nothing is
+/// made.
 #[test]
 fn the_least_rights_suffice() {
     let _watchdog = watchdog();
@@ -99,6 +101,7 @@ fn password(arguments: &Arguments) {
     assert!(!format!("{connection:?} {}", connection.secret_url()).contains("secret"));
 }
 
+/// R25: no text shows a password.
 #[test]
 fn a_password_may_come_from_the_environment() {
     let server = server!();
@@ -106,6 +109,8 @@ fn a_password_may_come_from_the_environment() {
     Child::run("password", &[&server.url()]);
 }
 
+/// R26: the rights of the guide suffice; with fewer it is permission denied, and nothing is
+/// made.
 #[test]
 fn without_the_right_to_wake_nothing_is_made() {
     let _watchdog = watchdog();
@@ -126,6 +131,7 @@ fn without_the_right_to_wake_nothing_is_made() {
     assert_eq!(server.command(&["DBSIZE"]), ":0");
 }
 
+/// R27: a full server is ENOSPC that names `maxmemory`, and can be emptied.
 #[test]
 fn a_full_server_can_be_emptied() {
     let _watchdog = watchdog();
@@ -155,6 +161,7 @@ fn a_full_server_can_be_emptied() {
     }
 }
 
+/// R28: a server that throws objects away is refused; `check()` tells of one that forgets.
 #[test]
 fn a_server_that_forgets_does_not_suit() {
     let _watchdog = watchdog();
@@ -214,6 +221,7 @@ fn fork(arguments: &Arguments) {
     say("done");
 }
 
+/// R11: a forked child has a client of its own, and holds nothing of its parent's.
 #[test]
 fn a_forked_child_has_a_client_of_its_own() {
     let _watchdog = watchdog();
