@@ -71,6 +71,9 @@ def reuse(namespace: dict[str, Any], name: str, without: Mapping[str, str], *mor
         with moved(server, module):
             yield
 
+    if hasattr(module, "pytestmark"):
+        # Those that create what the tests use, for example.
+        namespace["pytestmark"] = module.pytestmark
     namespace.update(fixtures)
     namespace.update({word: test for word, test in tests.items() if word not in without})
     namespace["on_a_server"] = on_a_server
