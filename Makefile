@@ -124,6 +124,10 @@ bench: ## measure for twelve minutes, and write docs/benchmarks.md
 bench-quick: ## measure for three minutes
 	@python=$$($(FIND_PYTHON)); $$python bench/run.py --quick
 
+.PHONY: bench-server
+bench-server: ## measure objects on a server, and write docs/benchmarks-server.md
+	@python=$$($(FIND_PYTHON)); $$python bench/run.py --server
+
 DOCS := .venv-docs
 
 $(DOCS)/stamp: pyproject.toml

@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.results import Results
-from harness.tables import TABLES, Table
+from harness.tables import TABLES, Table, Tables
 
 _STYLES = {"met": "green", "missed": "bold red"}
 
@@ -50,8 +50,8 @@ class Reporter:
     def say(self, text: str, style: str = "") -> None:
         self.console.print(Text(text, style=style))
 
-    def show(self, results: Results) -> None:
-        for make in TABLES.values():
+    def show(self, results: Results, tables: Tables = TABLES) -> None:
+        for make in tables.values():
             table = make(results)
             if table.rows:
                 self.console.print(_rich(table))

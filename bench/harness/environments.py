@@ -8,12 +8,16 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parents[1]
 ROOT = BENCH.parent
 HOME = ROOT / ".bench"
-STANDARD = ("multiprocessing", "flock", "seqpacket", "pipe", "mp_queue")  # need no package
+DOCS = ROOT / "docs"
+STANDARD = ("multiprocessing", "flock", "seqpacket", "pipe", "mp_queue", "ping")  # need no package
+PEERS = ("posix_ipc", "original", "filelock", "faster_fifo", "iceoryx2")
+SERVER_PEERS = ("redis_py", "redis_lock", "rq", "dramatiq", "kombu", "huey")
 
 
 class BuildError(Exception):
@@ -76,12 +80,12 @@ def harness() -> Path:
     return _from_file("harness", pip=True)
 
 
-def peers() -> tuple[dict[str, Path], dict[str, str]]:
+def peers(names: Sequence[str] = PEERS) -> tuple[dict[str, Path], dict[str, str]]:
     """The peers written in Python, by the name of their environment; and why others are not there:
     a package that cannot be installed does not take the run with it."""
     standard = _make("multiprocessing", "", [])
     pythons, missing = dict.fromkeys(STANDARD, standard), {}
-    for name in ("posix_ipc", "original", "filelock", "faster_fifo", "iceoryx2"):
+    for name in names:
         try:
             pythons[name] = _from_file(name)
         except (BuildError, subprocess.TimeoutExpired) as error:

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.environments import clean_environment
@@ -30,7 +31,30 @@ def _processor() -> str:
     return platform.machine()
 
 
-def facts(pythons: dict[str, Path], missing: dict[str, str]) -> dict[str, str]:
+# what the page calls it: its environment and its distribution
+DISTRIBUTIONS = {
+    "posix_ipc": ("posix_ipc", "posix_ipc"),
+    "filelock": ("filelock", "filelock"),
+    "faster-fifo": ("faster_fifo", "faster-fifo"),
+    "iceoryx2": ("iceoryx2", "iceoryx2"),
+    "original nob.py": ("original", "nob.py"),
+}
+SERVER_DISTRIBUTIONS = {
+    "redis-py": ("redis_py", "redis"),
+    "hiredis, for all of them": ("redis_py", "hiredis"),
+    "python-redis-lock": ("redis_lock", "python-redis-lock"),
+    "rq": ("rq", "rq"),
+    "dramatiq": ("dramatiq", "dramatiq"),
+    "kombu": ("kombu", "kombu"),
+    "huey": ("huey", "huey"),
+}
+
+
+def facts(
+    pythons: dict[str, Path],
+    missing: dict[str, str],
+    distributions: Mapping[str, tuple[str, str]] = DISTRIBUTIONS,
+) -> dict[str, str]:
     """Also why a peer is not there."""
 
     def version(peer: str, distribution: str) -> str:
@@ -44,9 +68,5 @@ def facts(pythons: dict[str, Path], missing: dict[str, str]) -> dict[str, str]:
         "libc": " ".join(platform.libc_ver()),
         "Python": platform.python_version(),
         "nob.ipc (ours)": _version(pythons["ours"], "nob.py"),
-        "posix_ipc": version("posix_ipc", "posix_ipc"),
-        "filelock": version("filelock", "filelock"),
-        "faster-fifo": version("faster_fifo", "faster-fifo"),
-        "iceoryx2": version("iceoryx2", "iceoryx2"),
-        "original nob.py": version("original", "nob.py"),
+        **{title: version(*names) for title, names in distributions.items()},
     }

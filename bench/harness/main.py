@@ -9,16 +9,18 @@ from pathlib import Path
 
 from harness import alone, cases, environments, plot
 from harness.console import Reporter
-from harness.environments import HOME, ROOT, BuildError
+from harness.environments import DOCS, HOME, ROOT, BuildError
 from harness.facts import facts
 from harness.measure import measure
 from harness.names import Names
 from harness.page import guide, page
-from harness.results import Result, Results
+from harness.remote import ServerRun
+from harness.results import Results
+from harness.stages import Stages
 from harness.summary import summarise
-from harness.workers import WorkerError, Workers, busy_loops
+from harness.tables import TABLES
+from harness.workers import Workers, busy_loops
 
-DOCS = ROOT / "docs"
 GUIDE = DOCS / "guides" / "channels.md"
 STAGES = (
     "targets",
@@ -41,14 +43,20 @@ STAGES = (
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python bench/run.py", description=__doc__)
     parser.add_argument(
+        "--server",
+        action="store_true",
+        help="measure objects on a server instead, for less than three minutes",
+    )
+    parser.add_argument(
         "--quick",
         action="store_true",
-        help="about three minutes; the page goes to .bench/quick instead of docs",
+        help="fewer rounds, about three minutes without --server; the page goes to .bench/quick "
+        "instead of docs",
     )
     parser.add_argument(
         "--render",
         action="store_true",
-        help="measure nothing: write the page again from docs/benchmarks.json",
+        help="measure nothing: write the page again from its numbers in docs",
     )
     parser.add_argument(
         "--package",
@@ -58,27 +66,32 @@ def _arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         metavar="STAGE",
-        choices=STAGES,
+        choices=(*STAGES, *ServerRun.names),
         action="append",
-        help="measure this only, and write nothing; may be repeated: " + ", ".join(STAGES),
+        help="measure this only, and write nothing; may be repeated: "
+        + ", ".join(STAGES)
+        + "; with --server: "
+        + ", ".join(ServerRun.names),
     )
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    arguments.kind = ServerRun if arguments.server else Run
+    for stage in arguments.only or ():
+        if stage not in arguments.kind.names:
+            parser.error(
+                f"{stage} is measured {'without' if arguments.server else 'with'} --server"
+            )
+    return arguments
 
 
-def _write(results: Results, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "benchmarks.json").write_text(results.to_json())
-    # From what was written, so that `--render` makes the same page.
-    results = Results.from_json(results.to_json())
-    (directory / "benchmarks.md").write_text(page(results))
-    plot.write(results, directory)
-    here = GUIDE if directory == DOCS else directory / GUIDE.name
-    here.write_text(guide(GUIDE.read_text(), results))
+class Run(Stages):
+    names, page, tables = STAGES, "benchmarks", TABLES
 
-
-class Run:
-    def __init__(self, quick: bool, only: Sequence[str], reporter: Reporter) -> None:
-        self.quick, self.only, self.reporter = quick, only, reporter
+    @classmethod
+    def write_page(cls, results: Results, directory: Path) -> None:
+        (directory / "benchmarks.md").write_text(page(results))
+        plot.write(results, directory)
+        here = GUIDE if directory == DOCS else directory / GUIDE.name
+        here.write_text(guide(GUIDE.read_text(), results))
 
     def build(self, package: str | None) -> None:
         with self.reporter.stage("building", 3) as advance:
@@ -88,23 +101,7 @@ class Run:
             advance()
             self.pythons, self.raw = pythons, environments.raw()
             advance()
-        self.results = Results(self.quick, facts(pythons, missing))
-        self.results.unmeasured += [
-            f"{peer}: it could not be installed: {why}" for peer, why in missing.items()
-        ]
-
-    def attempt(self, stage: str, title: str, total: int, step: Callable[..., None]) -> None:
-        """One stage that fails does not take the others with it."""
-        if stage not in self.only:
-            return
-        with self.reporter.stage(title, total) as advance:
-            try:
-                step(advance)
-            except (WorkerError, BuildError) as error:
-                self.results.failures.append(f"{title}: {error}")
-
-    def add(self, results: Sequence[Result]) -> None:
-        self.results.results += results
+        self.begin(facts(pythons, missing), missing)
 
     def measure(self, names: Names) -> Results:
         with Workers(self.pythons, self.raw) as workers:
@@ -153,12 +150,13 @@ class Run:
 def main(words: Sequence[str]) -> int:
     arguments, reporter = _arguments(words), Reporter()
     if arguments.render:
-        _write(Results.from_json((DOCS / "benchmarks.json").read_text()), DOCS)
+        written = DOCS / f"{arguments.kind.page}.json"
+        arguments.kind.write(Results.from_json(written.read_text()), DOCS)
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     names = Names()
     try:
-        run = Run(arguments.quick, arguments.only or STAGES, reporter)
+        run: Stages = arguments.kind(arguments.quick, arguments.only, reporter)
         run.build(arguments.package)
         results = run.measure(names)
     except BuildError as error:
@@ -169,9 +167,9 @@ def main(words: Sequence[str]) -> int:
         return 130
     finally:
         names.sweep()
-    reporter.show(results)
+    reporter.show(results, run.tables)
     if not arguments.only:
         directory = HOME / "quick" if arguments.quick else DOCS
-        _write(results, directory)
-        reporter.say(f"written: {directory.relative_to(ROOT)}/benchmarks.md, .svg, .json")
+        run.write(results, directory)
+        reporter.say(f"written: {directory.relative_to(ROOT)}/{run.page}.md and what belongs to it")
     return 1 if results.failures else 0

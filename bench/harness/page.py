@@ -2,12 +2,13 @@
 guide, between two marks."""
 
 import re
+from pathlib import Path
 from string import Template
 
 from harness.environments import BENCH
 from harness.headline import sentence
 from harness.results import Results
-from harness.tables import TABLES, Table, choices
+from harness.tables import TABLES, Table, Tables, choices
 
 TEMPLATE = BENCH / "benchmarks.md.in"
 _MARKED = re.compile(
@@ -31,14 +32,18 @@ def _markdown(table: Table) -> str:
 
 
 def page(results: Results) -> str:
-    parts = {key: _markdown(make(results)) for key, make in TABLES.items()}
-    parts["sentence"] = sentence(results)
     run = "make bench-quick" if results.quick else "make bench"
+    return fill(TEMPLATE, TABLES, results, run, sentence=sentence(results))
+
+
+def fill(template: Path, tables: Tables, results: Results, run: str, **parts: str) -> str:
+    """The text of a template with the tables, the facts and the other parts."""
+    parts |= {key: _markdown(make(results)) for key, make in tables.items()}
     facts = {"run": f"`{run}`", **results.facts}
     why = "".join(f"- {text}\n" for text in results.unmeasured)
     parts["unmeasured"] = f"Not measured, and why:\n\n{why}" if why else ""
     parts["facts"] = "".join(f"- {key}: {value}\n" for key, value in facts.items())
-    text = Template(TEMPLATE.read_text()).substitute(parts)
+    text = Template(template.read_text()).substitute(parts)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 

@@ -1,6 +1,6 @@
 """The results as tables of text: the console and the page show the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.cases import (
@@ -44,7 +44,7 @@ def time_text(ns: float) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    if unit in ("KiB", "more"):
+    if unit in ("KiB", "more", "in all"):
         return f"{value:.0f}"
     return f"{value:.{4 if value < 0.01 else 3 if value < 0.1 else 2}f}"
 
@@ -133,7 +133,7 @@ def result(results: Results) -> Table:
     )
 
 
-def _by_contestant(
+def by_contestant(
     title: str,
     first: str,
     results: Sequence[Result],
@@ -167,7 +167,7 @@ _CHANNEL_LABELS = (
 
 def times(results: Results) -> Table:
     chosen = [*results.group("targets"), *results.group("import")]
-    return _by_contestant(
+    return by_contestant(
         "Times (median)", "operation", chosen, _LABELS, lambda timing: time_text(timing.ns.median)
     )
 
@@ -181,7 +181,7 @@ def _percentiles(title: str, results: Sequence[Result], labels: Sequence[str]) -
     chosen = [
         result for result in results if any(timing.p50 is not None for timing in result.timings)
     ]
-    return _by_contestant(title, "operation", chosen, labels, text)
+    return by_contestant(title, "operation", chosen, labels, text)
 
 
 def percentiles(results: Results) -> Table:
@@ -189,7 +189,7 @@ def percentiles(results: Results) -> Table:
 
 
 def locks(results: Results) -> Table:
-    return _by_contestant(
+    return by_contestant(
         "Locks (median)",
         "operation",
         results.group("locks"),
@@ -206,7 +206,7 @@ def lock_percentiles(results: Results) -> Table:
 def _channels(title: str, group: str) -> Callable[[Results], Table]:
     def table(results: Results) -> Table:
         chosen = results.group(group)
-        return _by_contestant(title, "messages", chosen, _CHANNEL_LABELS, _both_times)
+        return by_contestant(title, "messages", chosen, _CHANNEL_LABELS, _both_times)
 
     return table
 
@@ -249,7 +249,7 @@ def deaths(results: Results) -> Table:
         worst = "" if timing.worst is None else f" / {time_text(timing.worst)}"
         return time_text(timing.ns.median) + worst
 
-    return _by_contestant(
+    return by_contestant(
         "After the death of a lock's owner (median / worst)",
         "who has it next",
         results.group("deaths"),
@@ -260,7 +260,7 @@ def deaths(results: Results) -> Table:
 
 def _sweep(title: str, first: str, group: str) -> Callable[[Results], Table]:
     def table(results: Results) -> Table:
-        return _by_contestant(
+        return by_contestant(
             title,
             first,
             results.group(group),
@@ -276,7 +276,7 @@ def crowds(results: Results) -> Table:
         used = "" if timing.processor_ns is None else f", {time_text(timing.processor_ns)}"
         return f"{1e3 / timing.ns.median:.2f} M/s{used}"
 
-    return _by_contestant(
+    return by_contestant(
         "Acquire and release by processes: how many in all, processor time of each",
         "processes",
         results.group("crowds"),
@@ -295,7 +295,7 @@ def growth(results: Results) -> Table:
 
 
 def idle(results: Results) -> Table:
-    return _by_contestant(
+    return by_contestant(
         "Processor time of five seconds of waiting",
         "waiting in",
         results.group("idle"),
@@ -304,7 +304,9 @@ def idle(results: Results) -> Table:
     )
 
 
-TABLES: dict[str, Callable[[Results], Table]] = {
+Tables = Mapping[str, Callable[[Results], Table]]
+
+TABLES: Tables = {
     "result": result,
     "targets": targets,
     "times": times,

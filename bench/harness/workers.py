@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,9 @@ class WorkerError(Exception):
 
 
 class Worker:
-    def __init__(self, command: Sequence[str | Path], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str | Path], log: Path, settings: Mapping[str, str]
+    ) -> None:
         self.log = log
         with log.open("w") as errors:
             # A session of its own: Ctrl-C reaches the harness alone, and its children end with it.
@@ -35,7 +37,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 bufsize=0,
-                env=clean_environment(),
+                env={**clean_environment(), **settings},
                 start_new_session=True,
             )
         self.unread = b""
@@ -113,11 +115,17 @@ def busy_loops() -> Iterator[None]:
 
 
 class Workers:
-    """Those of one run. All have ended when the block has."""
+    """Those of one run. All have ended when the block has. `settings` are variables of their
+    environment."""
 
-    def __init__(self, pythons: dict[str, Path], raw: Path) -> None:
-        self.pythons, self.raw = pythons, raw
-        self.peers = {*pythons, "raw"}  # those that are there
+    def __init__(
+        self,
+        pythons: dict[str, Path],
+        raw: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.pythons, self.raw, self.settings = pythons, raw, settings or {}
+        self.peers = {*pythons, *(["raw"] if raw else [])}  # those that are there
         self.started: list[Worker] = []
         self.by_key: dict[Key, Worker] = {}
 
@@ -136,12 +144,14 @@ class Workers:
     def start(self, peer: str, placement: str = "free", log_name: str | None = None) -> Worker:
         logs = HOME / "log"
         logs.mkdir(parents=True, exist_ok=True)
-        command: list[str | Path] = [self.raw]
-        if peer != "raw":
-            module = _ADAPTERS.get(peer, peer)
-            command = [self.pythons[peer], "-s", BENCH / "peers" / "worker.py", module]
+        module = _ADAPTERS.get(peer, peer)
+        command: list[str | Path] = (
+            [self.raw]
+            if peer == "raw" and self.raw
+            else [self.pythons[peer], "-s", BENCH / "peers" / "worker.py", module]
+        )
         name = log_name or f"{peer}-{placement}"
-        worker = Worker([*command, placement], logs / f"{name}.log")
+        worker = Worker([*command, placement], logs / f"{name}.log", self.settings)
         self.started.append(worker)
         return worker
 

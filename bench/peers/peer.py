@@ -40,6 +40,10 @@ class AbstractPeer:
         """Closes and unlinks a semaphore, lock, queue or channel."""
         raise NotImplementedError
 
+    def clear(self, queue: Any) -> None:
+        """Empties a queue."""
+        raise NotImplementedError
+
     def segment(self, name: str, size: int) -> AbstractContextManager[Any]:
         """A segment that exists as long as the block runs."""
         raise NotImplementedError

@@ -15,10 +15,13 @@ import sys
 import traceback
 from contextlib import ExitStack
 
+import operations
+import remote
 from forked import die_with_parent
 from operation import Operation
-from operations import OPERATIONS
 from pairs import PLACEMENT
+
+OPERATIONS = operations.OPERATIONS | remote.OPERATIONS
 
 Memory = list[int]
 
