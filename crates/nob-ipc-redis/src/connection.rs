@@ -11,7 +11,7 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 use crate::client::{Client, Settings, lock};
 use crate::fault::{self, Fault, Stop, Subject};
 use crate::handle::Handle;
-use crate::inspect::{self, ObjectInfo};
+use crate::inspect::{self, ObjectInfo, ServerCheck};
 use crate::opening;
 use crate::url::{self, Durability, Url};
 
@@ -222,6 +222,27 @@ impl Connection {
     /// permit `SCAN`.
     pub fn list_objects(&self) -> Result<Vec<ObjectInfo>> {
         inspect::list(self)
+    }
+
+    /// The object that has this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
+    /// server, [`ErrorKind::WrongType`] for an object of another version of this library,
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn find_object(&self, name: &Name) -> Result<ObjectInfo> {
+        inspect::find(self, name)
+    }
+
+    /// What the server says of itself that matters here, and what of it is likely to hurt; `None`
+    /// where this user may not ask it (`INFO`).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn checks(&self) -> Result<Option<Vec<ServerCheck>>> {
+        inspect::checks(self)
     }
 
     /// What of the server is likely to hurt, in sentences; nothing when all is well.

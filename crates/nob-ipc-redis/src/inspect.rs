@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Error, ErrorKind, Kind, Name, Result};
+use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
 use crate::client::sleep;
 use crate::connection::Connection;
 use crate::fault::{self, Fault, code, is_transient};
 use crate::link::{Link, Use};
 use crate::object::letter;
-use crate::opening::attributes;
-use crate::url::{Address, Topology};
+use crate::opening::{self, Attributes, Common, attributes};
+use crate::url::{Address, Durability, Topology};
 use crate::wire::Value;
 
 /// An object on a server.
@@ -55,26 +55,155 @@ impl Info {
         Some((parts.next()?.ok()?, parts.next()?.ok()?))
     }
 
-    /// The sentence that says why the server does not suit.
-    fn objection(&self) -> Option<String> {
+    /// What the server is, and what of that is likely to hurt.
+    fn checks(&self, connection: &Connection) -> Vec<ServerCheck> {
+        // Any node of a cluster may answer.
+        let replica_is_fine = connection.settings().url.topology == Topology::Cluster;
+        let mut checks = vec![self.check_version()];
+        checks.extend(self.check_role().filter(|check| !replica_is_fine || check.suits()));
+        checks.extend(self.check_policy());
+        checks.extend(self.check_memory());
+        checks.extend(self.check_append_only());
+        checks.extend(self.check_replicas(connection.durability()));
+        checks
+    }
+
+    fn check_version(&self) -> ServerCheck {
         let redis = self.version("redis_version");
-        if self.get("valkey_version").is_none() && redis.is_some_and(|version| version < (7, 0)) {
-            let version = self.get("redis_version").unwrap_or("?");
-            return Some(format!("it is version {version}; Redis 7.0 or Valkey 7.2 is needed"));
+        let valkey = self.get("valkey_version");
+        let shown = self.get("redis_version").unwrap_or("?");
+        let old = valkey.is_none() && redis.is_some_and(|version| version < (7, 0));
+        ServerCheck {
+            what: "version",
+            value: valkey.map_or_else(|| format!("Redis {shown}"), |it| format!("Valkey {it}")),
+            meaning: "Redis 7.0 or Valkey 7.2 is needed, or a newer one",
+            objection: old
+                .then(|| format!("it is version {shown}; Redis 7.0 or Valkey 7.2 is needed")),
+            finding: None,
         }
-        if self.get("role").is_some_and(|role| role != "master") {
-            return Some(
-                "it is a replica; give the URL of its primary, or redis+sentinel://".into(),
-            );
+    }
+
+    fn check_role(&self) -> Option<ServerCheck> {
+        let role = self.get("role")?;
+        let objection = "it is a replica; give the URL of its primary, or redis+sentinel://";
+        Some(ServerCheck {
+            what: "role",
+            value: if role == "master" { "primary".into() } else { role.into() },
+            meaning: "only a primary can be written to",
+            objection: (role != "master").then(|| objection.into()),
+            finding: None,
+        })
+    }
+
+    fn check_policy(&self) -> Option<ServerCheck> {
+        let policy = self.get("maxmemory_policy")?;
+        let evicts = policy != "noeviction" && self.get("maxmemory") != Some("0");
+        Some(ServerCheck {
+            what: "maxmemory-policy",
+            value: policy.into(),
+            meaning: "with another than noeviction, a server with a maxmemory throws data away \
+                      when its memory is full",
+            objection: evicts.then(|| {
+                format!(
+                    "it throws data away when its memory is full (maxmemory-policy {policy}); \
+                     set maxmemory-policy to noeviction"
+                )
+            }),
+            finding: None,
+        })
+    }
+
+    fn check_memory(&self) -> Option<ServerCheck> {
+        let limit: u64 = self.get("maxmemory")?.parse().ok()?;
+        let used: u64 = self.get("used_memory")?.parse().ok()?;
+        let value = match limit {
+            0 => format!("{used} bytes used, without bound"),
+            _ => format!("{used} of {limit} bytes used"),
+        };
+        let full = limit > 0 && used >= limit - limit / 10;
+        let finding = "the memory of the server is nearly full: soon nothing can be sent or \
+                       created; receive, remove what is not needed, or raise maxmemory";
+        Some(ServerCheck {
+            what: "maxmemory",
+            value,
+            meaning: "what is sent or created when it is full fails",
+            objection: None,
+            finding: full.then(|| finding.into()),
+        })
+    }
+
+    fn check_append_only(&self) -> Vec<ServerCheck> {
+        let mut checks = Vec::new();
+        if let Some(enabled) = self.get("aof_enabled") {
+            let off = enabled == "0";
+            let finding = "appendonly is off: a restart of the server loses all objects; set \
+                           appendonly to yes";
+            checks.push(ServerCheck {
+                what: "appendonly",
+                value: if off { "no".into() } else { "yes".into() },
+                meaning: "without it a restart of the server loses all objects",
+                objection: None,
+                finding: off.then(|| finding.into()),
+            });
         }
-        let policy = self.get("maxmemory_policy").unwrap_or("noeviction");
-        if policy != "noeviction" && self.get("maxmemory") != Some("0") {
-            return Some(format!(
-                "it throws data away when its memory is full (maxmemory-policy {policy}); set \
-                 maxmemory-policy to noeviction"
-            ));
+        if let Some(status) = self.get("aof_last_write_status") {
+            let finding = "the last write to the append-only file has failed; see the server's log";
+            checks.push(ServerCheck {
+                what: "append-only file",
+                value: format!("last write {status}"),
+                meaning: "what it has not, a restart of the server loses",
+                objection: None,
+                finding: (status != "ok").then(|| finding.into()),
+            });
         }
-        None
+        if let Some(loading) = self.get("loading") {
+            let finding = "the server is still reading its data";
+            checks.push(ServerCheck {
+                what: "data",
+                value: if loading == "0" { "read".into() } else { "being read".into() },
+                meaning: "a server that has been started answers when it has read its data",
+                objection: None,
+                finding: (loading == "1").then(|| finding.into()),
+            });
+        }
+        checks
+    }
+
+    fn check_replicas(&self, durability: Durability) -> Option<ServerCheck> {
+        let replicas = self.get("connected_slaves")?;
+        let missing = durability == Durability::Replica && replicas == "0";
+        let finding = "the durability is replica and the server has none: every change ends as \
+                       unconfirmed; give the server a replica, or choose another durability";
+        Some(ServerCheck {
+            what: "replicas",
+            value: replicas.into(),
+            meaning: "each has a copy, from which a failover goes on; what was acknowledged last \
+                      may be missing there",
+            objection: None,
+            finding: missing.then(|| finding.into()),
+        })
+    }
+}
+
+/// Something that was looked at on a server, of [`Connection::checks`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerCheck {
+    /// What was looked at, in a word or two.
+    pub what: &'static str,
+    /// What it is now.
+    pub value: String,
+    /// What it means, in general.
+    pub meaning: &'static str,
+    /// Why [`Connection::open`] refuses such a server, and what mends it.
+    pub objection: Option<String>,
+    /// What is likely to hurt though the server suits, and what mends it.
+    pub finding: Option<String>,
+}
+
+impl ServerCheck {
+    fn suits(&self) -> bool {
+        self.objection.is_none()
     }
 }
 
@@ -111,10 +240,7 @@ pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     let ping = patiently(connection, || client.command(&[b"PING"], &mut || connection.pause()));
     ping.map_err(|fault| connection.error(&fault))?;
     let Some(info) = Info::ask(connection)? else { return Ok(()) };
-    // Any node of a cluster may answer.
-    let replica_is_fine = connection.settings().url.topology == Topology::Cluster;
-    match info.objection() {
-        Some(_) if replica_is_fine && info.get("role") != Some("master") => Ok(()),
+    match info.checks(connection).into_iter().find_map(|check| check.objection) {
         Some(objection) => {
             let why = format!("the server {} does not suit: {objection}", connection.url());
             Err(Error::elsewhere(None, ErrorKind::Other, Some(libc::ENOTSUP), why))
@@ -123,29 +249,20 @@ pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     }
 }
 
-pub(crate) fn findings(connection: &Connection) -> Result<Vec<String>> {
+/// `None`: this user may not ask.
+pub(crate) fn checks(connection: &Connection) -> Result<Option<Vec<ServerCheck>>> {
     connection.check_open(None)?;
-    let Some(info) = Info::ask(connection)? else {
+    Ok(Info::ask(connection)?.map(|info| info.checks(connection)))
+}
+
+pub(crate) fn findings(connection: &Connection) -> Result<Vec<String>> {
+    let Some(checks) = checks(connection)? else {
         return Ok(vec![
             "this user may not ask the server about itself (INFO): nothing was checked".into(),
         ]);
     };
-    let mut findings: Vec<String> = info.objection().into_iter().collect();
-    let mut find = |applies: bool, finding: &str| {
-        if applies {
-            findings.push(finding.into());
-        }
-    };
-    find(
-        info.get("aof_enabled") == Some("0"),
-        "appendonly is off: a restart of the server loses all objects; set appendonly to yes",
-    );
-    find(
-        info.get("aof_last_write_status").is_some_and(|status| status != "ok"),
-        "the last write to the append-only file has failed; see the server's log",
-    );
-    find(info.get("loading") == Some("1"), "the server is still reading its data");
-    Ok(findings)
+    let sentence = |check: ServerCheck| check.objection.or(check.finding);
+    Ok(checks.into_iter().filter_map(sentence).collect())
 }
 
 /// The nodes that have keys.
@@ -227,7 +344,20 @@ fn object(namespace: &str, key: &[u8], value: &Value) -> Option<ObjectInfo> {
         .into_iter()
         .find(|&kind| letter(kind).is_some_and(|letter| inner.starts_with(letter.as_bytes())))?;
     let name = Name::new(kind, std::ffi::OsStr::from_bytes(inner.get(2..)?)).ok()?;
-    let attributes = attributes(Some(value));
+    described(name, &attributes(Some(value)))
+}
+
+/// The object that has a name.
+pub(crate) fn find(connection: &Connection, name: &Name) -> Result<ObjectInfo> {
+    let common = Common::new(connection);
+    let (_, attributes) = opening::open(&common, name, &[], &[])?;
+    described(name.clone(), &attributes).ok_or_else(|| {
+        let why = "what has this name on the server is damaged; remove it";
+        Error::elsewhere(Some((Operation::Inspect, name)), ErrorKind::WrongType, None, why)
+    })
+}
+
+fn described(name: Name, attributes: &Attributes) -> Option<ObjectInfo> {
     let generation = attributes.get("gen")?.clone();
     let creator = attributes.get("creator").map_or("", String::as_str);
     let (pid, host) = creator.split_once(' ').unwrap_or(("", creator));

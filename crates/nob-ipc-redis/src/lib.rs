@@ -117,7 +117,7 @@ pub use bounded_semaphore::{BoundedSemaphore, BoundedSemaphoreOptions};
 pub use connection::{Connection, ConnectionOptions};
 pub use events::{Events, Pending};
 pub use handle::Handle;
-pub use inspect::ObjectInfo;
+pub use inspect::{ObjectInfo, ServerCheck};
 pub use lock::{Lock, LockGuard, LockOptions};
 pub use message_queue::{MessageQueue, MessageQueueOptions};
 pub use plan::{Outcome, Retry};

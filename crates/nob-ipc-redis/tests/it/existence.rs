@@ -197,5 +197,10 @@ fn objects_are_listed() {
     assert_eq!(names, ["/b}c", "/a"]);
     assert_eq!(listed[0].bound, Some(3));
     assert_eq!(listed[0].creator_pid, Some(std::process::id()));
+    for info in &listed {
+        assert_eq!(connection.find_object(&info.name).unwrap(), *info);
+        let missing = elsewhere.find_object(&info.name).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
     assert!(!connection.findings().unwrap().is_empty(), "no append-only file");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nob_ipc::{ErrorKind, Existence};
-use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, Semaphore};
+use nob_ipc_redis::{BoundedSemaphore, Connection, Durability, Lock, MessageQueue, Semaphore};
 use nob_ipc_testing::{Arguments, Child, Role, hear, say, watchdog};
 
 use crate::server;
@@ -78,6 +78,7 @@ fn the_least_rights_suffice() {
     }
     assert_eq!(connection.list_objects().unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert_eq!(connection.findings().unwrap().len(), 1);
+    assert_eq!(connection.checks().unwrap(), None);
     let wrong = Connection::open(&url.replace("p%40ss", "wrong")).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::PermissionDenied);
     assert!(!wrong.to_string().contains("wrong@"), "{wrong}");
@@ -172,6 +173,18 @@ fn a_server_that_forgets_does_not_suit() {
     assert_eq!(server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), "+OK");
     let connection = Connection::open(&server.url()).unwrap();
     assert!(connection.findings().unwrap()[0].contains("appendonly"));
+    let sure = Connection::options().durability(Durability::Replica).open(&server.url()).unwrap();
+    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1mb"]), "+OK");
+    let checks = sure.checks().unwrap().unwrap();
+    let hurting: Vec<&str> =
+        checks.iter().filter(|check| check.finding.is_some()).map(|check| check.what).collect();
+    assert_eq!(hurting, ["maxmemory", "appendonly", "replicas"]);
+    let plain = connection.checks().unwrap().unwrap();
+    assert_eq!(plain.iter().filter(|check| check.finding.is_some()).count(), 2);
+    assert!(checks.iter().all(|check| check.objection.is_none() && !check.value.is_empty()));
+    // It has become unsuitable meanwhile.
+    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]), "+OK");
+    assert!(connection.findings().unwrap()[0].contains("noeviction"));
 }
 
 /// The connections that a server has, but for the one that asks.
