@@ -30,6 +30,12 @@ use crate::values;
                   Example: what is there, and who uses it?\n  nob-ipc ls"
 )]
 pub struct Arguments {
+    /// Work on the Redis or Valkey server of this URL, not on this machine; env: on that of $NOB_IPC_URL
+    ///
+    /// For ls, show, rm, doctor, sem, lock, permits and mq. Who may see processes can read a password on
+    /// the command line: put it into $NOB_IPC_PASSWORD, or the URL into $NOB_IPC_URL.
+    #[arg(long, global = true, value_name = "URL")]
+    pub at: Option<OsString>,
     #[command(subcommand)]
     pub command: Command,
 }

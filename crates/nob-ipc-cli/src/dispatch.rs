@@ -1,19 +1,35 @@
 //! Which command does what was parsed.
 
 use nob_ipc::registry::Reap;
+use nob_ipc_redis::Connection;
 
-use crate::args::Command;
+use crate::args::{Arguments, Command};
 use crate::commands::{
     channel, completions, doctor, lock, ls, mq, permits, reap, rm, sem, shm, show,
 };
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::server;
 use crate::top;
 
-pub fn run(command: Command) -> Result<()> {
+pub fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { at, command } = arguments;
+    let Some(url) = at.map(|at| server::url(&at)).transpose()?.flatten() else {
+        return run_at(command, None);
+    };
+    server::refuse_what_is_not_there(&command)?;
+    if let Command::Doctor { all, check, json } = command {
+        return doctor::run_at(&url, all, check, json);
+    }
+    let server = server::connect(&url, &command)?;
+    run_at(command, Some(&server)).map_err(Failure::on_server)
+}
+
+/// Without a server, on this machine.
+fn run_at(command: Command, server: Option<&Connection>) -> Result<()> {
     match command {
-        Command::Ls { kinds, json } => ls::run(&kinds, json),
-        Command::Show { address, json } => show::run(&address, json),
-        Command::Rm { addresses, force } => rm::run(&addresses, force),
+        Command::Ls { kinds, json } => ls::run(&kinds, json, server),
+        Command::Show { address, json } => show::run(&address, json, server),
+        Command::Rm { addresses, force } => rm::run(&addresses, force, server),
         Command::Reap { kinds, name, user, yes, older_than, unused } => {
             let mut reap = Reap::new().kinds(&kinds);
             if let Some(name) = name {
@@ -25,12 +41,12 @@ pub fn run(command: Command) -> Result<()> {
             reap::run(reap, yes, older_than, unused)
         }
         Command::Doctor { all, check, json } => doctor::run(all, check, json),
-        Command::Top { interval } => top::run(interval),
-        Command::Sem(command) => sem::run(command),
-        Command::Lock(command) => lock::run(command),
-        Command::Permits(command) => permits::run(command),
+        Command::Top { interval } => top::run(interval, server),
+        Command::Sem(command) => sem::run(command, server),
+        Command::Lock(command) => lock::run(command, server),
+        Command::Permits(command) => permits::run(command, server),
         Command::Shm(command) => shm::run(command),
-        Command::Mq(command) => mq::run(command),
+        Command::Mq(command) => mq::run(command, server),
         Command::Channel(command) => channel::run(command),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -11,8 +11,8 @@ pub enum Failure {
     Failed(String),
     /// The arguments make no sense, or help was asked for.
     Usage(clap::Error),
-    /// There is no such object.
-    Missing(String),
+    /// There is no such object: which, and the command that lists what there is.
+    Missing(String, String),
     /// The object exists, and must not.
     Exists(String),
     /// The time was over.
@@ -39,6 +39,14 @@ impl Failure {
     pub fn because(why: impl Into<String>) -> Failure {
         Failure::Failed(why.into())
     }
+
+    /// The same, of a command with `--at`.
+    pub fn on_server(self) -> Failure {
+        match self {
+            Failure::Missing(what, list) => Failure::Missing(what, format!("{list} --at URL")),
+            other => other,
+        }
+    }
 }
 
 impl From<nob_ipc::Error> for Failure {
@@ -52,10 +60,7 @@ impl From<nob_ipc::Error> for Failure {
                 if error.operation() != Some(Operation::Create) =>
             {
                 let kind = error.name().map_or("", |name| name.kind().short_word());
-                Failure::Missing(format!(
-                    "there is no {}; `nob-ipc ls {kind}` lists what there is",
-                    object()
-                ))
+                Failure::Missing(object(), format!("nob-ipc ls {kind}"))
             }
             ErrorKind::AlreadyExists => Failure::Exists(format!(
                 "the {} exists; leave out --exclusive to take it as it is, or remove it first",

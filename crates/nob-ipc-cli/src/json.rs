@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+use crate::server::objects::{Content, Found};
 use crate::text::is_unprintable;
 
 /// One object.
@@ -118,6 +119,40 @@ pub struct UnlinkedJson {
     holders: Vec<HolderJson>,
 }
 
+/// One object on a server. `null` is also what nobody counts there.
+#[derive(Serialize)]
+pub struct RemoteJson<'a> {
+    kind: &'static str,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_base64: Option<String>,
+    #[serde(flatten)]
+    measure: MeasureJson,
+    generation: &'a str,
+    creator: RemoteCreatorJson<'a>,
+}
+
+#[derive(Serialize)]
+struct RemoteCreatorJson<'a> {
+    pid: Option<u32>,
+    host: &'a str,
+}
+
+impl RemoteJson<'_> {
+    pub fn new(found: &Found) -> RemoteJson<'_> {
+        let info = &found.info;
+        let name = info.name.as_bytes();
+        RemoteJson {
+            kind: info.name.kind().short_word(),
+            name: String::from_utf8_lossy(name).into_owned(),
+            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            measure: MeasureJson::remote(found.content.as_ref()),
+            generation: &info.generation,
+            creator: RemoteCreatorJson { pid: info.creator_pid, host: &info.creator_host },
+        }
+    }
+}
+
 /// All objects of a list, in one array.
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -178,6 +213,35 @@ impl ObjectJson {
 }
 
 impl MeasureJson {
+    fn remote(content: Option<&Content>) -> MeasureJson {
+        match content {
+            None => MeasureJson::Unknown {},
+            Some(&Content::Value(value)) => MeasureJson::Semaphore { value: Some(value) },
+            Some(&Content::Messages { messages, max_messages, max_message_size }) => {
+                MeasureJson::Queue {
+                    messages: Some(messages),
+                    max_messages: Some(max_messages),
+                    max_message_size: Some(max_message_size),
+                }
+            }
+            Some(&Content::Lock { holder, owner_died, .. }) => MeasureJson::Lock {
+                holder,
+                held_seconds: None,
+                acquisitions: None,
+                waiters: None,
+                deaths: None,
+                owner_died: Some(owner_died),
+            },
+            Some(Content::Permits { free, bound, owners }) => MeasureJson::Permits {
+                free: Some(*free),
+                bound: Some(*bound),
+                owners: Some(owners.clone()),
+                waiters: None,
+                deaths: None,
+            },
+        }
+    }
+
     fn new(object: &Object) -> MeasureJson {
         match object.measure() {
             Measure::Value(value) => MeasureJson::Semaphore { value },

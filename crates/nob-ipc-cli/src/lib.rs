@@ -2,7 +2,7 @@
 //! in another language.
 //!
 //! Arguments are parsed into plain data (`args`); each command has a file in `commands`; exit statuses
-//! are in `report`, what is said of objects in `describe`, what is printed and how in `output`, `text`
+//! are in `report`, what is said of objects in `describe`, what `--at` changes in `server`, what is printed and how in `output`, `text`
 //! and `json`.
 
 #[allow(
@@ -19,6 +19,7 @@ mod output;
 mod people;
 mod report;
 mod room;
+mod server;
 mod signals;
 mod text;
 mod top;
@@ -41,7 +42,7 @@ use signals::Handlers;
 pub fn run_from(arguments: impl Iterator<Item = OsString>) -> i32 {
     let _handlers = Handlers::install();
     let done = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => dispatch::run(arguments.command),
+        Ok(arguments) => dispatch::run(arguments),
         Err(error) => Err(Failure::Usage(error)),
     };
     match done {

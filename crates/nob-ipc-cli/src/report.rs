@@ -12,8 +12,8 @@ pub fn report(failure: Failure) -> i32 {
             1
         }
         Failure::Usage(error) => report_usage(&error),
-        Failure::Missing(why) => {
-            complain(&why);
+        Failure::Missing(what, list) => {
+            complain(&format!("there is no {what}; `{list}` lists what there is"));
             3
         }
         Failure::Exists(why) => {

@@ -51,10 +51,11 @@ fn without_kind(address: &OsStr) -> Refusal {
             let words = words.join(" ");
             format!("an address begins with one of {words}, for example mq:/jobs").into()
         }
-        [one] => format!("an address begins with its kind; there is {one}").into(),
+        [one] => format!("an address begins with its kind; on this machine there is {one}").into(),
         [some @ .., last] => {
             let some = some.join(", ");
-            format!("an address begins with its kind; there are {some} and {last}").into()
+            format!("an address begins with its kind; on this machine there are {some} and {last}")
+                .into()
         }
     }
 }

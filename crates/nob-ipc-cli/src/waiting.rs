@@ -1,8 +1,9 @@
 //! Waiting until something happens, the time is over, or a signal comes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use nob_ipc::Deadline;
+use nob_ipc::{Deadline, Permits};
 
 use crate::failure::Result;
 use crate::signals;
@@ -10,6 +11,13 @@ use crate::signals;
 /// When a wait with this `--timeout` ends.
 pub fn deadline(timeout: Option<Duration>) -> Deadline {
     timeout.map_or(Deadline::NEVER, Deadline::after)
+}
+
+/// Whether a call of [`wait`] is under way, which may end before its time.
+static UNDER_WAY: AtomicBool = AtomicBool::new(false);
+
+pub fn is_under_way() -> bool {
+    UNDER_WAY.load(Ordering::Relaxed)
 }
 
 /// Makes a waiting call again and again until it ends. Signals have to be deferred: what the call took
@@ -21,7 +29,10 @@ pub fn wait<T>(
 ) -> Result<T> {
     let deadline = deadline.checked_every(Deadline::CHECK_INTERVAL);
     loop {
-        match call(deadline) {
+        UNDER_WAY.store(true, Ordering::Relaxed);
+        let called = call(deadline);
+        UNDER_WAY.store(false, Ordering::Relaxed);
+        match called {
             Err(error) if error.is_interrupted() => {
                 signals::check()?;
                 look()?;
@@ -29,4 +40,10 @@ pub fn wait<T>(
             done => return Ok(done?),
         }
     }
+}
+
+/// Takes a permit; `false` when the deadline passed first. Signals have to be deferred.
+pub fn acquire(permits: &dyn Permits, deadline: Deadline) -> Result<bool> {
+    let call = |deadline| Ok(permits.try_acquire()? || permits.wait_acquire(deadline)?);
+    wait(deadline, call, || Ok(()))
 }

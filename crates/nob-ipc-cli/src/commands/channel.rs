@@ -11,10 +11,10 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Create { name, room, creation } => create(&name, &room, &creation),
         Command::Send { name, priority, sending } => {
-            messages::send(link(&name, Direction::Send)?, priority, sending)
+            messages::send(&name, &link(&name, Direction::Send)?, priority, sending)
         }
         Command::Receive { name, receiving } => {
-            messages::receive(link(&name, Direction::Receive)?, &receiving)
+            messages::receive(&name, &link(&name, Direction::Receive)?, &receiving)
         }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::{self, Display};
 
 use nix::sys::stat::{Mode, umask};
 use nob_ipc::registry;
-use nob_ipc::{Existence, Ownership};
+use nob_ipc::{Existence, Name, Ownership};
+use nob_ipc_redis::Handle;
 
 use crate::args::Creation;
 use crate::output::complain;
@@ -49,13 +50,19 @@ impl Display for Octal {
 /// What an object that was linked to has other than was asked for. Of one that was created there is nothing
 /// to tell.
 pub struct Differences<'a> {
-    ownership: &'a Ownership,
+    name: &'a Name,
+    created: bool,
     found: Vec<String>,
 }
 
 impl<'a> Differences<'a> {
     pub fn of(ownership: &'a Ownership) -> Differences<'a> {
-        Differences { ownership, found: Vec::new() }
+        Differences { name: ownership.name(), created: ownership.created(), found: Vec::new() }
+    }
+
+    /// Of an object on a server.
+    pub fn of_remote(handle: &'a Handle) -> Differences<'a> {
+        Differences { name: handle.name(), created: handle.created(), found: Vec::new() }
     }
 
     /// Something that was asked for, if it was, and what there is.
@@ -75,7 +82,7 @@ impl<'a> Differences<'a> {
     pub fn compare_mode(self, asked: Option<u32>) -> Differences<'a> {
         // To look takes time, and what is gone has no mode.
         let has = match asked {
-            Some(_) if !self.ownership.created() => registry::find(self.ownership.name()).ok(),
+            Some(_) if !self.created => registry::find(self.name).ok(),
             _ => None,
         };
         match has {
@@ -86,10 +93,10 @@ impl<'a> Differences<'a> {
 
     /// Says them on standard error.
     pub fn tell(self) {
-        if self.ownership.created() || self.found.is_empty() {
+        if self.created || self.found.is_empty() {
             return;
         }
-        let name = self.ownership.name();
+        let name = self.name;
         complain(&format!(
             "the {} \"{name}\" exists and was left as it is: {}",
             name.kind(),

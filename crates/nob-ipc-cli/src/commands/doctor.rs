@@ -8,7 +8,15 @@ use crate::text;
 
 /// `all`: also what is as it should be. `check`: whether something hurts is the exit status.
 pub fn run(all: bool, check: bool, json: bool) -> Result<()> {
-    let checks = doctor_checks::all();
+    tell(&doctor_checks::all(), all, check, json)
+}
+
+/// The same of a server.
+pub fn run_at(url: &str, all: bool, check: bool, json: bool) -> Result<()> {
+    tell(&doctor_checks::of_server(url)?, all, check, json)
+}
+
+fn tell(checks: &[Check], all: bool, check: bool, json: bool) -> Result<()> {
     let output = Output::new();
     if json {
         output.write(json::pretty(&checks).as_bytes())?;
@@ -16,7 +24,7 @@ pub fn run(all: bool, check: bool, json: bool) -> Result<()> {
         let shown = checks.iter().filter(|check| all || check.hurts);
         let page: Vec<u8> = shown.flat_map(|check| lines(check, &output)).collect();
         output.write(&page)?;
-        output.line(&summary(&checks, all))?;
+        output.line(&summary(checks, all))?;
     }
     let hurts = checks.iter().any(|check| check.hurts);
     if check && hurts { Err(Failure::Status(1)) } else { Ok(()) }

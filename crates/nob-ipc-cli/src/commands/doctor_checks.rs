@@ -8,6 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Uid;
 use nob_ipc::registry::{self, Coverage, Measure, SquattedRecords};
 use nob_ipc::{Kind, registry::Listing};
+use nob_ipc_redis::{Connection, ServerCheck};
 use serde::Serialize;
 
 use crate::room::Room;
@@ -67,6 +68,30 @@ pub fn all() -> Vec<Check> {
             .push(Check::fine("objects", "cannot be listed", &error.to_string()).hurts_if(true)),
     }
     checks
+}
+
+/// The checks of a server.
+pub fn of_server(url: &str) -> nob_ipc::Result<Vec<Check>> {
+    let server = match Connection::open(url) {
+        Ok(server) => server,
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOTSUP) => {
+            let why = error.to_string();
+            return Ok(vec![Check::fine("server", "does not suit", &why).hurts_if(true)]);
+        }
+        Err(error) => return Err(error),
+    };
+    let reached = Check::fine("server", server.url(), "it answers, and lets this user in");
+    let Some(checks) = server.checks()? else {
+        let meaning = "this user may not ask the server about itself: nothing was checked; permit \
+                       INFO";
+        return Ok(vec![reached, Check::fine("information", "refused", meaning).hurts_if(true)]);
+    };
+    let check = |check: ServerCheck| {
+        let hurts = check.objection.or(check.finding);
+        let meaning = hurts.as_deref().unwrap_or(check.meaning);
+        Check::fine(check.what, check.value, meaning).hurts_if(hurts.is_some())
+    };
+    Ok([reached].into_iter().chain(checks.into_iter().map(check)).collect())
 }
 
 /// A file that holds one number.

@@ -2,18 +2,23 @@
 
 use nob_ipc::Kind;
 use nob_ipc::registry::{self, Coverage, Listing, Object, State};
+use nob_ipc_redis::Connection;
 
 use super::table::Rows;
 use crate::describe::{
     CANNOT_LIST_QUEUES, UNLINKED, holders_words, in_lists, measure_words, state_word,
 };
 use crate::failure::Result;
-use crate::json;
+use crate::json::{self, RemoteJson};
 use crate::output::{Output, complain};
 use crate::people::Users;
+use crate::server::objects;
 use crate::text;
 
-pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
+pub fn run(kinds: &[Kind], json: bool, server: Option<&Connection>) -> Result<()> {
+    if let Some(server) = server {
+        return run_at(server, kinds, json);
+    }
     let mut listing = registry::list(if kinds.is_empty() { &Kind::ALL } else { kinds })?;
     listing.objects.sort_by(|one, other| in_lists(one.name(), other.name()));
     listing.unlinked.sort_by(|one, other| in_lists(&one.name, &other.name));
@@ -35,6 +40,25 @@ pub fn run(kinds: &[Kind], json: bool) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+fn run_at(server: &Connection, kinds: &[Kind], json: bool) -> Result<()> {
+    let objects = objects::list(server, kinds)?;
+    let output = Output::new();
+    if json {
+        let listed: Vec<_> = objects.iter().map(RemoteJson::new).collect();
+        return output.write(json::pretty(&listed).as_bytes());
+    }
+    let mut rows = Rows::new(&["KIND", "NAME", "CONTENT", "CREATOR"], &["CONTENT", "CREATOR"]);
+    for object in &objects {
+        rows.push(vec![
+            object.info.name.kind().short_word().into(),
+            object.info.name.as_bytes().to_vec(),
+            object.words().into(),
+            object.creator().into(),
+        ]);
+    }
+    rows.print(&output)
 }
 
 fn table(listing: &Listing) -> Rows {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use nix::poll::PollTimeout;
-use nob_ipc::{Channel, Deadline, ErrorKind, MessageQueue, Name, Received};
+use nob_ipc::{Deadline, ErrorKind, Messages, Name, Received};
 
 use crate::args::{Receiving, Sending};
 use crate::failure::{Failure, Result, cannot};
@@ -14,94 +14,9 @@ use crate::signals;
 use crate::text;
 use crate::waiting::{deadline, wait};
 
-/// What messages go through.
-pub trait Messenger {
-    fn name(&self) -> &Name;
-
-    fn max_message_size(&self) -> usize;
-
-    fn send_until(
-        &self,
-        message: &[u8],
-        priority: u32,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<bool>;
-
-    /// Receives into a buffer, which is made as long as it has to be.
-    fn receive_until(
-        &self,
-        buffer: &mut Vec<u8>,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<Option<Received>>;
-}
-
-impl Messenger for MessageQueue {
-    fn name(&self) -> &Name {
-        self.ownership().name()
-    }
-
-    fn max_message_size(&self) -> usize {
-        self.max_message_size()
-    }
-
-    fn send_until(
-        &self,
-        message: &[u8],
-        priority: u32,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<bool> {
-        self.send_until(message, priority, deadline)
-    }
-
-    fn receive_until(
-        &self,
-        buffer: &mut Vec<u8>,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<Option<Received>> {
-        buffer.resize(self.max_message_size(), 0);
-        self.receive_until(buffer, deadline)
-    }
-}
-
-impl Messenger for Channel {
-    fn name(&self) -> &Name {
-        self.ownership().name()
-    }
-
-    fn max_message_size(&self) -> usize {
-        self.max_message_size()
-    }
-
-    fn send_until(
-        &self,
-        message: &[u8],
-        priority: u32,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<bool> {
-        self.send_until(message, priority, deadline)
-    }
-
-    fn receive_until(
-        &self,
-        buffer: &mut Vec<u8>,
-        deadline: Deadline,
-    ) -> nob_ipc::Result<Option<Received>> {
-        loop {
-            match self.receive_until(buffer, deadline) {
-                Err(error) if error.kind() == ErrorKind::TooLong => {
-                    // Somebody else may receive that one, and the next one be longer.
-                    let length = self.peek().unwrap_or(0).max(2 * buffer.len());
-                    buffer.resize(length.min(self.max_message_size()), 0);
-                }
-                received => return received,
-            }
-        }
-    }
-}
-
 /// Sends what the command line says.
-pub fn send(messages: impl Messenger, priority: u32, sending: Sending) -> Result<()> {
-    let sender = Sender { messages, priority, timeout: sending.timeout };
+pub fn send(name: &Name, messages: &dyn Messages, priority: u32, sending: Sending) -> Result<()> {
+    let sender = Sender { name, messages, priority, timeout: sending.timeout };
     match sending.message {
         Some(message) => sender.send(message.as_encoded_bytes()),
         None if sending.lines => sender.send_lines(),
@@ -110,7 +25,7 @@ pub fn send(messages: impl Messenger, priority: u32, sending: Sending) -> Result
 }
 
 /// Receives what the command line asks for.
-pub fn receive(messages: impl Messenger, receiving: &Receiving) -> Result<()> {
+pub fn receive(name: &Name, messages: &dyn Messages, receiving: &Receiving) -> Result<()> {
     let &Receiving { timeout, count, follow, json } = receiving;
     let output = Output::new();
     let newline = count.is_some() || follow || output.is_terminal();
@@ -120,22 +35,27 @@ pub fn receive(messages: impl Messenger, receiving: &Receiving) -> Result<()> {
         (false, true) => Form::Line,
         (false, false) => Form::Bare,
     };
-    Receiver { messages, output, timeout, form }.receive(limit)
+    Receiver { name, messages, output, timeout, form }.receive(limit)
 }
 
-struct Sender<M> {
-    messages: M,
+struct Sender<'a> {
+    name: &'a Name,
+    messages: &'a dyn Messages,
     priority: u32,
     timeout: Option<Duration>,
 }
 
-impl<M: Messenger> Sender<M> {
+impl Sender<'_> {
     fn send(&self, message: &[u8]) -> Result<()> {
         let deadline = deadline(self.timeout);
         let _deferred = signals::defer();
         // One that came during an earlier message.
         signals::check()?;
-        let send = |deadline| self.messages.send_until(message, self.priority, deadline);
+        let (messages, priority) = (self.messages, self.priority);
+        let send = |deadline| {
+            Ok(messages.try_send(message, priority)?
+                || messages.wait_send(message, priority, deadline)?)
+        };
         if wait(deadline, send, || Ok(()))? { Ok(()) } else { Err(Failure::TimeOver) }
     }
 
@@ -183,7 +103,7 @@ impl<M: Messenger> Sender<M> {
         }
         Err(Failure::because(format!(
             "{what} has more than the {limit} bytes that a message in \"{}\" may have",
-            self.messages.name()
+            self.name
         )))
     }
 }
@@ -196,21 +116,50 @@ enum Form {
     Json,
 }
 
-struct Receiver<M> {
-    messages: M,
+/// All queues have smaller messages. A channel may have larger ones; memory for them is taken when one
+/// comes.
+const ENOUGH: usize = 64 << 20;
+
+/// Receives into a buffer, which is made as long as it has to be.
+fn receive_into(
+    messages: &dyn Messages,
+    buffer: &mut Vec<u8>,
+    deadline: Deadline,
+) -> nob_ipc::Result<Option<Received>> {
+    let limit = messages.max_message_size();
+    if buffer.is_empty() {
+        *buffer = vec![0; limit.min(ENOUGH)];
+    }
+    loop {
+        let received = match messages.try_receive(buffer) {
+            Ok(None) => messages.wait_receive(buffer, deadline),
+            received => received,
+        };
+        match received {
+            Err(error) if error.kind() == ErrorKind::TooLong && buffer.len() < limit => {
+                *buffer = vec![0; buffer.len().saturating_mul(2).min(limit)];
+            }
+            received => return received,
+        }
+    }
+}
+
+struct Receiver<'a> {
+    name: &'a Name,
+    messages: &'a dyn Messages,
     output: Output,
     timeout: Option<Duration>,
     form: Form,
 }
 
-impl<M: Messenger> Receiver<M> {
+impl Receiver<'_> {
     fn receive(&self, limit: u64) -> Result<()> {
         let mut buffer = Vec::new();
         let _deferred = signals::defer();
         for _ in 0..limit {
             let deadline = deadline(self.timeout);
             self.wait_for_output(deadline)?;
-            let receive = |deadline| self.messages.receive_until(&mut buffer, deadline);
+            let receive = |deadline| receive_into(self.messages, &mut buffer, deadline);
             let received = wait(deadline, receive, || self.look_at_output())?;
             let Some(received) = received else { return Err(Failure::TimeOver) };
             self.deliver(&buffer[..received.length], received.priority)?;
@@ -246,7 +195,7 @@ impl<M: Messenger> Receiver<M> {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
-        let name = self.messages.name();
+        let name = self.name;
         let lost = text::escape_exactly(message);
         let undelivered = format!(
             "a message was taken from \"{name}\" with priority {priority} and could not be written: \

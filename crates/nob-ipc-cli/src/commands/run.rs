@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
@@ -15,14 +14,16 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SignalFd, siginfo};
 use nix::unistd::{Pid, getpid, getppid};
 use nob_ipc::{BoundedSemaphore, Existence, Lock, Name, Permits, Semaphore};
+use nob_ipc_redis::{self as redis, Connection};
 
 use super::creation::{DEFAULT_MODE, Differences, exactly};
+use super::lock::AnyLock;
 use crate::args::Job;
 use crate::failure::{Failure, Result, cannot, status_of_signal};
 use crate::output::complain;
 use crate::signals::{self, Deferred};
 use crate::text;
-use crate::waiting::{deadline, wait};
+use crate::waiting::{acquire, deadline};
 
 /// A program that cannot be run, and one that does not exist: as `env`, `timeout` and shells say it.
 const CANNOT_RUN: i32 = 126;
@@ -31,33 +32,64 @@ const NOT_FOUND: i32 = 127;
 /// What had to be done before the command failed, so that it was not run.
 const NOT_PREPARED: i32 = 125;
 
-pub fn with_semaphore(name: &Name, create: Option<u32>, job: &Job) -> Result<()> {
-    let mut options = Semaphore::options();
-    if let Some(value) = create {
-        options.initial_value(value).existence(Existence::LinkOrCreate).unlink_on_drop(false);
-    }
-    // The command that is run has the umask of its caller.
-    let exactly = exactly();
-    let semaphore = options.open_named(name)?;
-    drop(exactly);
-    let turn = Turn::wait_for(&semaphore, job.timeout, Fate::Own)?;
+pub fn with_semaphore(
+    name: &Name,
+    create: Option<u32>,
+    job: &Job,
+    server: Option<&Connection>,
+) -> Result<()> {
+    let semaphore: Box<dyn Permits> = if let Some(server) = server {
+        let mut options = redis::Semaphore::options(server);
+        if let Some(value) = create {
+            options.initial_value(value).existence(Existence::LinkOrCreate);
+        }
+        Box::new(options.open_named(name)?)
+    } else {
+        let mut options = Semaphore::options();
+        if let Some(value) = create {
+            options.initial_value(value).existence(Existence::LinkOrCreate);
+            options.unlink_on_drop(false);
+        }
+        // The command that is run has the umask of its caller.
+        let _exactly = exactly();
+        Box::new(options.open_named(name)?)
+    };
+    let turn = Turn::wait_for(&*semaphore, job.timeout, Fate::Own)?;
     let ended = turn.start(&mut command(&job.command)?)?.wait();
     turn.end()?;
     outcome(ended?)
 }
 
-pub fn with_permit(name: &Name, value: Option<u32>, mode: Option<u32>, job: &Job) -> Result<()> {
-    let mut options = BoundedSemaphore::options();
-    options.bound(value.unwrap_or(1)).inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
-    options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
-    let exactly = exactly();
-    let permits = options.open_named(name)?;
-    drop(exactly);
-    Differences::of(permits.ownership())
-        .compare("number of permits", value, permits.bound())
-        .compare_mode(mode)
-        .tell();
-    let turn = Turn::wait_for(&permits, job.timeout, Fate::Shared(life(permits.life())?))?;
+pub fn with_permit(
+    name: &Name,
+    value: Option<u32>,
+    mode: Option<u32>,
+    job: &Job,
+    server: Option<&Connection>,
+) -> Result<()> {
+    const WHAT: &str = "number of permits";
+    let bound = value.unwrap_or(1);
+    let (permits, fate): (Box<dyn Permits>, Fate) = if let Some(server) = server {
+        let mut options = redis::BoundedSemaphore::options(server);
+        options.bound(bound).existence(Existence::LinkOrCreate);
+        let permits = options.open_named(name)?;
+        Differences::of_remote(permits.handle()).compare(WHAT, value, permits.bound()).tell();
+        (Box::new(permits), Fate::Killed)
+    } else {
+        let mut options = BoundedSemaphore::options();
+        options.bound(bound).inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
+        options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
+        let exactly = exactly();
+        let permits = options.open_named(name)?;
+        drop(exactly);
+        Differences::of(permits.ownership())
+            .compare(WHAT, value, permits.bound())
+            .compare_mode(mode)
+            .tell();
+        let fate = Fate::Shared(life(permits.life())?);
+        (Box::new(permits), fate)
+    };
+    let turn = Turn::wait_for(&*permits, job.timeout, fate)?;
     let ended = turn.start(&mut command(&job.command)?)?.wait();
     turn.end()?;
     outcome(ended?)
@@ -68,27 +100,35 @@ pub fn with_lock(
     mode: Option<u32>,
     on_death: Option<&OsStr>,
     job: &Job,
+    server: Option<&Connection>,
 ) -> Result<()> {
-    let mut options = Lock::options();
-    options.inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
-    options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
-    let exactly = exactly();
-    let lock = options.open_named(name)?;
-    drop(exactly);
-    Differences::of(lock.ownership()).compare_mode(mode).tell();
-    let turn = Turn::wait_for(&lock, job.timeout, Fate::Shared(life(lock.life())?))?;
+    let (lock, fate): (Box<dyn AnyLock>, Fate) = if let Some(server) = server {
+        let mut options = redis::Lock::options(server);
+        let lock = options.existence(Existence::LinkOrCreate).open_named(name)?;
+        (Box::new(lock), Fate::Killed)
+    } else {
+        let mut options = Lock::options();
+        options.inheritable(true).mode(mode.unwrap_or(DEFAULT_MODE));
+        options.existence(Existence::LinkOrCreate).unlink_on_drop(false);
+        let exactly = exactly();
+        let lock = options.open_named(name)?;
+        drop(exactly);
+        Differences::of(lock.ownership()).compare_mode(mode).tell();
+        let fate = Fate::Shared(life(lock.life())?);
+        (Box::new(lock), fate)
+    };
+    let turn = Turn::wait_for(&*lock, job.timeout, fate)?;
     lock.note_time()?;
     if lock.owner_died()? {
-        recover(&turn, &lock, on_death)?;
+        recover(&turn, &*lock, name, on_death)?;
     }
     let ended = turn.start(&mut command(&job.command)?)?.wait();
     match &ended {
         Ok(status) if status.signal().is_none() => turn.end()?,
-        // It has died in the middle of its work, or may not have ended. So the lock goes with this process,
-        // or with the last that the command has started.
+        // It has died in the middle of its work, or may not have ended.
         _ => {
             turn.leave();
-            mem::forget(lock);
+            lock.abandon();
         }
     }
     outcome(ended?)
@@ -101,9 +141,13 @@ fn life(descriptor: Option<BorrowedFd<'_>>) -> Result<RawFd> {
 }
 
 /// Tells that a holder has died, and lets a command repair what that may have left.
-fn recover(turn: &Turn<Lock>, lock: &Lock, on_death: Option<&OsStr>) -> Result<()> {
-    let died =
-        format!("a holder of the lock \"{}\" died while it held it", lock.ownership().name());
+fn recover(
+    turn: &Turn<'_>,
+    lock: &dyn AnyLock,
+    name: &Name,
+    on_death: Option<&OsStr>,
+) -> Result<()> {
+    let died = format!("a holder of the lock \"{name}\" died while it held it");
     let Some(script) = on_death else {
         complain(&format!(
             "{died}; what it did may be half done, and each who follows is told until --on-death or \
@@ -151,26 +195,31 @@ fn outcome(status: ExitStatus) -> Result<()> {
 enum Fate {
     /// It goes on, and what was taken stays taken.
     Own,
+    /// It is killed as well. What it has started is not: on a server nobody else can hold on.
+    Killed,
     /// It is killed as well, and what was taken is free when all that it has started has ended, too: they
     /// inherit this descriptor.
     Shared(RawFd),
 }
 
 /// Something that is held, and is given back whatever happens. Signals stay pending meanwhile.
-struct Turn<'a, P: Permits> {
-    permits: &'a P,
+struct Turn<'a> {
+    permits: &'a dyn Permits,
     held: bool,
     fate: Fate,
     blocked: Blocked,
     _deferred: Deferred,
 }
 
-impl<'a, P: Permits> Turn<'a, P> {
-    fn wait_for(permits: &'a P, timeout: Option<Duration>, fate: Fate) -> Result<Turn<'a, P>> {
+impl<'a> Turn<'a> {
+    fn wait_for(
+        permits: &'a dyn Permits,
+        timeout: Option<Duration>,
+        fate: Fate,
+    ) -> Result<Turn<'a>> {
         let deadline = deadline(timeout);
         let deferred = signals::defer();
-        let acquire = |deadline| Ok(permits.try_acquire()? || permits.wait_acquire(deadline)?);
-        if !wait(deadline, acquire, || Ok(()))? {
+        if !acquire(permits, deadline)? {
             return Err(Failure::TimeOver);
         }
         let blocked = match Blocked::new() {
@@ -197,6 +246,8 @@ impl<'a, P: Permits> Turn<'a, P> {
                 if let Fate::Shared(life) = fate {
                     // SAFETY: the handle keeps it open, and only its flags change.
                     fcntl(BorrowedFd::borrow_raw(life), F_SETFD(FdFlag::empty()))?;
+                }
+                if !matches!(fate, Fate::Own) {
                     die_with(parent)?;
                 }
                 Ok(mask.thread_set_mask()?)
@@ -225,7 +276,7 @@ impl<'a, P: Permits> Turn<'a, P> {
     }
 }
 
-impl<P: Permits> Drop for Turn<'_, P> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.held {
             // The failure that brought us here is the one that is reported.

@@ -20,6 +20,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nob_ipc::Kind;
 use nob_ipc::registry;
+use nob_ipc_redis::Connection;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, size};
@@ -38,7 +39,11 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// How long a signal may wait.
 const ATTENTION: Duration = Duration::from_millis(250);
 
-pub fn run(interval: Duration) -> Result<()> {
+pub fn run(interval: Duration, server: Option<&Connection>) -> Result<()> {
+    if server.is_some() {
+        let why = "top shows this machine only; `watch nob-ipc ls --at URL` looks at a server";
+        return Err(Failure::because(why));
+    }
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         let why = "top needs a terminal; `nob-ipc ls` prints the same list once";
         return Err(Failure::because(why));

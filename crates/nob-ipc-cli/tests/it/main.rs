@@ -14,6 +14,7 @@ mod reap;
 mod recipes;
 mod run;
 mod sem;
+mod server;
 mod shm;
 mod support;
 mod top;
