@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::fault::{self, Fault, Subject, is_transient, is_wrong_server};
@@ -109,6 +109,8 @@ pub(crate) struct Client {
     turn: AtomicUsize,
     numbers: AtomicU64,
     pub hub: Mutex<Hub>,
+    /// The native thread has ended.
+    pub ended: Condvar,
     /// Wakes the native thread.
     pub bell: OwnedFd,
     pub handles: Mutex<Vec<Weak<Handle>>>,
@@ -140,6 +142,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             numbers: AtomicU64::new(1),
             hub: Mutex::default(),
+            ended: Condvar::new(),
             bell: sys::eventfd()?,
             handles: Mutex::default(),
             holds: Mutex::default(),

@@ -293,6 +293,18 @@ impl Connection {
         result
     }
 
+    /// As [`close`](Connection::close), and waits until what interrupted calls had taken is back: for
+    /// a program that ends. `false` when that was not done in the time, or when the server did not
+    /// answer; what has not gone back is lost with the process.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`close`](Connection::close).
+    pub fn finish(&self, within: Duration) -> Result<bool> {
+        self.close()?;
+        Ok(self.0.client.existing().is_none_or(|client| client.join(within)))
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
     }

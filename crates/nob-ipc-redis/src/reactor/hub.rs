@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Reactor;
@@ -23,6 +23,8 @@ pub(crate) struct Hub {
     pub(super) channels: HashMap<Vec<u8>, Listeners>,
     pub(super) running: bool,
     pub(super) stopping: bool,
+    /// The thread has ended before all was settled.
+    pub(super) unsettled: bool,
 }
 
 pub(super) struct Listeners {
@@ -137,5 +139,13 @@ impl Client {
         if running {
             self.command_reactor(Command::Look);
         }
+    }
+
+    /// Waits until the thread has settled all and ended; `false` when that was not done in the time.
+    pub(crate) fn join(&self, within: Duration) -> bool {
+        let hub = lock(&self.hub);
+        let waited = self.ended.wait_timeout_while(hub, within, |hub| hub.running);
+        let (hub, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !hub.running && !hub.unsettled
     }
 }

@@ -108,6 +108,8 @@ impl Reactor {
                     // What has come in the meantime begins a new thread.
                     if hub.inbox.is_empty() || !idle {
                         hub.running = false;
+                        hub.unsettled |= !idle;
+                        self.client.ended.notify_all();
                         self.client.wakes_at.store(u64::MAX, Ordering::SeqCst);
                         return;
                     }
