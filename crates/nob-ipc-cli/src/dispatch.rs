@@ -1,5 +1,7 @@
 //! Which command does what was parsed.
 
+use std::time::Duration;
+
 use nob_ipc::registry::Reap;
 use nob_ipc_redis::Connection;
 
@@ -8,8 +10,12 @@ use crate::commands::{
     channel, completions, doctor, lock, ls, mq, permits, reap, rm, sem, shm, show,
 };
 use crate::failure::{Failure, Result};
+use crate::output::complain;
 use crate::server;
 use crate::top;
+
+/// How long what an interrupted wait had taken may take to go back.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 pub fn run(arguments: Arguments) -> Result<()> {
     let Arguments { at, command } = arguments;
@@ -21,7 +27,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
         return doctor::run_at(&url, all, check, json);
     }
     let server = server::connect(&url, &command)?;
-    run_at(command, Some(&server)).map_err(Failure::on_server)
+    let done = run_at(command, Some(&server)).map_err(Failure::on_server);
+    if !server.finish(FAREWELL).is_ok_and(|all| all) {
+        complain("the server does not answer, so what this had taken may not have gone back");
+    }
+    done
 }
 
 /// Without a server, on this machine.

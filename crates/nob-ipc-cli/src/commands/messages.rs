@@ -4,7 +4,8 @@ use std::io::{self, BufRead, Read};
 use std::time::Duration;
 
 use nix::poll::PollTimeout;
-use nob_ipc::{Deadline, ErrorKind, Messages, Name, Received};
+use nob_ipc::{Deadline, Error, ErrorKind, Messages, Name, Received};
+use nob_ipc_redis::Outcome;
 
 use crate::args::{Receiving, Sending};
 use crate::failure::{Failure, Result, cannot};
@@ -120,12 +121,13 @@ enum Form {
 /// comes.
 const ENOUGH: usize = 64 << 20;
 
-/// Receives into a buffer, which is made as long as it has to be.
+/// Receives into a buffer, which is made as long as it has to be. With a message may come that too few
+/// replicas or disks know that it is taken: it is this one's all the same.
 fn receive_into(
     messages: &dyn Messages,
     buffer: &mut Vec<u8>,
     deadline: Deadline,
-) -> nob_ipc::Result<Option<Received>> {
+) -> nob_ipc::Result<Option<(Received, Option<Error>)>> {
     let limit = messages.max_message_size();
     if buffer.is_empty() {
         *buffer = vec![0; limit.min(ENOUGH)];
@@ -139,7 +141,16 @@ fn receive_into(
             Err(error) if error.kind() == ErrorKind::TooLong && buffer.len() < limit => {
                 *buffer = vec![0; buffer.len().saturating_mul(2).min(limit)];
             }
-            received => return received,
+            Err(error) => match error.detail::<Outcome>().as_deref() {
+                Some(Outcome::Messages(messages)) if !messages.is_empty() => {
+                    let (message, priority) = &messages[0];
+                    let length = message.len();
+                    message.clone_into(buffer);
+                    return Ok(Some((Received { length, priority: *priority }, Some(error))));
+                }
+                _ => return Err(error),
+            },
+            Ok(received) => return Ok(received.map(|received| (received, None))),
         }
     }
 }
@@ -161,8 +172,11 @@ impl Receiver<'_> {
             self.wait_for_output(deadline)?;
             let receive = |deadline| receive_into(self.messages, &mut buffer, deadline);
             let received = wait(deadline, receive, || self.look_at_output())?;
-            let Some(received) = received else { return Err(Failure::TimeOver) };
+            let Some((received, doubt)) = received else { return Err(Failure::TimeOver) };
             self.deliver(&buffer[..received.length], received.priority)?;
+            if let Some(doubt) = doubt {
+                return Err(doubt.into());
+            }
             signals::check()?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::libc;
-use nob_ipc_testing::{Running, Server, Unique, output, wait_until, watchdog};
+use nob_ipc_testing::{Proxy, Running, Server, Unique, output, wait_until, watchdog};
 use serde_json::Value;
 
 use crate::support::pty::OnTerminal;
@@ -414,6 +414,47 @@ fn a_server_that_ends() {
     let (status, said) = receiver.end_with_errors();
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("cannot receive from the message queue \"/jobs\""), "{said}");
+}
+
+/// Whenever the signal comes: a message was printed, or is in the queue.
+#[test]
+fn an_interrupted_wait_has_taken_nothing() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    text(on(&server, &[&"mq", &"create", &"jobs"]));
+    proxy.delay(Duration::from_millis(50));
+    let url = proxy.url();
+    for round in 0..10 {
+        let arguments = at(&url, &[&"mq", &"receive", &"jobs", &"--count", &"1"]);
+        let mut receiver = start(&arguments);
+        thread::sleep(Duration::from_millis(800));
+        text(on(&server, &[&"mq", &"send", &"jobs", &format!("job {round}")]));
+        thread::sleep(Duration::from_millis(30 * round));
+        receiver.signal(libc::SIGINT);
+        let printed = receiver.next_line();
+        receiver.end();
+        let messages = shown(&server, "mq:/jobs")["messages"].as_u64();
+        let expected = u64::from(printed.is_none());
+        assert_eq!(messages, Some(expected), "round {round}: {printed:?}");
+        if printed.is_none() {
+            text(on(&server, &[&"mq", &"receive", &"jobs", &"--timeout", &"5"]));
+        }
+    }
+}
+
+/// What nobody is sure of is this process's all the same: it is printed, and the doubt is told.
+#[test]
+fn a_message_that_is_not_confirmed() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let url = format!("{}?durability=replica", server.url());
+    text(on(&server, &[&"mq", &"create", &"jobs"]));
+    text(on(&server, &[&"mq", &"send", &"jobs", &"precious"]));
+    let received = nob(&at(&url, &[&"mq", &"receive", &"jobs", &"--follow"]));
+    assert_eq!((received.status.code(), &*received.stdout), (Some(1), &b"precious\n"[..]));
+    assert!(said(&received).contains("too few replicas"), "{received:?}");
+    assert_eq!(shown(&server, "mq:/jobs")["messages"], 0);
 }
 
 /// A worker in the shell that moves to a server by a variable.
