@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.checks import WATCHDOG, conformance
-from support.servers import Server
+from support.servers import CuttingProxy, Server
 
 from nob import ipc
+from nob.ipc import Flags
 
 PROGRAM = """
 import multiprocessing, os, signal, sys
@@ -70,6 +73,40 @@ def test_an_end_without_goodbye(server: Server, place: ipc.Connection) -> None:
         program(server, ending)
         assert {("mq", "/owned"), ("sem", "/owned")} <= names(place)
         server.command("FLUSHALL")
+
+
+def test_an_interrupt_amid_a_receive(server: Server, place: ipc.Connection) -> None:
+    """What an answer that nobody waited for brings goes back before the process ends."""
+    proxy = CuttingProxy(server, 0, 0)
+    create = Flags.RAISE_IF_EXISTS
+    with closing(proxy), place.NamedMessageQueue("/interrupted", handle_existence=create) as queue:
+        for end in ("raise", "place.close(); raise"):
+            code = f"""
+import sys
+from nob import ipc
+place = ipc.connect({proxy.url!r})
+queue = place.NamedMessageQueue("/interrupted")
+print("waits", flush=True)
+try:
+    print(queue.receive(), flush=True)
+except KeyboardInterrupt:
+    {end}
+"""
+            proxy.delay = 0
+            with subprocess.Popen(
+                [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ) as child:
+                assert child.stdout is not None
+                child.stdout.readline()
+                time.sleep(0.3)
+                proxy.delay = 0.3
+                queue.send("one")
+                # It has heard of the message, and has asked for it.
+                time.sleep(0.45)
+                child.send_signal(signal.SIGINT)
+                printed, _ = child.communicate(timeout=2 * WATCHDOG)
+            assert queue.current_messages == (0 if printed else 1)
+            queue.receive_many(timeout=0)
 
 
 @conformance("R9")

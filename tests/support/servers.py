@@ -152,7 +152,7 @@ class Sentinel(Server):
 
 
 class CuttingProxy:
-    """Stands before a server, and cuts some connections where an answer should have come."""
+    """Stands before a server: answers are late, or a connection is cut instead of one."""
 
     def __init__(self, server: Server, share: float, seed: int) -> None:
         self._server = server
@@ -161,6 +161,8 @@ class CuttingProxy:
         self._listener = socket.create_server(("127.0.0.1", free_port()))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
         self.cuts = 0
+        self.delay = 0.0
+        """Seconds by which answers are late."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -185,6 +187,8 @@ class CuttingProxy:
                 if answers and self._random.random() < self._share:
                     self.cuts += 1
                     break
+                if answers and self.delay:
+                    time.sleep(self.delay)
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):

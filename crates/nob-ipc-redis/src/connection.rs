@@ -119,6 +119,37 @@ pub(crate) struct Shared {
     closed: AtomicBool,
 }
 
+/// What goes on in the background for a [`Connection`], also when that is closed or gone: what interrupted
+/// calls had taken goes back.
+#[derive(Clone, Debug)]
+pub struct Background {
+    client: Weak<Client>,
+    generation: u64,
+}
+
+impl Background {
+    /// Whether nothing goes on, nor will: the connection is closed or gone.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.generation != fork_generation()
+            || self.client.upgrade().is_none_or(|client| client.has_ended())
+    }
+
+    /// Waits until all that has begun is done, for a program that makes no more calls. `false` when that was
+    /// not done in the time; what has not gone back is lost with the process. In a forked child, which has
+    /// nothing of its parent in the background, it is done.
+    #[must_use]
+    pub fn finish(&self, within: Duration) -> bool {
+        if self.generation != fork_generation() {
+            return true;
+        }
+        self.client.upgrade().is_none_or(|client| {
+            client.stop();
+            client.join(within)
+        })
+    }
+}
+
 /// The client of this process. A forked child makes its own, and leaves that of its parent alone: a
 /// thread of the parent may have been inside.
 struct PerFork(AtomicPtr<(u64, Arc<Client>)>);
@@ -303,6 +334,15 @@ impl Connection {
     pub fn finish(&self, within: Duration) -> Result<bool> {
         self.close()?;
         Ok(self.0.client.existing().is_none_or(|client| client.join(within)))
+    }
+
+    /// What goes on in the background of this process, for a program that ends.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn background(&self) -> Result<Background> {
+        Ok(Background { client: Arc::downgrade(&self.client()?), generation: fork_generation() })
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -114,7 +114,7 @@ mod waiter;
 mod wire;
 
 pub use bounded_semaphore::{BoundedSemaphore, BoundedSemaphoreOptions};
-pub use connection::{Connection, ConnectionOptions};
+pub use connection::{Background, Connection, ConnectionOptions};
 pub use events::{Events, Pending};
 pub use handle::Handle;
 pub use inspect::{ObjectInfo, ServerCheck};

@@ -8,8 +8,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use nob_ipc::{Error, ErrorKind, Lifetime, Ownership, delete_all, delete_all_with};
+use nob_ipc::{Deadline, Error, ErrorKind, Lifetime, Ownership, delete_all, delete_all_with};
+use nob_ipc_redis::Background;
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::intern;
@@ -86,6 +88,36 @@ pub(crate) fn remember_there(py: Python<'_>, object: &Arc<dyn Object>) -> PyResu
     room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
 }
 
+/// What goes on in the background for connections to servers, likewise.
+static BACKGROUND: Guarded<Vec<Background>> = Guarded::new(Vec::new());
+
+/// How long the end of the process waits for what is to go back to servers.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// Remembers a connection that has been made.
+pub(crate) fn remember_server(py: Python<'_>, background: Background) -> PyResult<()> {
+    let mut all = BACKGROUND.replace(py, Vec::new());
+    all.retain(|background| !background.is_over());
+    let room = all.try_reserve(1);
+    if room.is_ok() {
+        all.push(background);
+    }
+    BACKGROUND.replace(py, all);
+    room.map_err(|_| PyMemoryError::new_err("no memory to remember the connection"))
+}
+
+/// Waits until what interrupted calls had taken is back on the servers. What has not gone back is lost, as
+/// when the process is killed: the server cannot be reached.
+fn finish_background(py: Python<'_>) {
+    let all = BACKGROUND.replace(py, Vec::new());
+    without_gil(py, || {
+        let end = Deadline::after(FINISH);
+        for background in all {
+            let _is_back = background.finish(end.remaining().unwrap_or_default());
+        }
+    });
+}
+
 /// Closes a handle to an object on a server, and removes the name if it is due; failures go to
 /// `sys.unraisablehook`.
 pub(crate) fn delete_there(py: Python<'_>, handle: &nob_ipc_redis::Handle) {
@@ -160,6 +192,7 @@ fn at_exit(py: Python<'_>) -> PyResult<()> {
     let log = Log::wanted(py);
     DELETED.replace(py, true);
     delete_all_there(py);
+    finish_background(py);
     let wanted = matches!(log, Ok(Some(_)));
     let (mut errors, mut deleted) = (Vec::new(), Vec::new());
     without_gil(py, || {

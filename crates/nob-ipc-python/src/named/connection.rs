@@ -14,7 +14,7 @@ use crate::convert::error::{invalid_argument, unsupported_operation};
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::{ask, may_go_on};
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::modules;
+use crate::interpreter::{finalize, modules};
 use crate::named::base::{self, Named};
 use crate::named::bounded_semaphore::NamedBoundedSemaphore;
 use crate::named::channel::NamedChannel;
@@ -271,7 +271,10 @@ impl Connection {
                 options.namespace(namespace);
             }
             options.check(may_go_on);
-            Some(ask(py, raise, || options.open(url))?)
+            let server = ask(py, raise, || options.open(url))?;
+            let background = server.background().map_err(|error| raise(py, &error))?;
+            finalize::remember_server(py, background)?;
+            Some(server)
         };
         let (handles, closed) = (Guarded::new(Vec::new()), Guarded::new(false));
         Ok(Connection { server, handles, closed })

@@ -141,6 +141,12 @@ impl Client {
         }
     }
 
+    /// Whether the thread was told to stop, and has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        let hub = lock(&self.hub);
+        hub.stopping && !hub.running
+    }
+
     /// Waits until the thread has settled all and ended; `false` when that was not done in the time.
     pub(crate) fn join(&self, within: Duration) -> bool {
         let hub = lock(&self.hub);
