@@ -171,7 +171,7 @@ def main() -> None:
     check_installation("of the wheel", [str(wheel)], expected)
     check_installation("of the sdist", [str(source)], expected)
     check_installation("'.[ipc]'", [f"{ROOT}[ipc]"], expected)
-    check_installation("of a git URL", [f"nob.py @ git+{ROOT.as_uri()}"], expected)
+    check_installation("of a git URL", [f"git+{ROOT.as_uri()}"], expected)
     check_installation("--editable .", ["--editable", str(ROOT)], expected)
 
 
