@@ -165,7 +165,7 @@ packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked,
 		$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
 	@echo '== the wheel for other systems'
 	@$(PYTHON) packaging/pure.py dist
-	@$(PYTHON) packaging/check.py dist
+	@CARGO_TARGET_DIR="$(CURDIR)/target/packages" $(PYTHON) packaging/check.py dist
 	@echo '== the crates, as they would be published'
 	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-redis -p nob-ipc-cli
 
