@@ -65,6 +65,7 @@ impl Info {
         checks.extend(self.check_memory());
         checks.extend(self.check_append_only());
         checks.extend(self.check_replicas(connection.durability()));
+        checks.extend(self.check_disk(connection.durability()));
         checks
     }
 
@@ -81,6 +82,29 @@ impl Info {
                 .then(|| format!("it is version {shown}; Redis 7.0 or Valkey 7.2 is needed")),
             finding: None,
         }
+    }
+
+    /// Whether the server can say that its disk has something: WAITAOF.
+    fn check_disk(&self, durability: Durability) -> Option<ServerCheck> {
+        let version = self.version("redis_version")?;
+        if durability != Durability::Fsync {
+            return None;
+        }
+        let objection = if version < (7, 2) {
+            Some("it cannot confirm what its disk has (WAITAOF), as Redis 7.2 and Valkey can")
+        } else if self.get("aof_enabled") == Some("0") {
+            Some("it has no append-only file to confirm; set appendonly to yes")
+        } else {
+            None
+        };
+        let other = "or choose another durability than fsync";
+        Some(ServerCheck {
+            what: "durability",
+            value: durability.word().into(),
+            meaning: "a change is confirmed when the server's disk has it",
+            objection: objection.map(|why| format!("{why}, {other}")),
+            finding: None,
+        })
     }
 
     fn check_role(&self) -> Option<ServerCheck> {

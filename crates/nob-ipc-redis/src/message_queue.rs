@@ -306,34 +306,14 @@ impl MessageQueue {
         Error::elsewhere(subject, ErrorKind::Other, Some(libc::EAGAIN), why)
     }
 
-    /// Sends as many of the messages, in their order, as there is room for now; how many that were.
-    ///
-    /// Up to 500 messages and 1 MiB travel in one request, which is one step for everybody else.
+    /// Sends as many of the messages, in their order, as there is room for now and one request carries: up
+    /// to 500, and 1 MiB; how many that were. For everybody else it is one step.
     ///
     /// # Errors
     ///
-    /// As [`try_send`](MessageQueue::try_send), before anything was sent. What is wrong later ends
-    /// the batch: what was sent is counted, and the next call tells.
+    /// As [`try_send`](MessageQueue::try_send) of the first. What is wrong with a later one ends the batch
+    /// before it.
     pub fn send_many(&self, messages: &[&[u8]], priority: u32) -> Result<usize> {
-        let mut sent = 0;
-        while sent < messages.len() {
-            match self.send_batch(&messages[sent..], priority) {
-                Ok((0, _)) => break,
-                Ok((count, all)) => {
-                    sent += count;
-                    if !all {
-                        break;
-                    }
-                }
-                Err(error) if sent == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(sent)
-    }
-
-    /// One request: how many it has sent, and whether those are all that it carried.
-    fn send_batch(&self, messages: &[&[u8]], priority: u32) -> Result<(usize, bool)> {
         let mut bytes = 0;
         let mut batch = 0;
         for message in messages.iter().take(BATCH) {
@@ -344,10 +324,13 @@ impl MessageQueue {
                 _ => break,
             }
         }
+        if batch == 0 {
+            return Ok(0);
+        }
         let plan = Plan::send(&messages[..batch], priority);
         match self.handle.wait(&plan, Deadline::NOW, false)? {
-            Some(Outcome::Sent(count)) => Ok((count, count == batch)),
-            _ => Ok((0, false)),
+            Some(Outcome::Sent(count)) => Ok(count),
+            _ => Ok(0),
         }
     }
 
@@ -428,7 +411,7 @@ impl MessageQueue {
     /// # Errors
     ///
     /// As [`try_receive_message`](MessageQueue::try_receive_message) for the first request; what is
-    /// wrong later ends the batch.
+    /// wrong later ends the batch. [`Unconfirmed`](ErrorKind::Unconfirmed) has all messages with it.
     pub fn receive_many(&self, most: usize) -> Result<Vec<(Vec<u8>, u32)>> {
         let mut messages = Vec::new();
         while messages.len() < most {
@@ -440,6 +423,9 @@ impl MessageQueue {
                     if all {
                         break;
                     }
+                }
+                Err(error) if error.kind() == ErrorKind::Unconfirmed => {
+                    return Err(after(messages, error));
                 }
                 Err(error) if messages.is_empty() => return Err(error),
                 Err(_) => break,
@@ -494,6 +480,16 @@ impl MessageQueue {
     }
 }
 
+/// The error that messages are not confirmed, with those that were received before it.
+fn after(mut messages: Vec<(Vec<u8>, u32)>, error: Error) -> Error {
+    if let Some(outcome) = error.detail::<Outcome>()
+        && let Outcome::Messages(last) = &*outcome
+    {
+        messages.extend_from_slice(last);
+    }
+    error.with_detail(Arc::new(Outcome::Messages(messages)))
+}
+
 /// Puts a message into a buffer that has room for it.
 fn fill(buffer: &mut [u8], message: Option<(Vec<u8>, u32)>) -> Option<Received> {
     let (message, priority) = message?;
@@ -521,17 +517,19 @@ impl Messages for MessageQueue {
         Ok(fill(buffer, self.wait_receive_message(deadline)?))
     }
 
+    /// No more than one request carries: were the outcome of a later one unknown, so would be how many were
+    /// sent.
     fn try_send_many(
         &self,
         messages: &mut dyn Iterator<Item = &[u8]>,
         priority: u32,
     ) -> Result<usize> {
-        let messages: Vec<&[u8]> = messages.collect();
+        let messages: Vec<&[u8]> = messages.take(BATCH).collect();
         self.send_many(&messages, priority)
     }
 
     /// Messages that `each` has not seen because it broke off are lost to it, so they are asked for
-    /// one by one.
+    /// one by one. An error that one is not confirmed has that one with it.
     fn try_receive_many(
         &self,
         buffer: &mut [u8],
@@ -546,7 +544,9 @@ impl Messages for MessageQueue {
                         return Ok(taken + 1);
                     }
                 }
-                Err(error) if taken == 0 => return Err(error),
+                Err(error) if taken == 0 || error.kind() == ErrorKind::Unconfirmed => {
+                    return Err(error);
+                }
                 Ok(None) | Err(_) => return Ok(taken),
             }
         }
@@ -566,5 +566,24 @@ impl Drop for MessageQueue {
     fn drop(&mut self) {
         // Nobody is there to be told; `Handle::delete` tells.
         let _ = self.handle.delete();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unconfirmed_batch_has_all_messages_with_it() {
+        let message = |word: &str| (word.as_bytes().to_vec(), 3);
+        let error = || Error::elsewhere(None, ErrorKind::Unconfirmed, None, "of two, one says so");
+        let last = error().with_detail(Arc::new(Outcome::Messages(vec![message("c")])));
+        for (error, expected) in [(last, &["a", "b", "c"][..]), (error(), &["a", "b"])] {
+            let error = after(vec![message("a"), message("b")], error);
+            assert_eq!(error.kind(), ErrorKind::Unconfirmed);
+            let outcome = error.detail::<Outcome>().expect("it goes with the error");
+            let expected = expected.iter().map(|word| message(word)).collect();
+            assert_eq!(*outcome, Outcome::Messages(expected));
+        }
     }
 }

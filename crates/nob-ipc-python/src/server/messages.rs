@@ -12,9 +12,6 @@ use crate::named::batches::checked_messages;
 use crate::server::error::{Returns, raising};
 use crate::server::object::there_is_open;
 
-/// A request carries so many messages, and so many bytes, at the most.
-const BATCH: (usize, usize) = (500, 1 << 20);
-
 /// Sends a message; `false` when there was no room in time.
 pub(crate) fn send<'py>(
     py: Python<'py>,
@@ -55,21 +52,20 @@ pub(crate) fn send_many<'py>(
         messages.into_iter().map(|message| message.into_bytes(py)).collect::<PyResult<_>>()?;
     let messages: Vec<&[u8]> = messages.iter().map(PyBytesMethods::as_bytes).collect();
     let mut sent = 0;
-    while sent < messages.len() {
+    while let Some(rest @ [first, ..]) = messages.get(sent..) {
         if sent > 0
             && let Err(raised) = yield_gil(py)
         {
             raise_later(py, raised);
             break;
         }
-        let batch = batch(&messages[sent..]);
         let mut kind = None;
         let failed = |py: Python<'_>, error: &nob_ipc::Error| {
             kind = Some(error.kind());
             raising(Returns::CountAfter(sent))(py, error)
         };
-        let done = ask(py, failed, || match queue.send_many(batch, priority)? {
-            0 => queue.wait_send(batch[0], priority, deadline).map(usize::from),
+        let done = ask(py, failed, || match queue.send_many(rest, priority)? {
+            0 => queue.wait_send(first, priority, deadline).map(usize::from),
             count => Ok(count),
         });
         match done {
@@ -89,17 +85,6 @@ pub(crate) fn send_many<'py>(
         }
     }
     Ok(sent)
-}
-
-/// As many messages as one request carries, one at least.
-fn batch<'a, 'b>(messages: &'a [&'b [u8]]) -> &'a [&'b [u8]] {
-    let (most, bytes) = BATCH;
-    let mut size = 0;
-    let fitting = messages.iter().take(most).take_while(|message| {
-        size += message.len();
-        size <= bytes
-    });
-    &messages[..fitting.count().max(1)]
 }
 
 /// Receives up to `most` messages that are there, waiting for the first, into the list.

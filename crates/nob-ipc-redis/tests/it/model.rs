@@ -213,6 +213,7 @@ fn arguments_are_checked_before_anything_is_sent() {
     assert_eq!(queue.send_many(&[b"1", b"12345", b"2"], 0).unwrap(), 1);
     assert_eq!(queue.send_many(&[b"12345", b"2"], 0).unwrap_err().kind(), ErrorKind::TooLong);
     assert_eq!(queue.receive_many(9).unwrap(), [(b"1".to_vec(), 0)]);
+    assert_eq!(queue.send_many(&[], 0).unwrap(), 0);
     queue.send(b"\0\r\n\xff", 32767).unwrap();
     let mut buffer = [0; 4];
     let received = messages.try_receive(&mut buffer).unwrap().unwrap();

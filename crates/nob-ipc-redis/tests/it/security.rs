@@ -172,6 +172,11 @@ fn a_server_that_forgets_does_not_suit() {
     assert!(error.to_string().contains("noeviction"), "{error}");
     assert_eq!(server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), "+OK");
     let connection = Connection::open(&server.url()).unwrap();
+    // Nothing but its disk could confirm, and there is no file on it.
+    let refused =
+        Connection::options().durability(Durability::Fsync).open(&server.url()).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::ENOTSUP));
+    assert!(refused.to_string().contains("fsync"), "{refused}");
     assert!(connection.findings().unwrap()[0].contains("appendonly"));
     let sure = Connection::options().durability(Durability::Replica).open(&server.url()).unwrap();
     assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1mb"]), "+OK");
