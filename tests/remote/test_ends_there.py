@@ -109,6 +109,27 @@ except KeyboardInterrupt:
             queue.receive_many(timeout=0)
 
 
+@pytest.mark.parametrize("call", ["NamedSemaphore('/owned')", "NamedLock('/kept')"])
+def test_a_daemon_thread_waits(server: Server, call: str) -> None:
+    """C40: its handle is closed, and the program ends as ever; the thread may tell of that."""
+    done = program(
+        server,
+        f"""import threading, time
+    semaphore.acquire()
+    waiter = place.{call}
+    threading.Thread(target=lambda: waiter.acquire(timeout=60), daemon=True).start()
+    time.sleep(0.3)
+    waiter.close()""",
+    )
+    server.command("FLUSHALL")
+    assert done.returncode == 0
+    errors = [line for line in done.stderr.splitlines() if "Error" in line]
+    assert errors in (
+        [],
+        ["ValueError: the handle is closed: open the object again with a new handle"],
+    )
+
+
 @conformance("R9")
 def test_the_end_while_the_server_is_away(own_server: Callable[..., Server]) -> None:
     """It is tried for a second, once; and a sentence says what stays."""
