@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.checks import WATCHDOG, conformance
 from support.documents import BLOCKS
-from support.servers import Server
+from support.servers import Server, free_port
 from support.waits import Background
 
 from nob import ipc
@@ -129,9 +129,9 @@ def test_an_encrypted_connection(own_server: Start, name: str, tmp_path: Path) -
         tmp_path,
         *("x509", "-req", "-in", "server.csr", *signed, "-days", "2", "-out", "server.crt"),
     )
-    plain = own_server()
+    plain, port = own_server(), free_port()
     settings = re.sub(
-        r"/etc/redis/", f"{tmp_path}/", shown("tls-port 6380").replace("6380", str(plain.port + 1))
+        r"/etc/redis/", f"{tmp_path}/", shown("tls-port 6380").replace("6380", str(port))
     )
     # The plain port stays, for the tests' own questions.
     options = [line for line in settings.splitlines() if line and not line.startswith("port")]
@@ -143,7 +143,7 @@ def test_an_encrypted_connection(own_server: Start, name: str, tmp_path: Path) -
         for word in ([f"--{word}"] if index == 0 else [word])
     )
     plain.start()
-    url = f"rediss://127.0.0.1:{plain.port + 1}"
+    url = f"rediss://127.0.0.1:{port}"
     with ipc.connect(f"{url}?cafile={tmp_path}/ca.crt") as place:
         use_all_kinds(place, name)
     with pytest.raises(ConnectionError, match="certificate"):

@@ -35,11 +35,11 @@ def each_server() -> list[str]:
     return programs() or ["none"]
 
 
-_ports = itertools.count(20_000 + os.getpid() % 20_000)
+_ports = itertools.count(10_000 + os.getpid() % 20_000)
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has, below 50,000."""
+    """A port of 127.0.0.1 that nobody has, below those that Linux gives to connections."""
     for port in _ports:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", port))

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::process::{self, Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,19 +25,16 @@ fn program() -> Option<PathBuf> {
     found("redis-server").or_else(|| found("valkey-server"))
 }
 
-/// A port of 127.0.0.1 that nobody has, below 50,000: a cluster also uses the one 10,000 above.
+/// A port of 127.0.0.1 that nobody has. With the one 10,000 above, which a cluster also uses, it is
+/// below those that Linux gives to connections.
 #[must_use]
 pub fn free_port() -> u16 {
+    static STEPS: AtomicU32 = AtomicU32::new(0);
     loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");
-        let port = listener.local_addr().expect("it is bound").port();
-        if port < 50_000 {
+        let step = process::id().wrapping_add(STEPS.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(step % 10_000).expect("it is below 10,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
-        }
-        // The ports that the kernel gives out may all be above: then one is looked for below.
-        let low = 20_000 + port % 20_000;
-        if TcpListener::bind(("127.0.0.1", low)).is_ok() {
-            return low;
         }
     }
 }
