@@ -84,8 +84,13 @@ def test_a_cancelled_wait_holds_nothing(name: str, kind: Kind, run: Run) -> None
 @conformance("L20")
 @each_owned_kind
 def test_a_wait_notices_a_death(name: str, kind: Kind, run: Run) -> None:
+    notices_a_death(name, kind, run)
+
+
+def notices_a_death(name: str, kind: Kind, run: Run, **options: Any) -> None:
+    """A handle waits for what another holds, in a process that is killed, with these options."""
     handle = create(kind, name)
-    code = f"handle = {kind.cls.__name__}(name); handle.acquire(); say(1); hear()"
+    code = f"handle = {kind.cls.__name__}(name, **{options}); handle.acquire(); say(1); hear()"
 
     async def main(owner: Script) -> None:
         wait = asyncio.create_task(handle.acquire_async())

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.checks import Number
+from support.checks import Number, rounds
 from support.kinds import Kind, Messages
 from support.scripts import Script
 from support.waits import Background
@@ -155,11 +155,12 @@ def test_a_queue_that_does_not_block(queue: Messages) -> None:
 
 def test_many_messages(message_kind: Kind, name: str) -> None:
     """A list that is far longer than the queue, to a process that takes as fast as it can."""
-    code = f"queue = {message_kind.class_name}(name)\nsay('ready')\nfor number in range(100_000):\n"
+    many = rounds(100_000)
+    code = f"queue = {message_kind.class_name}(name)\nsay('ready')\nfor number in range({many}):\n"
     code += "    assert queue.receive() == (str(number).encode(), 0)"
     with message_kind.create(name, max_messages=10) as queue, Script(code, name) as receiver:
         receiver.expect("ready")
-        assert queue.send_many([str(number) for number in range(100_000)]) == 100_000
+        assert queue.send_many([str(number) for number in range(many)]) == many
         receiver.finish()
 
 
@@ -167,7 +168,7 @@ def test_many_messages(message_kind: Kind, name: str) -> None:
 def test_others_have_their_turn(message_kind: Kind, name: str, receives: bool) -> None:
     """Other threads run while a batch that need not wait goes on and on."""
     with message_kind.create(name, max_messages=10) as queue:
-        many = 60_000
+        many = rounds(60_000)
         code = f"queue = {message_kind.class_name}(name)\nsay('ready')\n"
         if receives:
             code += f"queue.send_many([b'x'] * {many})"

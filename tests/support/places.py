@@ -13,6 +13,7 @@ import pytest
 
 from nob import ipc
 from support import scripts, waits
+from support.checks import rounds
 from support.kinds import LOCK, PERMITS, QUEUE, SEMAPHORE, Kind
 from support.servers import Server
 
@@ -88,6 +89,8 @@ def moved(server: Server, module: ModuleType) -> Iterator[ipc.Connection]:
             _move(patch, kind, word, there(here, place), place)
             if hasattr(module, here.__name__):
                 patch.setattr(module, here.__name__, kind.cls)
+        if hasattr(module, "rounds"):
+            patch.setattr(module, "rounds", _fewer_rounds)
         patch.setattr(scripts, "PRELUDE", scripts.PRELUDE + PRELUDE.format(url=server.url))
         patch.setattr(waits, "waits_in", _seems_asleep)
         yield place
@@ -109,7 +112,12 @@ def _move(
         patch.setitem(vars(kind), field, value)
 
 
+def _fewer_rounds(short: int, base: int | None = None) -> int:
+    """What costs this machine a microsecond costs a server fifty."""
+    return rounds(short, base) // 5
+
+
 def _seems_asleep(_pid: int, _thread: int | None = None) -> str:
     """A wait on a server sleeps in several system calls: it is given the time to come there."""
-    time.sleep(0.2)
+    time.sleep(0.1)
     return "server"
