@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod any_lock;
 pub mod channel;
 pub mod completions;
 mod creation;

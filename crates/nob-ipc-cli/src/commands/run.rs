@@ -16,8 +16,8 @@ use nix::unistd::{Pid, getpid, getppid};
 use nob_ipc::{BoundedSemaphore, Existence, Lock, Name, Permits, Semaphore};
 use nob_ipc_redis::{self as redis, Connection};
 
+use super::any_lock::AnyLock;
 use super::creation::{DEFAULT_MODE, Differences, exactly};
-use super::lock::AnyLock;
 use crate::args::Job;
 use crate::failure::{Failure, Result, cannot, status_of_signal};
 use crate::output::complain;

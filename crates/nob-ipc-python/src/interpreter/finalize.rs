@@ -161,12 +161,6 @@ pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
     }
 }
 
-/// Whether [`at_exit`] has removed the names that were due: from then on the interpreter takes itself
-/// apart.
-pub(crate) fn has_deleted(py: Python<'_>) -> bool {
-    DELETED.get(py)
-}
-
 fn unraisable(py: Python<'_>, error: &Error) {
     // An exception that is on its way must survive this one.
     let pending = PyErr::take(py);
@@ -191,6 +185,7 @@ fn at_worker_exit(py: Python<'_>) -> PyResult<()> {
 fn at_exit(py: Python<'_>) -> PyResult<()> {
     let log = Log::wanted(py);
     DELETED.replace(py, true);
+    log::close(py);
     delete_all_there(py);
     finish_background(py);
     let wanted = matches!(log, Ok(Some(_)));

@@ -11,7 +11,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::interpreter::cell::Guarded;
-use crate::interpreter::finalize;
 use crate::interpreter::modules::imported;
 
 /// `logging.DEBUG`.
@@ -19,6 +18,9 @@ const DEBUG: i32 = 10;
 
 /// The module and its logger: to look that up takes longer than to ask it.
 static LOGGER: Guarded<Option<(Py<PyAny>, Py<PyAny>)>> = Guarded::new(None);
+
+/// Whether the interpreter takes itself apart.
+static CLOSED: Guarded<bool> = Guarded::new(false);
 
 thread_local! {
     /// Whether this thread is writing to the log: a handler may open handles of its own, to send what it
@@ -31,7 +33,7 @@ pub(crate) struct Log<'py>(Bound<'py, PyAny>);
 
 impl<'py> Log<'py> {
     pub(crate) fn wanted(py: Python<'py>) -> PyResult<Option<Log<'py>>> {
-        if WRITING.get() || finalize::has_deleted(py) {
+        if WRITING.get() || CLOSED.get(py) {
             return Ok(None);
         }
         let Some(logging) = imported(intern!(py, "logging"))? else { return Ok(None) };
@@ -91,6 +93,11 @@ impl<'py> Log<'py> {
         );
         self.write(what, name)
     }
+}
+
+/// Nothing is written from now on, but for what [`Log`]s are told that were had before.
+pub(crate) fn close(py: Python<'_>) {
+    CLOSED.replace(py, true);
 }
 
 /// A handle was opened.
