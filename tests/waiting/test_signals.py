@@ -31,7 +31,7 @@ each_restart = pytest.mark.parametrize("interrupt", [True, False], ids=["eintr",
 @each_wait
 @each_restart
 def test_the_wait_goes_on_with_the_rest_of_its_time(name: str, wait: str, interrupt: bool) -> None:
-    """S18, M32: under a timer of 100 ms, for neither less nor for ever."""
+    """S18, M32: under a timer of 100 ms, for neither less nor for ever. Late signals merge."""
     code = f"""
 signal.signal(signal.SIGALRM, handler)
 signal.siginterrupt(signal.SIGALRM, {interrupt})
@@ -40,7 +40,7 @@ start = time.monotonic_ns()
 assert not {WAITS[wait][0].format(0.45)}
 took = time.monotonic_ns() - start
 assert took >= 450_000_000, took
-assert count >= 2, count
+assert count >= 1, count
 """
     assert run(HANDLES + code, name) == (0, "")
 
