@@ -51,6 +51,8 @@ pub(crate) struct Request<'a> {
     /// The token that the script has a key for.
     pub token: &'a [u8],
     pub arguments: &'a [&'a [u8]],
+    /// An earlier call has sent it already.
+    pub again: bool,
 }
 
 impl<'a> Request<'a> {
@@ -59,7 +61,7 @@ impl<'a> Request<'a> {
         object: &'a Object,
         arguments: &'a [&'a [u8]],
     ) -> Request<'a> {
-        Request { script, object, keys: None, token: b"", arguments }
+        Request { script, object, keys: None, token: b"", arguments, again: false }
     }
 }
 
@@ -216,8 +218,15 @@ impl Client {
     }
 
     /// Appends a request to what is to be sent. `whole`: with the script's text, to a server that
-    /// may not know it.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, request: &Request<'_>, slot: Slot, whole: bool) {
+    /// may not know it. `again`: another copy of it may be under way.
+    pub(crate) fn encode(
+        &self,
+        out: &mut Vec<u8>,
+        request: &Request<'_>,
+        slot: Slot,
+        whole: bool,
+        again: bool,
+    ) {
         let text = request.script.text();
         let name = format!("{}.{}", self.id, slot.index);
         let made;
@@ -236,6 +245,9 @@ impl Client {
         };
         parts.push(count.as_bytes());
         parts.extend(keys.iter().map(Vec::as_slice));
+        if text.repeated {
+            parts.push(if again { b"1" } else { b"0" });
+        }
         if text.numbered {
             parts.push(number.as_bytes());
         }
@@ -267,9 +279,7 @@ impl Client {
         pause: Pause<'_>,
     ) -> Result<Value, Failure> {
         let mut session = Session { link: None, slot };
-        let mut attempts = Attempts::new(self, request, until);
-        attempts.unanswered = true;
-        let result = attempts.run(&mut session, pause);
+        let result = Attempts::new(self, request, until).run(&mut session, pause);
         self.end_session(session, request, &result);
         result
     }
@@ -395,7 +405,7 @@ impl<'a> Attempts<'a> {
             client,
             request,
             end: until.map_or(patience, |until| until.min(patience)),
-            unanswered: false,
+            unanswered: request.again,
             server: client.settings.url.to_string(),
             ask: None,
             whole: false,
@@ -483,7 +493,8 @@ impl<'a> Attempts<'a> {
             link.demand(&[b"ASKING"], pause)?;
         }
         // A node that is asked once is new to the object, and may not know the script.
-        client.encode(link.out(), self.request, session.slot, self.whole || ask.is_some());
+        let whole = self.whole || ask.is_some();
+        client.encode(link.out(), self.request, session.slot, whole, self.unanswered);
         let confirm = confirmation(client.settings.durability, self.request.script);
         if let Some(command) = confirm {
             encode(link.out(), command.iter().copied());

@@ -189,7 +189,7 @@ impl Handle {
         }
         let client = self.connection.client()?;
         let token = format!("{:016x}", sys::random());
-        let arguments = [self.object.generation.as_bytes(), token.as_bytes()];
+        let arguments = [self.object.generation.as_bytes(), token.as_bytes(), b"unlink"];
         let request = Request::new(Script::Unlink, &self.object, &arguments);
         let end = Instant::now() + FAREWELL;
         let done = self.farewell(&client, || client.call(&request, Some(end), &mut || Ok(())));
@@ -207,7 +207,8 @@ impl Handle {
     pub fn unlink(&self) -> Result<()> {
         let token = format!("{:016x}", sys::random());
         let generation = self.object.generation.as_bytes().to_vec();
-        let tail = vec![Cow::Owned(generation), Cow::Owned(token.into_bytes())];
+        let how = Cow::Borrowed(&b"unlink"[..]);
+        let tail = vec![Cow::Owned(generation), Cow::Owned(token.into_bytes()), how];
         let plan = Plan::once(Script::Unlink, Operation::Unlink, tail);
         // A closed handle unlinks as well.
         let mut pause = || self.connection.pause();
@@ -295,6 +296,8 @@ impl Handle {
         }
         let waiter = client.enlist(&self.object, self.id, None);
         let line = Line { client: &client, waiter: &waiter };
+        let renewed = plan.renewed();
+        let plan = renewed.as_ref().unwrap_or(plan);
         let result = self.wait_in_line(plan, &client, &waiter, deadline, &mut pause);
         if result.is_err() {
             // What has come meanwhile is passed on.
@@ -313,16 +316,20 @@ impl Handle {
         pause: &mut dyn FnMut() -> std::result::Result<(), Stop>,
     ) -> Result<Option<Outcome>> {
         let member = waiter.member.as_bytes();
+        let mut plan = Cow::Borrowed(plan);
         loop {
             waiter.rearm();
             let last = deadline.has_passed();
             let mode: &[u8] = if last { b"-" } else { b"w" };
-            let attempt = self.attempt(plan, client, member, mode, deadline, pause)?;
+            let attempt = self.attempt(&plan, client, member, mode, deadline, pause)?;
             let pause_at_most = match attempt {
                 Attempt::Taken(outcome) => return Ok(Some(outcome)),
                 Attempt::Nothing(_) if last => return Ok(None),
                 Attempt::Nothing(again) => again,
             };
+            if let Some(next) = plan.renewed() {
+                plan = Cow::Owned(next);
+            }
             let look = Instant::now() + pause_at_most;
             let end = instant(deadline).map_or(look, |end| end.min(look));
             waiter

@@ -111,6 +111,8 @@ struct Opening<'a> {
     public: Vec<(&'a str, String)>,
     /// What the object begins with.
     data: Vec<(&'a str, String)>,
+    /// An opening whose outcome is unknown is repeated.
+    again: bool,
 }
 
 /// Opens an object. `public`: what handles are to know; `data`: what the object begins with.
@@ -129,13 +131,14 @@ pub(crate) fn open<'a>(
     let generation = common.generation.clone().unwrap_or_else(fresh);
     let creator = format!("{} {}", std::process::id(), sys::host_name());
     let about = [("kind", letter.into()), ("pv", FORMAT.into()), ("creator", creator)];
-    let opening = Opening {
+    let mut opening = Opening {
         common,
         subject,
         client: common.connection.client()?,
         new: Object::new(common.connection.namespace(), name, letter, &generation),
         public: [public, &about].concat(),
         data: [data, &[("kind", letter.to_string())]].concat(),
+        again: common.generation.is_some(),
     };
     let mode: &[u8] = match common.existence {
         Existence::Create => b"create",
@@ -157,10 +160,13 @@ pub(crate) fn open<'a>(
             }
             Err(failure) => return Err(opening.failed(&failure)),
         };
-        if answer.word() != b"RETRY" {
+        if !matches!(answer.word(), b"RETRY" | b"GONE") {
             return opening.conclude(&answer);
         }
         old = answer.list().get(1).map_or_else(String::new, Value::text);
+        // Nothing was made of this generation, nor will be.
+        opening.new = opening.new.of_generation(&fresh());
+        opening.again = false;
         if begin.elapsed() > CONTENTION {
             let why = "others create and remove objects of this name without pause; try again";
             return opening.refuse(ErrorKind::Busy, libc::EBUSY, why);
@@ -172,7 +178,7 @@ impl Opening<'_> {
     /// `old`: the generation that is replaced, if any.
     fn ask(&self, mode: &[u8], old: &str) -> std::result::Result<Value, Failure> {
         let new = &self.new;
-        let mut keys = vec![new.key(b'N', b"", b""), new.key(b'M', b"", b"")];
+        let mut keys: Vec<_> = b"NMT".map(|letter| new.key(letter, b"", b"")).into();
         if !old.is_empty() {
             let replaced = new.of_generation(old);
             keys.extend(b"MZWS".map(|letter| replaced.key(letter, b"", b"")));
@@ -188,6 +194,7 @@ impl Opening<'_> {
         let script = if mode == b"link" { Script::Link } else { Script::Open };
         let mut request = Request::new(script, new, &arguments);
         request.keys = Some(&keys);
+        request.again = self.again;
         let connection = &self.common.connection;
         self.client.call(&request, None, &mut || connection.pause())
     }
@@ -224,7 +231,7 @@ impl Opening<'_> {
             object: Arc::new(self.new.of_generation(&self.new.generation)),
             slot: None,
             token: Vec::new(),
-            arguments: vec![generation.clone(), generation],
+            arguments: vec![generation.clone(), generation, b"undo".to_vec()],
             purpose: Purpose::Settle,
         });
     }

@@ -70,6 +70,18 @@ impl<'a> Plan<'a> {
         Plan { script, operation: Operation::Acquire, token, tail }
     }
 
+    /// The same for the next attempt, with a token of its own; `None`: it has none. A copy of the
+    /// last attempt that arrives late is known by its token.
+    pub(crate) fn renewed(&self) -> Option<Plan<'static>> {
+        let [_, lease] = &self.tail[..] else { return None };
+        if !matches!(self.script, Script::Lock | Script::Take) {
+            return None;
+        }
+        let mut plan = Plan::take_leased(self.script, Duration::ZERO);
+        plan.tail[1] = Cow::Owned(lease.to_vec());
+        Some(plan)
+    }
+
     pub(crate) fn into_owned(self) -> Plan<'static> {
         let tail = self.tail.into_iter().map(|part| Cow::Owned(part.into_owned())).collect();
         Plan { script: self.script, operation: self.operation, token: self.token, tail }
@@ -155,7 +167,7 @@ impl<'a> Plan<'a> {
                 "the name belongs to another object now, which is left alone",
             ),
             // A later request of ours has settled this one.
-            b"OLD" | b"BACK" | b"GONE" => fail(
+            b"OLD" | b"BACK" => fail(
                 ErrorKind::ServerUnavailable,
                 Some(libc::ETIMEDOUT),
                 "the answer came too late, and what was taken went back; try again",
@@ -351,7 +363,8 @@ impl Retry {
         };
         let until = handle::instant(deadline);
         let answer = self.plan.with_request(&self.object, b"", b"-", |request| {
-            client.call_again(request, slot, until, &mut { check })
+            let request = Request { again: true, ..*request };
+            client.call_again(&request, slot, until, &mut { check })
         });
         let refuse =
             |why: String, kind, errno| Err(Error::elsewhere(subject, kind, Some(errno), why));

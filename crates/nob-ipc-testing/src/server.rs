@@ -245,8 +245,9 @@ fn read_value(reader: &mut impl BufRead, answer: &mut String) -> std::io::Result
     Ok(())
 }
 
-/// Stands between clients and a server: it delays what goes through, and cuts connections instead
-/// of passing an answer on. It ends with the process.
+/// Stands between clients and a server: it delays what goes through, cuts connections instead of
+/// passing an answer on, and has requests of connections that are gone arrive late. It ends with
+/// the process.
 pub struct Proxy {
     /// Where clients find it.
     pub port: u16,
@@ -260,9 +261,25 @@ struct Through {
     cut: AtomicUsize,
     closed: AtomicBool,
     random: Mutex<u64>,
+    /// The next request is held back.
+    hold: AtomicBool,
+    /// What was held back, with the connection that it is to arrive on.
+    held: Mutex<Vec<(TcpStream, Vec<u8>)>>,
+    /// How many answers have come to what was held back.
+    late: AtomicUsize,
 }
 
 impl Through {
+    /// Holds a request back, if that is due.
+    fn is_held(&self, to: &TcpStream, request: &[u8]) -> bool {
+        if !self.hold.swap(false, Ordering::SeqCst) {
+            return false;
+        }
+        let to = to.try_clone().expect("a descriptor is there");
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push((to, request.to_vec()));
+        true
+    }
+
     fn is_cut(&self) -> bool {
         let mut state = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         // xorshift64: the same cuts at each run, as far as the order of answers is the same.
@@ -284,6 +301,9 @@ impl Proxy {
             cut: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             random: Mutex::new(0x9E37_79B9_7F4A_7C15),
+            hold: AtomicBool::new(false),
+            held: Mutex::default(),
+            late: AtomicUsize::new(0),
         });
         let through = shared.clone();
         thread::spawn(move || {
@@ -317,6 +337,30 @@ impl Proxy {
         self.shared.delay_us.store(time, Ordering::SeqCst);
     }
 
+    /// Holds the next request back, and cuts its client off: what a network does that finds another
+    /// way for the packets of a connection which the client has given up.
+    pub fn hold_next(&self) {
+        self.shared.hold.store(true, Ordering::SeqCst);
+    }
+
+    /// What was held back arrives, and is answered; nobody hears that. How many requests these were.
+    pub fn let_through(&self) -> usize {
+        assert!(!self.shared.hold.load(Ordering::SeqCst), "nothing has been sent");
+        let held =
+            std::mem::take(&mut *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner));
+        self.shared.late.store(0, Ordering::SeqCst);
+        for (server, request) in &held {
+            let mut server: &TcpStream = server;
+            server.write_all(request).expect("the server is there");
+        }
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.shared.late.load(Ordering::SeqCst) < held.len() {
+            assert!(Instant::now() < end, "the server does not answer");
+            thread::sleep(Duration::from_millis(5));
+        }
+        held.len()
+    }
+
     /// How many connections it has cut.
     pub fn cuts(&self) -> usize {
         self.shared.cut.load(Ordering::SeqCst)
@@ -335,7 +379,9 @@ fn pass_on(client: &TcpStream, server: &TcpStream, through: &Arc<Through>) {
     for stream in [client, server] {
         stream.set_nodelay(true).expect("a TCP socket");
     }
+    let held = Arc::new(AtomicBool::new(false));
     for (from, to, answers) in [(client, server, false), (server, client, true)] {
+        let held = held.clone();
         let mut from = from.try_clone().expect("a descriptor is there");
         let mut to = to.try_clone().expect("a descriptor is there");
         let through = through.clone();
@@ -349,6 +395,15 @@ fn pass_on(client: &TcpStream, server: &TcpStream, through: &Arc<Through>) {
                 if answers && through.is_cut() {
                     through.cut.fetch_add(1, Ordering::SeqCst);
                     break;
+                }
+                if !answers && through.is_held(&to, &buffer[..length]) {
+                    held.store(true, Ordering::SeqCst);
+                    let _ = from.shutdown(std::net::Shutdown::Both);
+                    return;
+                }
+                if answers && held.load(Ordering::SeqCst) {
+                    through.late.fetch_add(1, Ordering::SeqCst);
+                    continue;
                 }
                 if to.write_all(&buffer[..length]).is_err() {
                     break;

@@ -45,6 +45,8 @@ pub(super) struct Sending {
     pub job: Job,
     /// With the script's text.
     pub whole: bool,
+    /// A copy of it may be under way, on a connection that was lost.
+    pub again: bool,
     /// To a node that does not have the object yet.
     pub ask: Option<Address>,
     /// When a renewal was sent.

@@ -161,7 +161,14 @@ impl Reactor {
     fn enqueue(&mut self, job: Job, time: Duration) {
         let until = Instant::now() + time;
         let sent = Duration::ZERO;
-        self.queue.push_back(Box::new(Sending { job, whole: false, ask: None, sent, until }));
+        self.queue.push_back(Box::new(Sending {
+            job,
+            whole: false,
+            again: false,
+            ask: None,
+            sent,
+            until,
+        }));
     }
 
     /// Sends the renewals that are due.
@@ -296,7 +303,8 @@ impl Reactor {
                 let mut request = Request::new(job.script, &job.object, &arguments);
                 request.token = &job.token;
                 let slot = job.slot.unwrap_or(Slot::NONE);
-                client.encode(peer.link.out(), &request, slot, sending.whole || ask.is_some());
+                let whole = sending.whole || ask.is_some();
+                client.encode(peer.link.out(), &request, slot, whole, sending.again);
                 sending.sent = sys::boot_time();
                 if let Purpose::Task(id, _) = job.purpose
                     && let Some(task) = self.tasks.get_mut(&id)
@@ -473,7 +481,8 @@ impl Reactor {
         let Some(peer) = self.peers.remove(address) else { return };
         let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
         for due in answered.into_iter().chain(peer.due) {
-            if let Due::Job(sending) = due {
+            if let Due::Job(mut sending) = due {
+                sending.again = true;
                 if let Purpose::Task(id, _) = sending.job.purpose
                     && let Some(task) = self.tasks.get_mut(&id)
                 {

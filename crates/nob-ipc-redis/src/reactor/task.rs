@@ -88,6 +88,15 @@ impl Reactor {
         if let Some(waiter) = &task.waiter {
             waiter.rearm();
         }
+        if task.attempt > 0 {
+            // What arrives late of the last attempt is known by its number or token.
+            if let Some(slot) = &mut task.slot {
+                slot.number += 1;
+            }
+            if let Some(plan) = task.plan.renewed() {
+                task.plan = plan;
+            }
+        }
         task.attempt += 1;
         task.state = State::Asking { last };
         task.sent = None;

@@ -1,8 +1,8 @@
 -- Takes a permit of a semaphore.
--- KEYS: data, line, slot   ARGV: request, waiter or '', mode
+-- KEYS: data, line, slot   ARGV: again, request, waiter or '', mode
 -- -> OK | EMPTY | STALE
 local M, W, D = KEYS[1], KEYS[2], KEYS[3]
-local request, waiter, mode = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local again, request, waiter, mode = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local meta = redis.call('HMGET', M, 'val', 'orphan')
 if not meta[1] then return {'STALE'} end
 local before = answered(D, request)
@@ -10,7 +10,7 @@ if before then return before end
 local value = tonumber(meta[1])
 if value <= 0 then
   stand(W, M, waiter, mode, meta[2])
-  return {'EMPTY'}
+  return nothing(D, request, again, {'EMPTY'})
 end
 redis.call('HINCRBY', M, 'val', -1)
 if meta[2] then redis.call('PEXPIRE', M, IDLE) end

@@ -50,6 +50,18 @@ local function note(slot, request, answer)
   return answer
 end
 
+-- The answer of a request that has done nothing. If another copy of it may be under way (`again`), the answer is
+-- remembered as any other, and the copy does nothing either: its caller has gone on.
+local function nothing(slot, request, again, answer)
+  if again == '1' then note(slot, request, answer) end
+  return answer
+end
+
+-- The same for a request that has a token or generation of its own: none after this one takes or makes anything by it.
+local function seal(tomb, again)
+  if again == '1' then redis.call('SET', tomb, '1', 'PX', MEMORY) end
+end
+
 -- Stands in line (mode 'w'), or leaves it (any other). Who stands in front and has no connection leaves as well.
 local function stand(line, base, waiter, mode, orphan)
   if waiter == '' then return end

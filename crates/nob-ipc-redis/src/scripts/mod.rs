@@ -10,6 +10,9 @@ pub(crate) struct Text {
     /// Whether its first argument is the number of the request, by which a repetition is
     /// recognised.
     pub numbered: bool,
+    /// Whether it is told, first of all, that another copy of the request may be under way, which
+    /// is to do nothing once this one has been answered.
+    pub repeated: bool,
     /// Whether it changes what is promised to last.
     pub changes: bool,
 }
@@ -30,7 +33,8 @@ macro_rules! text {
 macro_rules! scripts {
     ($(
         $(#[$meta:meta])*
-        $name:ident $mode:ident $file:literal $keys:literal $numbered:literal $changes:literal;
+        $name:ident $mode:ident $file:literal $keys:literal $numbered:literal $repeated:literal
+            $changes:literal;
     )*) => {
         /// A script of ours.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,39 +44,41 @@ macro_rules! scripts {
             body: text!($mode $file),
             keys: $keys,
             numbered: $numbered,
+            repeated: $repeated,
             changes: $changes,
         },)*];
     };
 }
 
 // Keys: N name, M data, Z set of messages or permits, W line, S line of senders, D slot, T end of a
-// token.
+// token, or of a creation. Then: whether it is numbered, whether it is told of repetitions, whether it
+// changes what lasts.
 scripts! {
-    Open grow "open.lua" "" false true;
+    Open grow "open.lua" "" false true true;
     /// Only links, which needs no memory.
-    Link change "open.lua" "" false false;
-    Look look "look.lua" "NM" false false;
-    Unlink change "unlink.lua" "NMZWS" false true;
-    Send grow "send.lua" "MZWSD" true true;
-    Receive change "receive.lua" "MZWSD" true true;
-    Putback change "putback.lua" "MZWSD" true false;
-    Acquire change "acquire.lua" "MWD" true true;
-    Release change "release.lua" "MWD" true true;
-    Giveback change "giveback.lua" "MWD" true false;
-    Lock change "lock.lua" "MWT" false true;
-    Unlock change "unlock.lua" "MWDT" true true;
-    Renew change "renew.lua" "M" false false;
-    Repair change "repair.lua" "M" false true;
-    Owner look "owner.lua" "M" false false;
-    Take change "take.lua" "MZWT" false true;
-    Give change "give.lua" "MZWDT" true true;
-    Keep change "keep.lua" "MZ" false false;
-    Holders look "holders.lua" "MZ" false false;
-    Count look "count.lua" "MZ" false false;
+    Link change "open.lua" "" false true false;
+    Look look "look.lua" "NM" false false false;
+    Unlink change "unlink.lua" "NMZWST" false false true;
+    Send grow "send.lua" "MZWSD" true true true;
+    Receive change "receive.lua" "MZWSD" true true true;
+    Putback change "putback.lua" "MZWSD" true false false;
+    Acquire change "acquire.lua" "MWD" true true true;
+    Release change "release.lua" "MWD" true true true;
+    Giveback change "giveback.lua" "MWD" true false false;
+    Lock change "lock.lua" "MWT" false true true;
+    Unlock change "unlock.lua" "MWDT" true false true;
+    Renew change "renew.lua" "M" false false false;
+    Repair change "repair.lua" "M" false false true;
+    Owner look "owner.lua" "M" false false false;
+    Take change "take.lua" "MZWT" false true true;
+    Give change "give.lua" "MZWDT" true false true;
+    Keep change "keep.lua" "MZ" false false false;
+    Holders look "holders.lua" "MZ" false false false;
+    Count look "count.lua" "MZ" false false false;
     /// For those who wait to receive or to acquire.
-    Leave change "leave.lua" "MW" false false;
+    Leave change "leave.lua" "MW" false false false;
     /// For those who wait to send.
-    LeaveSenders change "leave.lua" "MS" false false;
+    LeaveSenders change "leave.lua" "MS" false false false;
 }
 
 impl Script {

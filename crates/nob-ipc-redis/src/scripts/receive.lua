@@ -1,9 +1,9 @@
 -- Takes up to `count` messages from the front.
 -- KEYS: data, messages, line of receivers, line of senders, slot
--- ARGV: request, waiter or '', mode, count
+-- ARGV: again, request, waiter or '', mode, count
 -- -> OK member score .. | EMPTY | STALE
 local M, Z, W, S, D = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local request, waiter, mode, count = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
+local again, request, waiter, mode, count = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], tonumber(ARGV[5])
 local meta = redis.call('HMGET', M, 'max', 'orphan')
 if not meta[1] then return {'STALE'} end
 local before = answered(D, request)
@@ -11,7 +11,7 @@ if before then return before end
 local there = redis.call('ZCARD', Z)
 if there == 0 then
   stand(W, M, waiter, mode, meta[2])
-  return {'EMPTY'}
+  return nothing(D, request, again, {'EMPTY'})
 end
 local front = redis.call('ZRANGE', Z, 0, count - 1, 'WITHSCORES')
 local take = #front / 2

@@ -1,6 +1,8 @@
 -- Removes the name. The object lives until nobody has used it for an hour.
--- KEYS: name, data, set, line, senders   ARGV: generation, token of this call
+-- KEYS: name, data, set, line, senders, end of its creation   ARGV: generation, token of this call, how
+-- how: 'unlink'; 'undo': the creation shall not have been, and a copy of it that is still under way does nothing.
 -- -> OK | ENOENT | OTHER
+seal(KEYS[6], ARGV[3] == 'undo' and '1' or '0')
 local generation = redis.call('HGET', KEYS[1], 'gen')
 if generation ~= ARGV[1] then
   -- It may have run before.
@@ -11,5 +13,5 @@ redis.call('DEL', KEYS[1])
 if redis.call('EXISTS', KEYS[2]) == 1 then
   redis.call('HSET', KEYS[2], 'orphan', '1', 'by', ARGV[2])
 end
-for i = 2, #KEYS do redis.call('PEXPIRE', KEYS[i], IDLE) end
+for i = 2, 5 do redis.call('PEXPIRE', KEYS[i], IDLE) end
 return {'OK'}

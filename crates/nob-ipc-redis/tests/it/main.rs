@@ -8,6 +8,7 @@ mod exactly_once;
 mod existence;
 mod failures;
 mod holds;
+mod late;
 mod many_servers;
 mod model;
 mod security;
