@@ -47,18 +47,20 @@ pub(crate) fn code(refusal: &str) -> &str {
 
 /// Whether a server refuses for a reason that passes.
 pub(crate) fn is_transient(refusal: &str) -> bool {
-    matches!(
-        code(refusal),
-        "TRYAGAIN"
-            | "CLUSTERDOWN"
-            | "LOADING"
-            | "MASTERDOWN"
-            | "READONLY"
-            | "UNBLOCKED"
-            | "BUSY"
-            | "MOVED"
-            | "ASK"
-    )
+    let crowded = refusal.starts_with("ERR max number of clients");
+    crowded
+        || matches!(
+            code(refusal),
+            "TRYAGAIN"
+                | "CLUSTERDOWN"
+                | "LOADING"
+                | "MASTERDOWN"
+                | "READONLY"
+                | "UNBLOCKED"
+                | "BUSY"
+                | "MOVED"
+                | "ASK"
+        )
 }
 
 /// Whether a refusal says that this server is not the one to ask.

@@ -37,6 +37,9 @@ const BEAT: Duration = Duration::from_secs(5);
 /// How long the thread goes on for what is to be settled after its connection was closed.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long what is to be settled waits for a server that refuses it.
+const PUT_OFF: Duration = Duration::from_secs(1);
+
 /// A connection of the native thread.
 struct Peer {
     link: Link,
@@ -62,6 +65,8 @@ struct Reactor {
     client: Arc<Client>,
     peers: HashMap<Address, Peer>,
     queue: VecDeque<Box<Sending>>,
+    /// What the server refused to settle, and when to try again.
+    put_off: VecDeque<(Instant, Box<Sending>)>,
     tasks: HashMap<u64, Box<Task>>,
     /// Moments at which tasks look for themselves.
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -82,6 +87,7 @@ impl Reactor {
             client,
             peers: HashMap::new(),
             queue: VecDeque::new(),
+            put_off: VecDeque::new(),
             tasks: HashMap::new(),
             timers: BinaryHeap::new(),
             channels: HashMap::new(),
@@ -102,7 +108,8 @@ impl Reactor {
             if stopping {
                 let end = *stop_at.get_or_insert_with(|| Instant::now() + LINGER);
                 let busy = |peer: &Peer| peer.due.iter().any(|due| matches!(due, Due::Job(_)));
-                let idle = self.queue.is_empty() && !self.peers.values().any(busy);
+                let waiting = !self.queue.is_empty() || !self.put_off.is_empty();
+                let idle = !waiting && !self.peers.values().any(busy);
                 if idle || Instant::now() >= end {
                     let mut hub = lock(&self.client.hub);
                     // What has come in the meantime begins a new thread.
@@ -206,6 +213,9 @@ impl Reactor {
                 encode(peer.link.out(), [&b"PING"[..]]);
                 peer.due(Due::Ping);
             }
+        }
+        while self.put_off.front().is_some_and(|(moment, _)| *moment <= now) {
+            self.queue.extend(self.put_off.pop_front().map(|(_, sending)| sending));
         }
         if now < self.again || (self.wanted.is_empty() && self.queue.is_empty()) {
             return;
@@ -326,7 +336,7 @@ impl Reactor {
                 if is_permanent(&fault)
                     || matches!(&fault, Fault::Refused(text) if !is_transient(text)) =>
             {
-                self.finish(*sending, &End::Failure(fault));
+                self.refused(sending, fault);
                 Ok(())
             }
             Err(fault) => {
@@ -345,6 +355,9 @@ impl Reactor {
         }
         if !self.queue.is_empty() || !self.wanted.is_empty() {
             end = end.min(self.again);
+        }
+        if let Some((moment, _)) = self.put_off.front() {
+            end = end.min(*moment);
         }
         let mut fds = vec![sys::poll_for(self.client.bell.as_fd(), false)];
         for peer in self.peers.values_mut() {
@@ -441,9 +454,21 @@ impl Reactor {
             }
             self.again = self.again.max(Instant::now() + Duration::from_millis(20));
         } else {
-            return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
+            return self.refused(sending, Fault::Refused(refusal));
         }
         self.queue.push_back(sending);
+    }
+
+    /// A job fails for a reason that does not pass by itself. Nobody would hear of one that is to be
+    /// settled, so it is tried until the server has forgotten what it is about: a full disk, a lost
+    /// replica or a changed password may be mended.
+    fn refused(&mut self, sending: Box<Sending>, fault: Fault) {
+        let again = Instant::now() + PUT_OFF;
+        if matches!(sending.job.purpose, Purpose::Settle) && again < sending.until {
+            self.put_off.push_back((again, sending));
+        } else {
+            self.finish(*sending, &End::Failure(fault));
+        }
     }
 
     /// A job has come to its end.

@@ -315,3 +315,64 @@ fn an_interrupted_wait_has_taken_nothing() {
     let deadline = Deadline::NEVER.checked_every(Duration::from_millis(1));
     assert_eq!(other.receive_until(deadline).unwrap_err().kind(), ErrorKind::Interrupted);
 }
+
+/// R14: a wait that was not answered has taken nothing in the end, also when the server refuses for a
+/// while what gives it back.
+#[test]
+fn what_was_taken_goes_back_when_the_server_takes_it() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let direct = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&direct).existence(Existence::Create).open("/back").unwrap();
+    let through = Connection::open(&proxy.url()).unwrap();
+    let receiver = MessageQueue::options(&through).open("/back").unwrap();
+    assert_eq!(receiver.try_receive_message().unwrap(), None);
+    let refusals: [[&[&str]; 2]; 2] = [
+        [
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        ],
+        [&["CONFIG", "SET", "requirepass", "secret"], &["CONFIG", "SET", "requirepass", ""]],
+    ];
+    for [refuse, permit] in refusals {
+        queue.send(b"kept", 2).unwrap();
+        proxy.cut(1_000_000);
+        let error = receiver.receive_timeout(Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+        // A connection that is there is not asked for a password.
+        let mut keeper = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        server.demand(refuse);
+        proxy.cut(0);
+        thread::sleep(Duration::from_millis(700));
+        let words: Vec<String> =
+            permit.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        std::io::Write::write_all(
+            &mut keeper,
+            format!("*{}\r\n{}", permit.len(), words.concat()).as_bytes(),
+        )
+        .unwrap();
+        wait_for(&queue, 1);
+        assert_eq!(queue.receive().unwrap(), (b"kept".to_vec(), 2));
+    }
+}
+
+/// A server with too many clients is one that cannot be reached now.
+#[test]
+fn too_many_clients_are_waited_for() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/many").unwrap();
+    server.demand(&["CONFIG", "SET", "maxclients", "1"]);
+    let error = Connection::open(&format!("{}?patience=0.2", server.url())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| Connection::open(&server.url()).map(|_| ()));
+        thread::sleep(Duration::from_millis(300));
+        drop(queue);
+        connection.close().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
