@@ -109,7 +109,6 @@ pub(crate) struct Client {
     /// Nodes of a cluster that the URL does not name.
     nodes: Mutex<Vec<Address>>,
     turn: AtomicUsize,
-    numbers: AtomicU64,
     pub hub: Mutex<Hub>,
     /// The native thread has ended.
     pub ended: Condvar,
@@ -122,6 +121,12 @@ pub(crate) struct Client {
     pub wakes_at: AtomicU64,
     /// Deletion has found the server out of reach, and tries no more.
     pub gave_up: AtomicBool,
+}
+
+/// A number that nothing else of this process has, nor what it inherits from its parent.
+pub(crate) fn number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A lock of ours; no code of others runs while one is held.
@@ -142,7 +147,6 @@ impl Client {
             primary: Mutex::default(),
             nodes: Mutex::default(),
             turn: AtomicUsize::new(0),
-            numbers: AtomicU64::new(1),
             hub: Mutex::default(),
             ended: Condvar::new(),
             bell: sys::eventfd()?,
@@ -151,11 +155,6 @@ impl Client {
             wakes_at: AtomicU64::new(u64::MAX),
             gave_up: AtomicBool::new(false),
         }))
-    }
-
-    /// A number that nothing else of this client has.
-    pub(crate) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A slot that nobody uses, with the number of its next request.

@@ -10,7 +10,7 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
 use crate::client::{Client, Settings, lock};
 use crate::fault::{self, Fault, Stop, Subject};
-use crate::handle::Handle;
+use crate::handle::{Handle, let_go};
 use crate::inspect::{self, ObjectInfo, ServerCheck};
 use crate::opening;
 use crate::url::{self, Durability, Url};
@@ -315,6 +315,13 @@ impl Connection {
         let mut result = Ok(());
         for handle in handles.iter().filter_map(Weak::upgrade) {
             result = result.and(handle.delete());
+        }
+        if let Some(client) = self.0.client.existing() {
+            // What a forked child holds by handles of its parent.
+            let holds: Vec<_> = lock(&client.holds).drain().map(|(_, hold)| hold).collect();
+            for hold in holds {
+                result = result.and(let_go(client, &hold));
+            }
         }
         if !self.0.closed.swap(true, Ordering::SeqCst)
             && let Some(client) = self.0.client.existing()

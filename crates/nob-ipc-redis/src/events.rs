@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Result};
 
-use crate::client::{Client, Slot, lock};
+use crate::client::{Client, Slot, lock, number};
 use crate::fault::{self, Stop};
 use crate::handle::Handle;
 use crate::plan::{Outcome, Plan};
@@ -230,7 +230,7 @@ pub(crate) fn start(
         return Err(fault::stopped(handle.subject(plan.operation), Stop::Closed));
     }
     let client = handle.connection().client()?;
-    let ticket = Arc::new(Ticket { id: client.number(), token, cancelled: AtomicBool::new(false) });
+    let ticket = Arc::new(Ticket { id: number(), token, cancelled: AtomicBool::new(false) });
     let pending =
         Pending { ticket: ticket.clone(), events: events.clone(), handle: handle.clone() };
     client.start(Task::new(&client, handle, events, ticket, plan.into_owned(), deadline));

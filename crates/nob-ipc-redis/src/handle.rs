@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Existence, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Failure, Request, lock};
+use crate::client::{Client, Failure, Request, lock, number};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop};
 use crate::hold::Hold;
@@ -51,7 +51,7 @@ impl Handle {
         let handle = Arc::new(Handle {
             connection: common.connection.clone(),
             object: Arc::new(object),
-            id: client.number(),
+            id: number(),
             created,
             lease: common.lease,
             closed: AtomicBool::new(false),
@@ -127,49 +127,7 @@ impl Handle {
         let client = self.connection.client()?;
         client.close_handle(self.id);
         let hold = lock(&client.holds).remove(&self.id);
-        let rest = hold.map(|hold| hold.take(usize::MAX)).unwrap_or_default();
-        self.let_go(&client, &rest)
-    }
-
-    /// Gives up what a handle holds that is closed.
-    fn let_go(&self, client: &Client, held: &[crate::hold::Held]) -> Result<()> {
-        let mut result = Ok(());
-        let is_lock = self.name().kind() == nob_ipc::Kind::Lock;
-        for held in held {
-            let token = held.token.as_bytes();
-            let (script, arguments) = if is_lock {
-                (Script::Unlock, [token, &b"abandon"[..]])
-            } else {
-                (Script::Give, [&b"release"[..], token])
-            };
-            let mut request = Request::new(script, &self.object, &arguments);
-            request.token = token;
-            let end = Instant::now() + FAREWELL;
-            let done = self.farewell(client, || client.call(&request, Some(end), &mut || Ok(())));
-            result = result.and(done);
-        }
-        result.map_err(|failure| failure.unavailable(Some((Operation::Release, self.name()))))
-    }
-
-    /// A call of a handle that goes. After the first that finds no server, there is none any more.
-    fn farewell<T>(
-        &self,
-        client: &Client,
-        call: impl FnOnce() -> std::result::Result<T, Failure>,
-    ) -> std::result::Result<(), Failure> {
-        if client.gave_up.load(Ordering::SeqCst) {
-            let (fault, server) = (Fault::Silence, self.connection.url());
-            return Err(Failure { fault, server, unanswered: None, unconfirmed: None });
-        }
-        match call() {
-            Ok(_) => Ok(()),
-            Err(failure) => {
-                if failure.unconfirmed.is_none() {
-                    client.gave_up.store(true, Ordering::SeqCst);
-                }
-                Err(failure)
-            }
-        }
+        hold.map_or(Ok(()), |hold| let_go(&client, &hold))
     }
 
     /// Does what dropping the handle does: closes it, and removes the name if that is due. Tries to
@@ -192,7 +150,7 @@ impl Handle {
         let arguments = [self.object.generation.as_bytes(), token.as_bytes(), b"unlink"];
         let request = Request::new(Script::Unlink, &self.object, &arguments);
         let end = Instant::now() + FAREWELL;
-        let done = self.farewell(&client, || client.call(&request, Some(end), &mut || Ok(())));
+        let done = farewell(&client, || client.call(&request, Some(end), &mut || Ok(())));
         let subject = Some((Operation::Unlink, self.name()));
         closed.and(done.map_err(|failure| failure.unavailable(subject)))
     }
@@ -376,6 +334,51 @@ impl Handle {
         let client = self.connection.client().ok()?;
         let holds = lock(&client.holds);
         holds.get(&self.id).cloned()
+    }
+}
+
+/// How many permits one request gives back.
+const PERMITS: usize = 1000;
+
+/// Gives up all that was held by a handle that is closed.
+pub(crate) fn let_go(client: &Client, hold: &Hold) -> Result<()> {
+    let name = &hold.object.name;
+    let is_lock = name.kind() == nob_ipc::Kind::Lock;
+    let all = hold.take(usize::MAX);
+    let mut result = Ok(());
+    for part in all.chunks(if is_lock { 1 } else { PERMITS }) {
+        let tokens = part.iter().map(|held| held.token.as_bytes());
+        let (script, arguments): (_, Vec<&[u8]>) = if is_lock {
+            (Script::Unlock, tokens.chain([&b"abandon"[..]]).collect())
+        } else {
+            (Script::Give, [&b"release"[..]].into_iter().chain(tokens).collect())
+        };
+        let mut request = Request::new(script, &hold.object, &arguments);
+        request.token = part[0].token.as_bytes();
+        let end = Instant::now() + FAREWELL;
+        let done = farewell(client, || client.call(&request, Some(end), &mut || Ok(())));
+        result = result.and(done);
+    }
+    result.map_err(|failure| failure.unavailable(Some((Operation::Release, name))))
+}
+
+/// A call of a handle that goes. After the first that finds no server, there is none any more.
+fn farewell<T>(
+    client: &Client,
+    call: impl FnOnce() -> std::result::Result<T, Failure>,
+) -> std::result::Result<(), Failure> {
+    if client.gave_up.load(Ordering::SeqCst) {
+        let (fault, server) = (Fault::Silence, client.settings.url.to_string());
+        return Err(Failure { fault, server, unanswered: None, unconfirmed: None });
+    }
+    match call() {
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            if failure.unconfirmed.is_none() {
+                client.gave_up.store(true, Ordering::SeqCst);
+            }
+            Err(failure)
+        }
     }
 }
 

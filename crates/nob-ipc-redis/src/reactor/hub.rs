@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Reactor;
 use super::job::Job;
 use super::task::Task;
-use crate::client::{Client, lock};
+use crate::client::{Client, lock, number};
 use crate::object::Object;
 use crate::sys;
 use crate::waiter::Waiter;
@@ -66,7 +66,7 @@ impl Client {
         task: Option<u64>,
     ) -> Arc<Waiter> {
         let channel = object.channel(&self.id);
-        let waiter = Arc::new(Waiter::new(self.number(), &self.id, channel.clone(), handle, task));
+        let waiter = Arc::new(Waiter::new(number(), &self.id, channel.clone(), handle, task));
         let mut hub = lock(&self.hub);
         hub.waiters.insert(waiter.number, waiter.clone());
         let mut new = false;

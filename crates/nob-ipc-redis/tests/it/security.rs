@@ -222,6 +222,20 @@ fn fork(arguments: &Arguments) {
     });
     assert!(lock.is_held() && !queue.handle().is_stale().unwrap());
     lock.release().unwrap();
+    // What a child opens is not mistaken for what it has inherited.
+    nob_ipc_testing::forks::in_child(|| {
+        let other = Lock::options(&connection).existence(Existence::Create).open("/own").unwrap();
+        lock.acquire().unwrap();
+        other.acquire().unwrap();
+        lock.release().unwrap();
+        assert!(other.is_held() && !lock.is_held() && !lock.is_locked().unwrap());
+        other.release().unwrap();
+        drop(other);
+        // Closing the connection lets go of what it holds by a handle of its parent.
+        lock.acquire().unwrap();
+        connection.close().unwrap();
+    });
+    assert!(!lock.is_locked().unwrap());
     hear();
     // A child that lives on keeps none of its parent's connections open.
     let idle = nob_ipc_testing::forks::fork(|| {
