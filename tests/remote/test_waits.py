@@ -344,6 +344,42 @@ def test_a_cancelled_block_releases(place: ipc.Connection, name: str, run: Run) 
     run(main())
 
 
+def test_a_release_that_fails_unheard_hides_no_other_end(
+    server: Server, place: ipc.Connection, name: str, run: Run
+) -> None:
+    async def main() -> None:
+        heard = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+        entered, left = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with place.NamedLock(name, CREATE, unlink_on_delete=False):
+                entered.set()
+                await left.wait()
+
+        task = asyncio.create_task(hold())
+        await entered.wait()
+        assert server.command("FLUSHALL") == "+OK\r\n"
+        with place.NamedMessageQueue(name, handle_existence=CREATE) as queue:
+            queue.send(b"m")
+            left.set()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+            receiving = asyncio.create_task(queue.receive_async())
+            await asyncio.sleep(0)
+            # Both have ended before the loop hears of them.
+            time.sleep(0.5)
+            message, _ = await asyncio.wait_for(receiving, WATCHDOG)
+            assert message == b"m"
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [type(error) for error in heard] == [ipc.StaleHandle]
+
+    run(main())
+
+
 def test_closing_ends_awaits(place: ipc.Connection, name: str, run: Run) -> None:
     queue = place.NamedMessageQueue(name, handle_existence=CREATE)
 

@@ -49,9 +49,17 @@ class _Operations:
             left = self._left.pop(key, None)
             ended = self._ended.get(key)
             if left is not None:
-                left.claim()
+                self._let_go(left)
             elif ended is not None and not ended.done():
                 ended.set_result(None)
+
+    def _let_go(self, pending: _Pending) -> None:
+        """Nobody awaits what has ended: the loop's handler hears of what went wrong."""
+        try:
+            pending.claim()
+        except Exception as error:
+            message = "nob.ipc: an operation has failed whose awaiting was cancelled"
+            self.loop.call_exception_handler({"message": message, "exception": error})
 
     async def run(self, start: Callable[[_Events, int], _Pending], undo: bool = True) -> Any:
         """Start an operation, and await its result; cancelled, undo it or let it go on."""
@@ -66,6 +74,8 @@ class _Operations:
                     pending.cancel()
                 elif ended.cancelled():
                     self._left[key] = pending
+                else:
+                    self._let_go(pending)
                 raise
             return pending.claim()
         finally:
