@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::fault::{self, Fault, Subject, is_transient, is_wrong_server};
 use crate::handle::Handle;
 use crate::hold::Hold;
-use crate::link::{self, Link, Pause, SILENCE, Use};
+use crate::link::{self, Link, Pause};
 use crate::object::Object;
 use crate::reactor::Hub;
 use crate::scripts::{self, Script};
@@ -345,7 +345,7 @@ impl Client {
         command: &[&[u8]],
         pause: Pause<'_>,
     ) -> Result<Value, Fault> {
-        Link::open(&self.settings.url, address, Use::Calls, pause)?.demand(command, pause)
+        Link::open(&self.settings.url, address, pause)?.demand(command, pause)
     }
 }
 
@@ -390,6 +390,8 @@ struct Attempts<'a> {
     request: &'a Request<'a>,
     /// When no new attempt is begun.
     end: Instant,
+    /// The end is not that of a timeout.
+    patient: bool,
     unanswered: bool,
     server: String,
     /// The node that is to be asked once, although the object is another's.
@@ -404,6 +406,7 @@ impl<'a> Attempts<'a> {
             client,
             request,
             end: until.map_or(patience, |until| until.min(patience)),
+            patient: until.is_none(),
             unanswered: request.again,
             server: client.settings.url.to_string(),
             ask: None,
@@ -468,7 +471,7 @@ impl<'a> Attempts<'a> {
                 let back_off = Duration::from_millis((5_u64 << tries.min(6)).min(200));
                 let end = (now + back_off).min(self.end);
                 if let Err(stop) = sleep(end, pause) {
-                    return Err(self.fail(Fault::Stopped(stop), session));
+                    return Err(self.fail(stop.into(), session));
                 }
             }
             tries += 1;
@@ -477,19 +480,26 @@ impl<'a> Attempts<'a> {
 
     fn attempt(&mut self, session: &mut Session, pause: Pause<'_>) -> Result<Value, Unconfirmed> {
         let client = self.client;
+        let begin = Instant::now();
+        let late = self.end.max(begin + SLICE);
+        let connecting: Pause<'_> = &mut || {
+            pause()?;
+            if Instant::now() >= late { Err(fault::Stop::Late) } else { Ok(()) }
+        };
         let ask = self.ask.take();
         let address = match &ask {
             Some(address) => address.clone(),
-            None => client.route(self.request.object, pause)?,
+            None => client.route(self.request.object, connecting)?,
         };
         self.server = address.to_string();
         if session.link.as_ref().is_none_or(|link| link.address != address) {
             session.link = None;
-            session.link = Some(Link::open(&client.settings.url, &address, Use::Calls, pause)?);
+            let url = &client.settings.url;
+            session.link = Some(Link::open(url, &address, connecting)?);
         }
         let Some(link) = &mut session.link else { return Err(Fault::Silence.into()) };
         if ask.is_some() {
-            link.demand(&[b"ASKING"], pause)?;
+            link.demand(&[b"ASKING"], connecting)?;
         }
         // A node that is asked once is new to the object, and may not know the script.
         let whole = self.whole || ask.is_some();
@@ -499,12 +509,12 @@ impl<'a> Attempts<'a> {
             encode(link.out(), command.iter().copied());
         }
         let before = std::mem::replace(&mut self.unanswered, true);
-        let value = link.answer(self.patience_for_answer(), pause)?;
+        let value = link.answer(late, self.patient, pause)?;
         if let Value::Error(_) = value {
             self.unanswered = before;
         }
         if confirm.is_some() {
-            let confirmed = link.answer(self.patience_for_answer(), pause);
+            let confirmed = link.answer(late, self.patient, pause);
             let sure = confirmed.as_ref().is_ok_and(is_sure);
             if confirmed.is_err() {
                 session.link = None;
@@ -517,12 +527,6 @@ impl<'a> Attempts<'a> {
             Value::Error(refusal) => Err(Fault::Refused(refusal).into()),
             value => Ok(value),
         }
-    }
-
-    /// An answer that comes a little late is better than none.
-    fn patience_for_answer(&self) -> Instant {
-        let now = Instant::now();
-        (now + SILENCE).min(self.end.max(now) + SLICE)
     }
 
     fn fail(&self, fault: Fault, session: &Session) -> Failure {

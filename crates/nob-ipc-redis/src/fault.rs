@@ -13,6 +13,8 @@ pub(crate) enum Stop {
     Interrupted,
     /// The handle or the connection was closed.
     Closed,
+    /// Its time is over, and there is no answer.
+    Late,
 }
 
 /// Why one attempt failed.
@@ -68,6 +70,15 @@ pub(crate) fn is_wrong_server(refusal: &str) -> bool {
     matches!(code(refusal), "READONLY" | "MASTERDOWN" | "CLUSTERDOWN")
 }
 
+impl From<Stop> for Fault {
+    fn from(stop: Stop) -> Fault {
+        match stop {
+            Stop::Late => Fault::Silence,
+            stop => Fault::Stopped(stop),
+        }
+    }
+}
+
 impl Fault {
     /// In words, as the end of a sentence.
     pub(crate) fn words(&self) -> String {
@@ -108,7 +119,8 @@ pub(crate) fn stopped(subject: Subject<'_>, stop: Stop) -> Error {
                 "a signal arrived or a check was due, and nothing was taken; call again to go on";
             Error::elsewhere(subject, ErrorKind::Interrupted, Some(libc::EINTR), why)
         }
-        Stop::Closed => {
+        // No fault is made of it, but silence.
+        Stop::Late | Stop::Closed => {
             let why = "the handle or its connection is closed; open the object again";
             Error::elsewhere(subject, ErrorKind::Closed, None, why)
         }

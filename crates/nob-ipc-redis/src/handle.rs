@@ -21,6 +21,10 @@ use crate::sys;
 use crate::waiter::{Line, Waiter};
 use crate::wire::Value;
 
+/// How long after its timeout a call goes on asking a server that does not answer. The last attempt
+/// ends up to [`SLICE`](crate::transport::SLICE) later.
+pub(crate) const LATE: Duration = Duration::from_millis(1500);
+
 /// How long dropping a handle tries to reach the server.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -306,8 +310,7 @@ impl Handle {
         pause: &mut dyn FnMut() -> std::result::Result<(), Stop>,
     ) -> Result<Attempt> {
         let sent = sys::boot_time();
-        let until =
-            instant(deadline).map(|end| end.max(Instant::now()) + Duration::from_millis(1500));
+        let until = instant(deadline).map(|end| end.max(Instant::now()) + LATE);
         let answer = plan
             .with_request(&self.object, member, mode, |request| client.call(request, until, pause));
         match answer {
@@ -398,9 +401,12 @@ impl Attempt {
     }
 }
 
-/// The moment of a deadline; `None`: never, or so late that the clock does not count so far.
+/// The moment of a deadline; `None`: never, or so late that nobody will wait for it, where the clock
+/// may not count what is added to it.
 pub(crate) fn instant(deadline: Deadline) -> Option<Instant> {
-    Instant::now().checked_add(deadline.remaining()?)
+    const FAR: Duration = Duration::from_secs(1 << 40);
+    let left = deadline.remaining()?;
+    (left < FAR).then(|| Instant::now() + left)
 }
 
 pub(crate) fn unexpected(subject: fault::Subject<'_>, answer: &Value) -> Error {

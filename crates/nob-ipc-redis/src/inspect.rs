@@ -6,10 +6,11 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
 use crate::client::sleep;
 use crate::connection::Connection;
-use crate::fault::{self, Fault, code, is_transient};
-use crate::link::{Link, Use};
+use crate::fault::{self, Fault, Stop, code, is_transient};
+use crate::link::{Link, Pause};
 use crate::object::letter;
 use crate::opening::{self, Attributes, Common, attributes};
+use crate::transport::SLICE;
 use crate::url::{Address, Durability, Topology};
 use crate::wire::Value;
 
@@ -38,7 +39,7 @@ impl Info {
     /// `None`: this user may not ask.
     fn ask(connection: &Connection) -> Result<Option<Info>> {
         let client = connection.client()?;
-        match patiently(connection, || client.command(&[b"INFO"], &mut || connection.pause())) {
+        match patiently(connection, |pause| client.command(&[b"INFO"], pause)) {
             Ok(value) => Ok(Some(Info(value.text()))),
             Err(Fault::Refused(refusal)) if code(&refusal) == "NOPERM" => Ok(None),
             Err(fault) => Err(connection.error(&fault)),
@@ -234,15 +235,20 @@ impl ServerCheck {
 /// Repeats a command that does no harm, as long as patience lasts.
 fn patiently<T>(
     connection: &Connection,
-    mut command: impl FnMut() -> std::result::Result<T, Fault>,
+    mut command: impl FnMut(Pause<'_>) -> std::result::Result<T, Fault>,
 ) -> std::result::Result<T, Fault> {
     let end = Instant::now() + connection.patience();
     let mut back_off = Duration::from_millis(5);
     loop {
-        match command() {
+        let late = end.max(Instant::now() + SLICE);
+        let mut pause = || {
+            connection.pause()?;
+            if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) }
+        };
+        match command(&mut pause) {
             Err(fault) if Instant::now() < end && may_pass(&fault) => {
                 sleep((Instant::now() + back_off).min(end), &mut || connection.pause())
-                    .map_err(Fault::Stopped)?;
+                    .map_err(Fault::from)?;
                 back_off = (back_off * 2).min(Duration::from_millis(200));
             }
             result => return result,
@@ -261,7 +267,7 @@ fn may_pass(fault: &Fault) -> bool {
 /// Refuses a server that cannot keep what is promised.
 pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     let client = connection.client()?;
-    let ping = patiently(connection, || client.command(&[b"PING"], &mut || connection.pause()));
+    let ping = patiently(connection, |pause| client.command(&[b"PING"], pause));
     ping.map_err(|fault| connection.error(&fault))?;
     let Some(info) = Info::ask(connection)? else { return Ok(()) };
     match info.checks(connection).into_iter().find_map(|check| check.objection) {
@@ -313,7 +319,8 @@ fn primaries(connection: &Connection) -> std::result::Result<Vec<Address>, Fault
 
 pub(crate) fn list(connection: &Connection) -> Result<Vec<ObjectInfo>> {
     connection.check_open(None)?;
-    let scan = || -> std::result::Result<Vec<ObjectInfo>, Fault> {
+    // A long list may take longer than the patience.
+    let scan = |_: Pause<'_>| -> std::result::Result<Vec<ObjectInfo>, Fault> {
         let mut objects = Vec::new();
         for address in primaries(connection)? {
             objects.extend(scan_node(connection, &address)?);
@@ -336,7 +343,7 @@ fn scan_node(
     address: &Address,
 ) -> std::result::Result<Vec<ObjectInfo>, Fault> {
     let mut pause = || connection.pause();
-    let mut link = Link::open(&connection.settings().url, address, Use::Calls, &mut pause)?;
+    let mut link = Link::open(&connection.settings().url, address, &mut pause)?;
     let pattern = format!("{}:{{?/*}}", connection.namespace());
     let mut objects = Vec::new();
     let mut cursor = b"0".to_vec();

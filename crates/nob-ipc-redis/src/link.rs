@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::fault::{Fault, Stop};
 use crate::sys::NotInherited;
-use crate::transport::Transport;
+use crate::transport::{SLICE, Transport};
 use crate::url::{Address, Topology, Url};
 use crate::wire::{Parser, Value, encode};
 
@@ -15,6 +15,12 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 
 /// How much is read at once.
 const PIECE: usize = 16 << 10;
+
+/// How much must come or go for a server to count as one that is not silent.
+const HEARD: usize = 4 << 10;
+
+/// How long a megabyte may be on its way to the server.
+const MEGABYTE: Duration = Duration::from_secs(1);
 
 /// Called whenever a call has waited for a while, and after signals.
 pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Stop>;
@@ -34,48 +40,40 @@ pub(crate) struct Link {
     written: usize,
     /// Encrypted output may be waiting although all of ours has been written.
     flushed: bool,
-}
-
-/// Which version of the protocol a connection speaks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// Requests and answers in turn.
-    Calls,
-    /// Messages of subscriptions come between answers; nothing blocks.
-    Listening,
+    /// When something was last heard of the other side, or taken by it.
+    heard: Instant,
+    /// How much has moved since then.
+    moved: usize,
 }
 
 impl Link {
-    /// Connects and logs in.
-    pub(crate) fn open(
-        url: &Url,
-        address: &Address,
-        usage: Use,
-        pause: Pause<'_>,
-    ) -> Result<Link, Fault> {
+    /// Connects and logs in: for requests and answers in turn.
+    pub(crate) fn open(url: &Url, address: &Address, pause: Pause<'_>) -> Result<Link, Fault> {
         let mut link = Link::connect(url, address, pause)?;
-        if let Some(password) = &url.password {
-            // Without a user it is the default user's.
-            let mut command = vec![&b"AUTH"[..]];
-            command.extend(url.user.as_deref().map(str::as_bytes));
-            command.push(password.as_bytes());
-            link.demand(&command, pause)?;
-        }
-        if usage == Use::Listening {
-            link.demand(&[b"HELLO", b"3"], pause)?;
-        }
-        if url.database != 0 {
-            link.demand(&[b"SELECT", url.database.to_string().as_bytes()], pause)?;
-        }
-        if usage == Use::Listening {
-            link.transport.set_nonblocking()?;
-        }
+        login(url, |command| link.demand(command, pause).map(drop))?;
         Ok(link)
     }
 
+    /// Begins to connect and to log in, for listening: nothing blocks, and messages of subscriptions
+    /// come between answers. Also how many answers are due before it is known who is there.
+    pub(crate) fn begin(url: &Url, address: &Address, turn: usize) -> Result<(Link, usize), Fault> {
+        let mut link = Link::new(Transport::begin(url, address, turn)?, address);
+        let mut count = 1;
+        login(url, |command| {
+            encode(link.out(), command.iter().copied());
+            count += 1;
+            Ok(())
+        })?;
+        encode(link.out(), [&b"HELLO"[..], b"3"]);
+        Ok((link, count))
+    }
+
     fn connect(url: &Url, address: &Address, pause: Pause<'_>) -> Result<Link, Fault> {
-        let transport = Transport::connect(url, address, pause)?;
-        Ok(Link {
+        Ok(Link::new(Transport::connect(url, address, pause)?, address))
+    }
+
+    fn new(transport: Transport, address: &Address) -> Link {
+        Link {
             _not_inherited: NotInherited::new(transport.as_fd()),
             transport,
             address: address.clone(),
@@ -85,7 +83,9 @@ impl Link {
             out: Vec::new(),
             written: 0,
             flushed: true,
-        })
+            heard: Instant::now(),
+            moved: 0,
+        }
     }
 
     /// What is to be sent; [`flush`](Link::flush) sends it.
@@ -95,18 +95,55 @@ impl Link {
     }
 
     /// Whether something is still to be written.
-    pub(crate) fn has_output(&self) -> bool {
+    fn has_output(&self) -> bool {
         !self.flushed
+    }
+
+    /// Whether it is to be flushed once the socket can be written to.
+    pub(crate) fn waits_to_write(&self) -> bool {
+        self.has_output() && self.transport.takes_output()
+    }
+
+    /// When the server was last known to be there.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    fn note(&mut self, length: usize) {
+        self.moved += length;
+        if self.moved >= HEARD {
+            self.moved = 0;
+            self.heard = self.heard.max(Instant::now());
+        }
     }
 
     /// Writes what there is to write; `false`: it would have to wait.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
-        while self.written < self.out.len() {
-            match self.transport.write(&self.out[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(length) => self.written += length,
-                Err(error) => return waiting(error),
+        while self.has_output() {
+            if !self.push()? {
+                return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    /// Writes a piece, as much as there is room for; `false`: it would have to wait.
+    fn push(&mut self) -> io::Result<bool> {
+        if self.written < self.out.len() {
+            return match self.transport.write(&self.out[self.written..]) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.written += length;
+                    self.note(length);
+                    Ok(true)
+                }
+                Err(error) => waiting(error),
+            };
+        }
+        // Buffers of the kernels have taken it, and the way to the server may be slow.
+        let megabytes = u32::try_from(self.out.len() >> 20).unwrap_or(u32::MAX);
+        if megabytes > 0 {
+            self.heard = Instant::now() + MEGABYTE * megabytes;
         }
         self.out.clear();
         self.out.shrink_to(4 * PIECE);
@@ -130,7 +167,10 @@ impl Link {
                 let why = "it has closed the connection";
                 Err(io::Error::new(io::ErrorKind::ConnectionReset, why))
             }
-            Ok(_) => Ok(true),
+            Ok(length) => {
+                self.note(length);
+                Ok(true)
+            }
             Err(error) => waiting(error),
         }
     }
@@ -143,21 +183,34 @@ impl Link {
         Ok(value)
     }
 
-    /// Sends what there is to send, and waits for one answer.
-    pub(crate) fn answer(&mut self, until: Instant, pause: Pause<'_>) -> Result<Value, Fault> {
+    /// Sends what there is to send, and waits for one answer, as long as the server is not silent and
+    /// until then; if `patient`, also longer for what is under way.
+    pub(crate) fn answer(
+        &mut self,
+        until: Instant,
+        patient: bool,
+        pause: Pause<'_>,
+    ) -> Result<Value, Fault> {
+        let begin = Instant::now();
+        let mut paused = begin;
+        self.heard = begin;
         loop {
-            let waited = if self.has_output() && !self.flush()? {
-                true
+            let moves = if self.has_output() {
+                self.push()?
             } else if let Some(value) = self.next()? {
                 return Ok(value);
             } else {
-                !self.fill()?
+                self.fill()?
             };
-            if waited {
-                pause().map_err(Fault::Stopped)?;
-                if Instant::now() >= until {
-                    return Err(Fault::Silence);
-                }
+            let now = Instant::now();
+            if moves && now < paused + SLICE {
+                continue;
+            }
+            paused = now;
+            pause()?;
+            let late = now >= until && !(patient && self.heard > begin);
+            if late || now >= self.heard + SILENCE {
+                return Err(Fault::Silence);
             }
         }
     }
@@ -165,7 +218,7 @@ impl Link {
     /// One command and its answer.
     pub(crate) fn ask(&mut self, command: &[&[u8]], pause: Pause<'_>) -> Result<Value, Fault> {
         encode(self.out(), command.iter().copied());
-        self.answer(Instant::now() + SILENCE, pause)
+        self.answer(Instant::now() + SILENCE, false, pause)
     }
 
     /// One command that the server may not refuse.
@@ -175,6 +228,20 @@ impl Link {
             value => Ok(value),
         }
     }
+}
+
+/// The commands by which a connection becomes the user's, in the database.
+fn login(url: &Url, mut command: impl FnMut(&[&[u8]]) -> Result<(), Fault>) -> Result<(), Fault> {
+    if let Some(password) = &url.password {
+        // Without a user it is the default user's.
+        let user = url.user.as_deref().map(str::as_bytes);
+        let words = [&b"AUTH"[..]].into_iter().chain(user).chain([password.as_bytes()]);
+        command(&words.collect::<Vec<_>>())?;
+    }
+    if url.database != 0 {
+        command(&[b"SELECT", url.database.to_string().as_bytes()])?;
+    }
+    Ok(())
 }
 
 /// A read or write that would have to wait, or that a signal ended, is no failure.
@@ -213,6 +280,8 @@ pub(crate) fn discover(
             Err(stopped @ Fault::Stopped(_)) => return Err(stopped),
             Err(fault) => last = fault,
         }
+        // That the time is over ends the search as well.
+        pause()?;
     }
     Err(last)
 }
@@ -236,7 +305,7 @@ fn primary_by(
         (host, Ok(port)) => Address::Tcp { host, port },
         _ => return Err(Fault::Protocol(format!("the sentinel {sentinel} names no address"))),
     };
-    let mut primary = Link::open(url, &address, Use::Calls, pause)?;
+    let mut primary = Link::open(url, &address, pause)?;
     let role = primary.demand(&[b"ROLE"], pause)?;
     if role.word() == b"master" {
         Ok(address)

@@ -4,9 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use crate::fault::Fault;
 use crate::link::{Pause, SILENCE};
@@ -33,7 +34,7 @@ impl Transport {
     ) -> Result<Transport, Fault> {
         match address {
             Address::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
+                let stream = connect_unix(path)?;
                 stream.set_read_timeout(Some(SLICE))?;
                 stream.set_write_timeout(Some(SLICE))?;
                 Ok(Transport::Unix(stream))
@@ -45,32 +46,65 @@ impl Transport {
         }
     }
 
-    /// Reads and writes that would wait come back at once from here on.
-    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+    /// Begins to connect. Nothing waits, apart from looking a host up; what fails later shows when
+    /// it is read. `turn` counts the attempts, which begin with another address of the host each.
+    pub(crate) fn begin(url: &Url, address: &Address, turn: usize) -> Result<Transport, Fault> {
+        match address {
+            Address::Unix(path) => {
+                let stream = connect_unix(path)?;
+                stream.set_nonblocking(true)?;
+                Ok(Transport::Unix(stream))
+            }
+            Address::Tcp { host, port } => {
+                let all: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
+                let address = all.get(turn % all.len().max(1)).ok_or_else(no_address)?;
+                let stream = TcpStream::from(begin_tcp(*address)?);
+                stream.set_nodelay(true)?;
+                if url.tls { Ok(encrypt(url, host, stream)?) } else { Ok(Transport::Tcp(stream)) }
+            }
+        }
+    }
+
+    /// Whether output is worth a try once the socket can be written to.
+    pub(crate) fn takes_output(&self) -> bool {
         match self {
-            Transport::Tcp(stream) => stream.set_nonblocking(true),
-            Transport::Unix(stream) => stream.set_nonblocking(true),
+            Transport::Tcp(_) | Transport::Unix(_) => true,
+            // Until both sides have a key, it is the other side's turn.
             #[cfg(feature = "tls")]
-            Transport::Tls(stream) => stream.sock.set_nonblocking(true),
+            Transport::Tls(stream) => !stream.conn.is_handshaking() || stream.conn.wants_write(),
         }
     }
 }
 
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the host has no address")
+}
+
+/// Where the queue of the socket is full, connecting would sleep, signals or not.
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_nonblocking(false)?;
+    Ok(UnixStream::from(socket))
+}
+
 /// Tries the addresses of a host in turn. Looking them up cannot be interrupted.
 fn connect_tcp(host: &str, port: u16, pause: Pause<'_>) -> Result<TcpStream, Fault> {
-    let none = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    let mut last = Fault::Io(none);
+    let mut last = Fault::Io(no_address());
     for address in (host, port).to_socket_addrs()? {
         match connect_to(address, pause) {
             Ok(stream) => return Ok(stream),
             Err(Fault::Stopped(stop)) => return Err(Fault::Stopped(stop)),
             Err(fault) => last = fault,
         }
+        pause()?;
     }
     Err(last)
 }
 
-fn connect_to(address: SocketAddr, pause: Pause<'_>) -> Result<TcpStream, Fault> {
+/// A socket that does not block, and connects.
+fn begin_tcp(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // That the other side has gone without a word shows within 15 s.
     let seconds = Duration::from_secs;
@@ -79,12 +113,16 @@ fn connect_to(address: SocketAddr, pause: Pause<'_>) -> Result<TcpStream, Fault>
     socket.set_tcp_user_timeout(Some(seconds(15)))?;
     socket.set_nonblocking(true)?;
     match socket.connect(&address.into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error.into()),
-        _ => {}
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
     }
+}
+
+fn connect_to(address: SocketAddr, pause: Pause<'_>) -> Result<TcpStream, Fault> {
+    let socket = begin_tcp(address)?;
     let end = Instant::now() + SILENCE;
     while !sys::is_writable(socket.as_fd(), SLICE) {
-        pause().map_err(Fault::Stopped)?;
+        pause()?;
         if Instant::now() >= end {
             return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT).into());
         }

@@ -30,6 +30,11 @@ impl Reactor {
             None => return Ok(()),
         };
         match self.peer(&object, None) {
+            Ok((_, peer)) if !peer.is_ready() => {
+                peer.wanted.push(channel.clone());
+                self.channels.insert(channel, None);
+                Ok(())
+            }
             Ok((address, peer)) => {
                 encode(peer.link.out(), [&b"SSUBSCRIBE"[..], &channel]);
                 peer.due(Due::Subscribe(channel.clone()));

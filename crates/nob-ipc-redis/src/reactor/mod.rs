@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,10 +14,11 @@ use crate::client::{
 };
 use crate::fault::{Fault, Stop, is_transient, is_wrong_server};
 use crate::hold::Hold;
-use crate::link::{Link, SILENCE, Use};
+use crate::link::{Link, SILENCE};
 use crate::object::Object;
 use crate::scripts::Script;
 use crate::sys;
+use crate::transport::SLICE;
 use crate::url::Address;
 use crate::wire::{Value, encode};
 
@@ -44,6 +46,11 @@ const PUT_OFF: Duration = Duration::from_secs(1);
 struct Peer {
     link: Link,
     due: VecDeque<Due>,
+    /// What is to be sent once it is known who is there: no request may reach a server as another
+    /// user, or in another database.
+    kept: VecDeque<Box<Sending>>,
+    /// The same for channels to subscribe.
+    wanted: Vec<Vec<u8>>,
     /// An answer that is to be confirmed by the next.
     answered: Option<(Box<Sending>, Value)>,
     /// Since when an answer is due and nothing has come.
@@ -52,6 +59,8 @@ struct Peer {
 
 /// What an answer is to.
 enum Due {
+    /// Connecting, and logging in.
+    Login,
     Job(Box<Sending>),
     /// Whether enough replicas or disks have what the job before has changed.
     Confirmation,
@@ -74,6 +83,8 @@ struct Reactor {
     channels: HashMap<Vec<u8>, Option<Address>>,
     /// Channels to subscribe.
     wanted: Vec<Vec<u8>>,
+    /// How often connecting has failed.
+    turns: HashMap<Address, usize>,
     back_off: Duration,
     /// When to connect again.
     again: Instant,
@@ -92,6 +103,7 @@ impl Reactor {
             timers: BinaryHeap::new(),
             channels: HashMap::new(),
             wanted: Vec::new(),
+            turns: HashMap::new(),
             back_off: Duration::ZERO,
             again: now,
             beat: now,
@@ -107,7 +119,10 @@ impl Reactor {
             self.send();
             if stopping {
                 let end = *stop_at.get_or_insert_with(|| Instant::now() + LINGER);
-                let busy = |peer: &Peer| peer.due.iter().any(|due| matches!(due, Due::Job(_)));
+                let busy = |peer: &Peer| {
+                    let job = |due: &Due| matches!(due, Due::Job(_));
+                    !peer.kept.is_empty() || peer.due.iter().any(job)
+                };
                 let waiting = !self.queue.is_empty() || !self.put_off.is_empty();
                 let idle = !waiting && !self.peers.values().any(busy);
                 if idle || Instant::now() >= end {
@@ -209,7 +224,7 @@ impl Reactor {
         let now = Instant::now();
         if now >= self.beat + BEAT {
             self.beat = now;
-            for peer in self.peers.values_mut() {
+            for peer in self.peers.values_mut().filter(|peer| peer.is_ready()) {
                 encode(peer.link.out(), [&b"PING"[..]]);
                 peer.due(Due::Ping);
             }
@@ -236,13 +251,16 @@ impl Reactor {
             }
         }
         if failed {
-            let longer = (self.back_off * 2).max(Duration::from_millis(5));
-            self.back_off = longer.min(Duration::from_millis(200));
-            self.again = Instant::now() + self.back_off;
+            self.back_off();
             self.drop_late();
-        } else {
-            self.back_off = Duration::ZERO;
         }
+    }
+
+    /// The next try to connect is made a little later than the last.
+    fn back_off(&mut self) {
+        let longer = (self.back_off * 2).max(Duration::from_millis(5));
+        self.back_off = longer.min(Duration::from_millis(200));
+        self.again = Instant::now() + self.back_off;
     }
 
     /// Drops what waits for a connection and has waited for too long. Tasks end by their timers.
@@ -262,28 +280,40 @@ impl Reactor {
         object: &Object,
         ask: Option<&Address>,
     ) -> Result<(Address, &mut Peer), Fault> {
-        let mut never = || Ok(());
-        let address = match ask {
-            Some(address) => address.clone(),
-            None => self.client.route(object, &mut never)?,
+        let address = if let Some(address) = ask {
+            address.clone()
+        } else {
+            let late = self.search_end();
+            let mut pause = || if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) };
+            self.client.route(object, &mut pause)?
         };
         if !self.peers.contains_key(&address) {
-            let url = &self.client.settings.url;
-            let link = match Link::open(url, &address, Use::Listening, &mut never) {
-                Ok(link) => link,
+            let turn = self.turns.get(&address).copied().unwrap_or(0);
+            let (link, login) = match Link::begin(&self.client.settings.url, &address, turn) {
+                Ok(begun) => begun,
                 Err(fault) => {
                     self.client.forget(object);
                     return Err(fault);
                 }
             };
-            let silent_since = Instant::now();
-            let peer = Peer { link, due: VecDeque::new(), answered: None, silent_since };
+            let due = (0..login).map(|_| Due::Login).collect();
+            let (kept, wanted, silent_since) = (VecDeque::new(), Vec::new(), Instant::now());
+            let peer = Peer { link, due, kept, wanted, answered: None, silent_since };
             self.peers.insert(address.clone(), peer);
         }
         match self.peers.get_mut(&address) {
             Some(peer) => Ok((address, peer)),
             None => Err(Fault::Silence),
         }
+    }
+
+    /// When asking sentinels for the way has to end: tasks are to hear in time that it was for
+    /// nothing.
+    fn search_end(&self) -> Instant {
+        let now = Instant::now();
+        let asking = self.tasks.values().filter(|task| task.is_asking());
+        let end = asking.map(|task| task.end).fold(now + SILENCE, Instant::min);
+        end.max(now + SLICE)
     }
 
     /// Whether anybody still wants to know the answer.
@@ -303,6 +333,11 @@ impl Reactor {
         let client = self.client.clone();
         let ask = sending.ask.take();
         match self.peer(&sending.job.object, ask.as_ref()) {
+            Ok((_, peer)) if !peer.is_ready() => {
+                sending.ask = ask;
+                peer.kept.push_back(sending);
+                Ok(())
+            }
             Ok((address, peer)) => {
                 if ask.is_some() {
                     encode(peer.link.out(), [&b"ASKING"[..]]);
@@ -363,9 +398,9 @@ impl Reactor {
         for peer in self.peers.values_mut() {
             // What cannot be written shows when it is read.
             let _ = peer.link.flush();
-            fds.push(sys::poll_for(peer.link.as_fd(), peer.link.has_output()));
+            fds.push(sys::poll_for(peer.link.as_fd(), peer.link.waits_to_write()));
             if !peer.due.is_empty() {
-                end = end.min(peer.silent_since + SILENCE);
+                end = end.min(peer.silent_since() + SILENCE);
             }
         }
         let mut time = end.saturating_duration_since(now);
@@ -389,8 +424,8 @@ impl Reactor {
     fn read_peers(&mut self) {
         let addresses: Vec<Address> = self.peers.keys().cloned().collect();
         for address in addresses {
-            if self.read_peer(&address).is_err() {
-                self.lose(&address);
+            if let Err(fault) = self.read_peer(&address) {
+                self.lose(&address, &fault);
             }
         }
     }
@@ -402,7 +437,7 @@ impl Reactor {
                 if peer.link.fill()? {
                     continue;
                 }
-                let silent = peer.silent_since.elapsed() >= SILENCE;
+                let silent = peer.silent_since().elapsed() >= SILENCE;
                 return if silent && !peer.due.is_empty() { Err(Fault::Silence) } else { Ok(()) };
             };
             peer.silent_since = Instant::now();
@@ -411,6 +446,18 @@ impl Reactor {
                 continue;
             }
             match peer.due.pop_front() {
+                Some(Due::Login) => {
+                    if let Value::Error(refusal) = value {
+                        peer.due.push_front(Due::Login);
+                        return Err(Fault::Refused(refusal));
+                    }
+                    if peer.is_ready() {
+                        self.queue.extend(peer.kept.drain(..));
+                        self.wanted.append(&mut peer.wanted);
+                        self.turns.remove(address);
+                        self.back_off = Duration::ZERO;
+                    }
+                }
                 Some(Due::Job(sending)) => {
                     if has_changed(&value) && sending.confirmation(&self.client).is_some() {
                         peer.answered = Some((sending, value));
@@ -501,9 +548,30 @@ impl Reactor {
         }
     }
 
-    /// A connection is lost. What it had to do is done anew, under the same numbers.
-    fn lose(&mut self, address: &Address) {
+    /// A connection is lost, or did not come about. What it had to do is done anew, under the same
+    /// numbers.
+    fn lose(&mut self, address: &Address, fault: &Fault) {
         let Some(peer) = self.peers.remove(address) else { return };
+        if !peer.is_ready() {
+            *self.turns.entry(address.clone()).or_default() += 1;
+            self.back_off();
+        }
+        for sending in peer.kept {
+            self.client.forget(&sending.job.object);
+            match fault {
+                Fault::Refused(refusal) if !is_transient(refusal) => {
+                    self.refused(sending, Fault::Refused(refusal.clone()));
+                }
+                Fault::Io(error) if is_permanent(fault) => {
+                    let same = io::Error::new(error.kind(), error.to_string());
+                    self.refused(sending, Fault::Io(same));
+                }
+                _ => self.queue.push_back(sending),
+            }
+        }
+        for channel in peer.wanted {
+            self.listen_anew(channel);
+        }
         let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
         for due in answered.into_iter().chain(peer.due) {
             if let Due::Job(mut sending) = due {
@@ -532,6 +600,16 @@ impl Reactor {
 }
 
 impl Peer {
+    /// Whether it is known who is there.
+    fn is_ready(&self) -> bool {
+        !matches!(self.due.front(), Some(Due::Login))
+    }
+
+    /// Since when nothing has come, nor was taken.
+    fn silent_since(&self) -> Instant {
+        self.silent_since.max(self.link.heard())
+    }
+
     /// An answer is due.
     fn due(&mut self, due: Due) {
         if self.due.is_empty() {

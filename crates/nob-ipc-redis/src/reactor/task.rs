@@ -11,8 +11,7 @@ use super::job::{End, Job, Purpose};
 use crate::client::{Client, Failure, MEMORY, Slot, lock};
 use crate::events::{Claim, Events, Ticket};
 use crate::fault::{self, Fault, Stop};
-use crate::handle::{self, Handle};
-use crate::link::SILENCE;
+use crate::handle::{self, Handle, LATE};
 use crate::plan::{Outcome, Plan};
 use crate::scripts::Script;
 use crate::url::Address;
@@ -79,6 +78,12 @@ impl Task {
     }
 }
 
+impl Task {
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
+}
+
 impl Reactor {
     /// Begins an attempt of a task.
     pub(super) fn attempt(&mut self, id: u64) {
@@ -103,8 +108,8 @@ impl Reactor {
         task.lost = false;
         let patience = now + self.client.settings.patience;
         let end = handle::instant(task.deadline);
-        // As the blocking calls: an answer may come up to two seconds late.
-        task.end = end.map_or(patience, |end| patience.min(end.max(now) + SILENCE));
+        // As the blocking calls: an answer may come late.
+        task.end = end.map_or(patience, |end| patience.min(end.max(now) + LATE));
         let end = task.end;
         let member = task.waiter.as_ref().map_or(&b""[..], |waiter| waiter.member.as_bytes());
         let mode: &[u8] = if last { b"-" } else { b"w" };
