@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{ErrorKind, Existence, Kind, Name};
+use nob_ipc::{Deadline, ErrorKind, Existence, Kind, Name};
 use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome, Pending, Semaphore};
 #[cfg(feature = "tls")]
 use nob_ipc_testing::{Directory, free_port, output};
@@ -344,4 +344,43 @@ fn an_encrypted_connection_trusts_its_roots_alone() {
     assert!(error.to_string().contains("certificate"), "{error}");
     // Trying again would not have helped.
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+/// A node that is gone without a word keeps nobody from renewing leases at the others.
+#[test]
+fn a_node_that_hangs_ends_no_lease_at_another() {
+    let _watchdog = watchdog();
+    let Some(nodes) = Server::start_cluster(3) else { return };
+    for node in &nodes {
+        node.demand(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let connection =
+        Connection::open(&format!("redis+cluster://127.0.0.1:{}", nodes[0].port)).unwrap();
+    let create = Existence::Create;
+    let lock = Lock::options(&connection)
+        .lease(Duration::from_secs(1))
+        .existence(create)
+        .open("/lease")
+        .unwrap();
+    let owner = |key: &str| {
+        let slot: u16 = nodes[0].command(&["CLUSTER", "KEYSLOT", key])[1..].parse().unwrap();
+        usize::from(slot / (16384 / 3)).min(2)
+    };
+    let own = owner("nipc:{l/lease}");
+    let mut names = (0..100).map(|number| format!("/q{number}"));
+    let name = names.find(|name| owner(&format!("nipc:{{q{name}}}")) != own).unwrap();
+    let other = &nodes[owner(&format!("nipc:{{q{name}}}"))];
+    let queue = MessageQueue::options(&connection).existence(create).open(&name).unwrap();
+    let events = Events::new().unwrap();
+    let waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    lock.acquire().unwrap();
+    other.signal(libc::SIGSTOP);
+    let end = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < end {
+        assert!(lock.is_held());
+        thread::sleep(Duration::from_millis(50));
+    }
+    other.signal(libc::SIGCONT);
+    lock.release().unwrap();
+    waiting.cancel();
 }
