@@ -232,10 +232,11 @@ impl Link {
 
 /// The commands by which a connection becomes the user's, in the database.
 fn login(url: &Url, mut command: impl FnMut(&[&[u8]]) -> Result<(), Fault>) -> Result<(), Fault> {
-    if let Some(password) = &url.password {
-        // Without a user it is the default user's.
+    if url.user.is_some() || url.password.is_some() {
+        // Without a user it is the default user's. There are users who need no password.
         let user = url.user.as_deref().map(str::as_bytes);
-        let words = [&b"AUTH"[..]].into_iter().chain(user).chain([password.as_bytes()]);
+        let password = url.password.as_deref().unwrap_or("").as_bytes();
+        let words = [&b"AUTH"[..]].into_iter().chain(user).chain([password]);
         command(&words.collect::<Vec<_>>())?;
     }
     if url.database != 0 {

@@ -100,6 +100,10 @@ const FORMS: &str = "redis://[user[:password]@]host[:port][/db], rediss://..., \
                      unix:///path[?db=n], redis+sentinel://h1,h2/master[/db] or \
                      redis+cluster://h1,h2";
 
+/// What is around it may be a part of the password.
+const STRAY: &str = "the server's URL has an '@' behind its host; write %2F for a '/' in a user or \
+                     password, %3F for a '?', and %40 for an '@'";
+
 fn invalid(why: impl Into<String>) -> Error {
     Error::elsewhere(None, ErrorKind::InvalidArgument, None, why.into())
 }
@@ -121,11 +125,17 @@ impl Url {
             url.unix(rest)?;
         } else {
             let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            if path.contains('@') {
+                return Err(invalid(STRAY));
+            }
             url.authority(authority)?;
             url.path(path)?;
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if pair.contains('@') && key != "cafile" {
+                return Err(invalid(STRAY));
+            }
             url.option(key, &decode(value, key)?)?;
         }
         if url.topology == Topology::Cluster && url.database != 0 {
@@ -287,10 +297,13 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is wrong is not shown: it may be a password that no host follows.
 fn address(text: &str, default: u16) -> Result<Address, Error> {
     let bad = || {
-        let why = format!("{text:?} is no host; give host, host:port or [IPv6 address]:port");
-        invalid(why)
+        invalid(
+            "the server's URL has a host that is none; give host, host:port or [IPv6 \
+             address]:port, and %2F for a '/' in a user or password, %3F for a '?'",
+        )
     };
     if text.is_empty() {
         return Err(invalid(format!("the server's URL names no host; give {FORMS}")));
@@ -314,7 +327,7 @@ fn address(text: &str, default: u16) -> Result<Address, Error> {
 }
 
 fn number(text: &str) -> Result<u32, Error> {
-    text.parse().map_err(|_| invalid(format!("the database {text:?} is no number")))
+    text.parse().map_err(|_| invalid("the database in the server's URL is no number"))
 }
 
 /// Undoes percent-encoding. What is wrong is not shown: it may be a password.
@@ -395,6 +408,8 @@ mod tests {
             ("rediss://:p%40w@h?cafile=/ca.pem", "rediss://:***@h:6379"),
             ("redis://u%3a:secret@[::1]:6380/0", "redis://u%3A:***@[::1]:6380"),
             ("redis://me@[::1]", "redis://me@[::1]:6379"),
+            ("unix:///run/a@b.sock", "unix:///run/a@b.sock"),
+            ("rediss://h?cafile=/etc/a@b.pem", "rediss://h:6379"),
             ("unix:///run/redis.sock?db=2", "unix:///run/redis.sock?db=2"),
             ("unix://u:pw@/run/redis.sock", "unix://u:***@/run/redis.sock"),
             ("redis+sentinel://a,b:5/my/1", "redis+sentinel://a:26379,b:5/my/1"),
@@ -452,6 +467,19 @@ mod tests {
             ("redis://:hunter2@h?namespace={x}", "letters"),
             ("redis://:hunter2@h?cafile=/ca", "rediss://"),
             ("unix://run/redis.sock", "unix:///run"),
+            // A password that should have been encoded lands elsewhere.
+            ("redis://:hunter2/x@h", "%2F"),
+            ("redis://user:hunter2/x@h:1", "%2F"),
+            ("redis://:hunter2?x@h", "%3F"),
+            ("redis://user:6379/hunter2@h", "%2F"),
+            ("redis://user:6379/1?hunter2@h", "%3F"),
+            ("redis://user:6379/1?patience=hunter2@h", "%3F"),
+            ("redis+sentinel://u:6379/hunter2@h", "%2F"),
+            ("redis+sentinel://u:6379/hunter2@h/m", "%2F"),
+            ("redis://h:hunter2", "host:port"),
+            ("redis://:hunter2", "host:port"),
+            ("redis://u:hunter2,h:1", "host:port"),
+            ("redis://h?db=hunter2", "no number"),
         ] {
             let error = Url::parse(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{bad}");

@@ -301,3 +301,22 @@ fn sockets_and_databases() {
         .unwrap();
     assert_eq!(same.list_objects().unwrap().len(), 1);
 }
+
+/// A user of the URL is never another one in silence.
+#[test]
+fn a_user_without_a_password_is_that_user() {
+    let _watchdog = watchdog();
+    let server = server!();
+    server.demand(&["ACL", "SETUSER", "guest", "on", "nopass", "~*", "&*", "+@all"]);
+    let url = |user: &str| server.url().replace("redis://", &format!("redis://{user}@"));
+    let connection = Connection::open(&url("guest")).unwrap();
+    let create = Existence::Create;
+    let queue = MessageQueue::options(&connection).existence(create).open("/guest").unwrap();
+    assert_eq!(queue.receive_timeout(Duration::from_millis(20)).unwrap(), None);
+    let clients = server.demand(&["CLIENT", "LIST"]);
+    // This question is from the default user.
+    assert_eq!(clients.matches("user=default").count(), 1, "{clients}");
+    assert!(clients.matches("user=guest").count() >= 2, "{clients}");
+    let error = Connection::open(&url("nobody")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+}
