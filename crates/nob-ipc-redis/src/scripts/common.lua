@@ -62,8 +62,10 @@ local function seal(tomb, again)
   if again == '1' then redis.call('SET', tomb, '1', 'PX', MEMORY) end
 end
 
--- Stands in line (mode 'w'), or leaves it (any other). Who stands in front and has no connection leaves as well.
+-- Stands in line (mode 'w'), or leaves it (any other). Who stands in front and has no connection leaves as well. Who
+-- finds nothing uses the object as well.
 local function stand(line, base, waiter, mode, orphan)
+  if orphan then redis.call('PEXPIRE', base, IDLE) end
   if waiter == '' then return end
   if mode ~= 'w' then
     redis.call('ZREM', line, waiter)
@@ -73,10 +75,7 @@ local function stand(line, base, waiter, mode, orphan)
   if not redis.call('ZSCORE', line, waiter) then
     redis.call('ZADD', line, redis.call('HINCRBY', base, 't', 1), waiter)
   end
-  if orphan then
-    redis.call('PEXPIRE', base, IDLE)
-    redis.call('PEXPIRE', line, IDLE)
-  end
+  if orphan then redis.call('PEXPIRE', line, IDLE) end
   if head and head ~= waiter then
     if redis.call('SPUBLISH', base .. ':c:' .. string.match(head, '^[^:]+'), '') == 0 then
       redis.call('ZREM', line, head)

@@ -11,6 +11,7 @@ if before then return before end
 local room = tonumber(meta[1]) - redis.call('ZCARD', Z)
 if room <= 0 then
   stand(S, M, waiter, mode, meta[2])
+  if meta[2] then redis.call('PEXPIRE', Z, IDLE) end
   return nothing(D, request, again, {'FULL'})
 end
 local take = math.min(room, count)

@@ -17,6 +17,7 @@ local bound = tonumber(meta[1])
 if living >= bound then
   local first = redis.call('ZRANGE', Z, '(' .. whole(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   stand(W, M, waiter, mode, meta[2])
+  if meta[2] then redis.call('PEXPIRE', Z, IDLE) end
   seal(T, again)
   return {'EMPTY', tonumber(first[2]) - now}
 end

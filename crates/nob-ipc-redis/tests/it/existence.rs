@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use nob_ipc::{ErrorKind, Existence, Kind, Name};
-use nob_ipc_redis::{Connection, Lock, MessageQueue, Semaphore};
+use nob_ipc::{Deadline, ErrorKind, Existence, Kind, Name};
+use nob_ipc_redis::{BoundedSemaphore, Connection, Handle, Lock, MessageQueue, Semaphore};
 use nob_ipc_testing::{Arguments, Child, Role, hear, say, watchdog};
 
 use crate::server;
@@ -203,4 +203,71 @@ fn objects_are_listed() {
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
     assert!(!connection.findings().unwrap().is_empty(), "no append-only file");
+}
+
+/// R10: an object without a name ends an hour after its last use, and who finds nothing, or no room,
+/// uses it.
+#[test]
+fn who_finds_nothing_keeps_an_object_without_a_name() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let create = Existence::Create;
+    let full =
+        MessageQueue::options(&connection).max_messages(1).existence(create).open("/f").unwrap();
+    full.send(b"x", 0).unwrap();
+    let empty = MessageQueue::options(&connection).existence(create).open("/e").unwrap();
+    let semaphore =
+        Semaphore::options(&connection).initial_value(0).existence(create).open("/s").unwrap();
+    let lock = Lock::options(&connection).existence(create).open("/l").unwrap();
+    lock.acquire().unwrap();
+    let permits = BoundedSemaphore::options(&connection).existence(create).open("/b").unwrap();
+    permits.acquire().unwrap();
+    for handle in
+        [full.handle(), empty.handle(), semaphore.handle(), lock.handle(), permits.handle()]
+    {
+        handle.unlink().unwrap();
+    }
+    // The data, and what it has.
+    let keys = |handle: &Handle, letters: &[&str]| -> Vec<String> {
+        let base = format!("nipc:{{{}}}:{}", handle_key(handle), handle.generation());
+        [String::new()]
+            .into_iter()
+            .chain(letters.iter().map(|letter| format!(":{letter}")))
+            .map(|end| format!("{base}{end}"))
+            .collect()
+    };
+    let short = Deadline::after(Duration::from_millis(20));
+    for deadline in [Deadline::NOW, short] {
+        let all = [
+            keys(full.handle(), &["z"]),
+            keys(empty.handle(), &[]),
+            keys(semaphore.handle(), &[]),
+            keys(lock.handle(), &[]),
+            keys(permits.handle(), &["z"]),
+        ]
+        .concat();
+        for key in &all {
+            assert_eq!(server.demand(&["PEXPIRE", key, "60000"]), ":1", "{key}");
+        }
+        assert!(!full.send_until(b"y", 0, deadline).unwrap());
+        assert!(empty.receive_until(deadline).unwrap().is_none());
+        assert!(!semaphore.acquire_until(deadline).unwrap());
+        assert!(!lock.acquire_until(deadline).unwrap());
+        assert!(!permits.acquire_until(deadline).unwrap());
+        for key in &all {
+            let left: u64 = server.demand(&["PTTL", key])[1..].parse().unwrap();
+            assert!(left > 3_000_000, "{key}: {left}");
+        }
+    }
+}
+
+fn handle_key(handle: &Handle) -> String {
+    let letter = match handle.name().kind() {
+        Kind::MessageQueue => "q",
+        Kind::Semaphore => "s",
+        Kind::Lock => "l",
+        _ => "b",
+    };
+    format!("{letter}{}", String::from_utf8_lossy(handle.name().as_bytes()))
 }
