@@ -194,7 +194,8 @@ impl BoundedSemaphore {
     ///
     /// # Errors
     ///
-    /// As [`release`](BoundedSemaphore::release); none is given back if the handle has fewer.
+    /// As [`release`](BoundedSemaphore::release); none is given back if the handle has fewer. What
+    /// could not be given back is not renewed any more, and ends with its lease.
     pub fn release_many(&self, count: u32) -> Result<()> {
         let held = self.take_out(count)?;
         let plan = Self::plan_release(&held);
@@ -208,7 +209,7 @@ impl BoundedSemaphore {
                 }
             }
             Err(error) => {
-                // It stays this handle's, as far as anybody knows; the lease ends it.
+                // It is this handle's still, as far as anybody knows.
                 if let Some(hold) = self.handle.existing_hold()
                     && !matches!(error.kind(), ErrorKind::StaleHandle | ErrorKind::Unconfirmed)
                 {

@@ -15,11 +15,17 @@ pub(crate) struct Held {
     /// Until when one may count on it, on this machine's clock. A tenth of the lease is left for
     /// the way and for clocks.
     good_until: Duration,
+    /// It was to be released, and the server could not be told: its lease is not renewed.
+    leaving: bool,
 }
 
 impl Held {
     pub(crate) fn is_good(&self) -> bool {
         boot_time() < self.good_until
+    }
+
+    fn is_renewed(&self) -> bool {
+        self.is_good() && !self.leaving
     }
 }
 
@@ -53,7 +59,8 @@ impl Hold {
         let mut state = lock(&self.state);
         let next = sent + self.lease / 3;
         state.next = if state.held.is_empty() { next } else { state.next.min(next) };
-        state.held.push(Held { token, fence, good_until: self.good(sent) });
+        let good_until = self.good(sent);
+        state.held.push(Held { token, fence, good_until, leaving: false });
         state.next
     }
 
@@ -75,9 +82,18 @@ impl Hold {
         state.held.split_off(rest)
     }
 
-    /// Puts back what was taken out, since the server could not be told.
+    /// Puts back what was taken out, since the server could not be told. The lease ends it.
     pub(crate) fn put_back(&self, held: Vec<Held>) {
-        lock(&self.state).held.extend(held);
+        let leaving = held.into_iter().map(|held| Held { leaving: true, ..held });
+        lock(&self.state).held.extend(leaving);
+    }
+
+    /// It was to be released, and the server could not be told. The lease ends it.
+    pub(crate) fn leave(&self, token: &str) {
+        let mut state = lock(&self.state);
+        for held in state.held.iter_mut().filter(|held| held.token == token) {
+            held.leaving = true;
+        }
     }
 
     pub(crate) fn remove(&self, token: &str) {
@@ -87,7 +103,7 @@ impl Hold {
     /// When a renewal is due; `None`: there is nothing to renew.
     pub(crate) fn due(&self) -> Option<Duration> {
         let state = lock(&self.state);
-        let something = state.held.iter().any(Held::is_good);
+        let something = state.held.iter().any(Held::is_renewed);
         (something && !state.renewing).then_some(state.next)
     }
 
@@ -95,7 +111,7 @@ impl Hold {
     pub(crate) fn begin(&self) -> Vec<String> {
         let mut state = lock(&self.state);
         state.renewing = true;
-        state.held.iter().filter(|held| held.is_good()).map(|held| held.token.clone()).collect()
+        state.held.iter().filter(|held| held.is_renewed()).map(|held| held.token.clone()).collect()
     }
 
     /// The server has answered a renewal that was sent then; `there` says for each token whether it
@@ -112,6 +128,8 @@ impl Hold {
             // What was lost for a moment was lost: its owner may have seen it.
             held.good_until = match there.get(place) {
                 Some(true) if held.is_good() => good,
+                // It may be released by now.
+                _ if held.leaving => held.good_until,
                 _ => Duration::ZERO,
             };
         }

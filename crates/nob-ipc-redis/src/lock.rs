@@ -212,8 +212,8 @@ impl Lock {
     ///
     /// [`NotHeld`](ErrorKind::NotHeld) if this handle does not hold it;
     /// [`LockLost`](ErrorKind::LockLost) if it did, and its lease ran out before; those of a
-    /// [server](crate#errors): it stays held then, and its lease is not renewed for ever, if it
-    /// cannot be.
+    /// [server](crate#errors): it may be held still then, and its lease, which is not renewed any
+    /// more, ends it.
     pub fn release(&self) -> Result<()> {
         let held = self.to_release()?;
         let result = self.handle.once(&Self::plan_release(&held)).map(|_| ());
@@ -222,7 +222,12 @@ impl Lock {
                 if !matches!(
                     error.kind(),
                     ErrorKind::LockLost | ErrorKind::StaleHandle | ErrorKind::Unconfirmed
-                ) => {}
+                ) =>
+            {
+                if let Some(hold) = self.handle.existing_hold() {
+                    hold.leave(&held.token);
+                }
+            }
             _ => self.forget(&held),
         }
         result

@@ -199,3 +199,36 @@ fn a_number_under_a_lock_is_exact() {
     children.into_iter().for_each(Child::finish);
     assert_eq!(server.command(&["GET", "number"]).lines().nth(1), Some("600"));
 }
+
+/// R17: a release that failed is over with the lease: whoever released does not come back to it.
+#[test]
+fn what_could_not_be_released_ends_with_its_lease() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let create = Existence::Create;
+    let lease = Duration::from_secs(1);
+    let lock = Lock::options(&connection).lease(lease).existence(create).open("/left").unwrap();
+    let permits = BoundedSemaphore::options(&connection)
+        .lease(lease)
+        .existence(create)
+        .open("/left")
+        .unwrap();
+    lock.acquire().unwrap();
+    permits.acquire().unwrap();
+    server.demand(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::Other);
+    assert_eq!(permits.release().unwrap_err().kind(), ErrorKind::Other);
+    server.demand(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert!(lock.is_held() && permits.held() == 1);
+    // Also for the handles themselves.
+    let long = Duration::from_secs(20);
+    assert!(lock.acquire_timeout(long).unwrap() && permits.acquire_timeout(long).unwrap());
+    assert!(lock.owner_died().unwrap());
+    assert_eq!((lock.is_held(), permits.held()), (true, 1));
+    // What is held now is renewed, and released.
+    std::thread::sleep(Duration::from_secs(3));
+    lock.release().unwrap();
+    permits.release().unwrap();
+    assert!(!lock.is_held() && permits.held() == 0);
+}
