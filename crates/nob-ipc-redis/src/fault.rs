@@ -160,6 +160,12 @@ pub(crate) fn refused(subject: Subject<'_>, server: &str, refusal: &str) -> Erro
             libc::EROFS,
             "too few of its replicas are there; see min-replicas-to-write",
         ),
+        _ if refusal.contains("WRONGTYPE") => (
+            ErrorKind::WrongType,
+            libc::EPROTO,
+            "another program has a key of this name there; remove that, or connect with a namespace \
+             that nobody else has",
+        ),
         _ => (ErrorKind::Other, libc::EPROTO, "look at the server's log"),
     };
     let why = format!("the server {server} refuses with {refusal:?}; {advice}");

@@ -320,3 +320,42 @@ fn a_user_without_a_password_is_that_user() {
     let error = Connection::open(&url("nobody")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
 }
+
+/// What others have under our keys is told, and neither believed nor changed.
+#[test]
+fn keys_of_another_program() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    server.demand(&["SET", "nipc:{q/string}", "theirs"]);
+    server.demand(&["HSET", "nipc:{q/hash}", "gen", "1", "theirs", "2"]);
+    for name in ["/string", "/hash"] {
+        for existence in [Existence::Link, Existence::LinkOrCreate] {
+            let error =
+                MessageQueue::options(&connection).existence(existence).open(name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongType, "{name}: {error}");
+        }
+    }
+    assert_eq!(server.demand(&["GET", "nipc:{q/string}"]), "$6\r\ntheirs");
+    assert_eq!(server.demand(&["HLEN", "nipc:{q/hash}"]), ":2");
+    // In place of what a queue has.
+    let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
+    server.demand(&["SET", &format!("nipc:{{q/q}}:{}:z", queue.handle().generation()), "theirs"]);
+    for error in [
+        queue.try_send(b"x", 0).unwrap_err(),
+        queue.try_receive_message().unwrap_err(),
+        queue.receive_timeout(Duration::from_millis(10)).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::WrongType, "{error}");
+        assert!(error.to_string().contains("namespace"), "{error}");
+    }
+    // A list passes over what is not ours.
+    server.demand(&["DEBUG", "POPULATE", "100000", "nipc:{q/many}"]);
+    let names: Vec<String> = connection
+        .list_objects()
+        .unwrap()
+        .into_iter()
+        .map(|object| String::from_utf8_lossy(object.name.as_bytes()).into_owned())
+        .collect();
+    assert!(names.contains(&"/q".to_string()) && !names.contains(&"/string".to_string()));
+}
