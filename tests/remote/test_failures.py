@@ -201,6 +201,28 @@ def test_a_server_that_was_killed_and_wrote_nothing(own_server: Start, name: str
     place.close()
 
 
+def test_a_server_that_was_killed_and_has_a_snapshot(own_server: Start, name: str) -> None:
+    """It goes back to that, as the guide says, and no handle tells."""
+    server = own_server("--appendonly", "no", "--save", "3600 1000000")
+    place = ipc.connect(server.url)
+    queue = place.NamedMessageQueue(name, handle_existence=CREATE)
+    permits = place.NamedSemaphore(name, CREATE, initial_value=1)
+    queue.send(b"received before")
+    permits.acquire()
+    assert server.command("SAVE") == "+OK\r\n"
+    assert queue.receive() == (b"received before", 0)
+    queue.send(b"sent since")
+    permits.release()
+    server.kill()
+    server.start()
+    assert queue.receive() == (b"received before", 0)
+    assert queue.receive(0) is None
+    assert permits.value == 0
+    assert not queue.stale
+    assert any("snapshot" in sentence for sentence in place.check())
+    place.close()
+
+
 @conformance("R20")
 def test_a_server_that_is_gone(own_server: Start, name: str) -> None:
     """Calls end after the patience, and `close` ends at once."""

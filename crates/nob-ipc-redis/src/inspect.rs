@@ -161,12 +161,13 @@ impl Info {
         let mut checks = Vec::new();
         if let Some(enabled) = self.get("aof_enabled") {
             let off = enabled == "0";
-            let finding = "appendonly is off: a restart of the server loses all objects; set \
-                           appendonly to yes";
+            let finding = "appendonly is off: a restart of the server loses all objects, or goes \
+                           back to its last snapshot; set appendonly to yes";
             checks.push(ServerCheck {
                 what: "appendonly",
                 value: if off { "no".into() } else { "yes".into() },
-                meaning: "without it a restart of the server loses all objects",
+                meaning: "without it a restart of the server loses all objects, or goes back to the last \
+                          snapshot, which brings back what was received since",
                 objection: None,
                 finding: off.then(|| finding.into()),
             });

@@ -39,8 +39,9 @@
 //!
 //! Replication is asynchronous: a failover may undo what was acknowledged in the last moments. A
 //! message may be lost or come twice, and a lock may have two owners ([`Lock::fence`] tells them
-//! apart); [`Durability`] makes that rarer. A server without a file of its own loses all objects
-//! when it is restarted.
+//! apart); [`Durability`] makes that rarer. A server without an append-only file loses all objects
+//! when it is restarted, or goes back to its last snapshot: what was sent since is gone, and what
+//! was received since comes again.
 //!
 //! # Errors
 //!

@@ -361,7 +361,10 @@ impl Retry {
             Some(check) if !check() => Err(fault::Stop::Interrupted),
             _ => Ok(()),
         };
+        // Nothing is sent when the server may not remember it any more.
+        let ends_first = Instant::now() + client.settings.patience > self.until;
         let until = handle::instant(deadline);
+        let until = until.map(|end| end.min(self.until)).or(ends_first.then_some(self.until));
         let answer = self.plan.with_request(&self.object, b"", b"-", |request| {
             let request = Request { again: true, ..*request };
             client.call_again(&request, slot, until, &mut { check })
