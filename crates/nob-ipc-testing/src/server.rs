@@ -345,7 +345,7 @@ impl Proxy {
 
     /// What was held back arrives, and is answered; nobody hears that. How many requests these were.
     pub fn let_through(&self) -> usize {
-        assert!(!self.shared.hold.load(Ordering::SeqCst), "nothing has been sent");
+        self.shared.hold.store(false, Ordering::SeqCst);
         let held =
             std::mem::take(&mut *self.shared.held.lock().unwrap_or_else(PoisonError::into_inner));
         self.shared.late.store(0, Ordering::SeqCst);
