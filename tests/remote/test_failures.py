@@ -206,7 +206,7 @@ def test_a_server_that_was_killed_and_has_a_snapshot(own_server: Start, name: st
     server = own_server("--appendonly", "no", "--save", "3600 1000000")
     place = ipc.connect(server.url)
     queue = place.NamedMessageQueue(name, handle_existence=CREATE)
-    permits = place.NamedSemaphore(name, CREATE, initial_value=1)
+    permits = place.NamedSemaphore(name, handle_existence=CREATE, initial_value=1)
     queue.send(b"received before")
     permits.acquire()
     assert server.command("SAVE") == "+OK\r\n"

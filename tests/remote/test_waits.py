@@ -375,6 +375,9 @@ def test_a_release_that_fails_unheard_hides_no_other_end(
             assert message == b"m"
         with pytest.raises(asyncio.CancelledError):
             await task
+        async with asyncio.timeout(WATCHDOG):
+            while not heard:
+                await asyncio.sleep(0.01)
         assert [type(error) for error in heard] == [ipc.StaleHandle]
 
     run(main())

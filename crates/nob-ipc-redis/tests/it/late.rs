@@ -307,6 +307,8 @@ fn every_message_comes_once_while_copies_arrive_late() {
                         .send_timeout(&number.to_ne_bytes(), 0, Duration::from_millis(1))
                         .unwrap())
                 {}
+                // So that the queue is empty at times.
+                thread::sleep(Duration::from_micros(500));
                 if number % 8 < 2 && lock.try_acquire().unwrap() {
                     lock.release().unwrap();
                 }
