@@ -62,7 +62,9 @@ pub fn mark(kind: Kind, name: &str) -> Option<String> {
 
 /// The mark of a process of this machine.
 pub fn mark_of(pid: i32) -> String {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    // The process's own file, qemu-user invents.
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat"));
+    let stat = stat.expect("the process lives");
     let (_, fields) = stat.rsplit_once(')').expect("the command is in parentheses");
     let start_time = fields.split_whitespace().nth(19).expect("field 22 of the file");
     let namespace = |kind| {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process;
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -18,11 +18,36 @@ pub fn wait_until(mut is_so: impl FnMut() -> bool) {
 /// Returns when the thread sleeps in one of these system calls.
 pub fn wait_until_in(pid: i32, thread: i32, calls: &[libc::c_long]) {
     let path = format!("/proc/{pid}/task/{thread}/syscall");
+    let calls: Vec<_> = calls.iter().map(|&call| of_the_kernel(call)).collect();
     wait_until(|| {
         let call = fs::read_to_string(&path).expect("the thread lives, and may be looked at");
-        let number = call.split_whitespace().next().and_then(|number| number.parse().ok());
-        number.is_some_and(|number| calls.contains(&number))
+        number(&call).is_some_and(|number| calls.contains(&number))
     });
+}
+
+/// The call that a line of a file `syscall` tells of.
+fn number(line: &str) -> Option<libc::c_long> {
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The kernel's own number of a call. Under an emulator of another processor, qemu-user, it is that of this
+/// machine's, x86-64.
+fn of_the_kernel(call: libc::c_long) -> libc::c_long {
+    static EMULATED: LazyLock<bool> = LazyLock::new(|| {
+        // The call that reads the line is the one that it tells of.
+        let line = fs::read_to_string("/proc/thread-self/syscall").expect("/proc is there");
+        number(&line) != Some(libc::SYS_read)
+    });
+    if !*EMULATED {
+        return call;
+    }
+    match call {
+        libc::SYS_futex => 202,
+        libc::SYS_mq_timedsend => 242,
+        libc::SYS_mq_timedreceive => 243,
+        libc::SYS_ppoll => 271,
+        _ => panic!("nobody has said what number the system call {call} has on x86-64"),
+    }
 }
 
 /// The id by which the system knows this thread.

@@ -14,6 +14,10 @@ use crate::sys::details::HoldingProcess;
 use crate::sys::{Credentials, Errno, FileId, Processes, UnlinkedFile};
 
 /// The fields of `/proc/PID/stat` that tell what is behind a pid.
+///
+/// They are read where the first thread has them, with the same values. Of its own process, qemu-user
+/// invents the other file, with a start that differs from thread to thread: a mark made of that would tell
+/// everybody else that its living creator is dead.
 struct Stat {
     state: u8,
     flags: u64,
@@ -22,7 +26,7 @@ struct Stat {
 }
 
 fn stat(pid: u32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = fs::read(format!("/proc/{pid}/task/{pid}/stat")).ok()?;
     // The command, field 2, may hold anything: fields count from the last parenthesis.
     let end = text.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
