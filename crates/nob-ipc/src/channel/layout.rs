@@ -26,8 +26,7 @@ pub(crate) const PREFIX: usize = 8;
 /// What a message is shorter than the ring by, at the least.
 pub(crate) const OVERHEAD: u64 = 16;
 
-/// The smallest and largest ring of a lane.
-pub(crate) const MIN_CAPACITY: u64 = 4096;
+/// The largest ring of a lane.
 pub(crate) const MAX_CAPACITY: u64 = 1 << 40;
 
 /// How many messages may be in a lane: a cursor counts no further.
@@ -40,8 +39,17 @@ const WALKED: usize = 256 << 10;
 /// How much of a new mapping is made present at once.
 const POPULATED: usize = 4 << 20;
 
-/// Where the rings begin.
-pub(crate) const RINGS: u64 = size_of::<Page>() as u64;
+/// Where the rings begin. A ring is mapped by itself, so it begins at a page of memory: of 64 KiB with some
+/// kernels of aarch64. All processes of a machine have pages of one size.
+pub(crate) const fn rings(page_size: u64) -> u64 {
+    let page = size_of::<Page>() as u64;
+    if page > page_size { page } else { page_size }
+}
+
+/// The smallest ring of a lane: a page of memory.
+pub(crate) const fn min_capacity(page_size: u64) -> u64 {
+    if page_size > 4096 { page_size } else { 4096 }
+}
 
 /// The file of a channel, up to the rings.
 #[repr(C)]
@@ -109,8 +117,9 @@ impl Content for Page {
         let too_much = |_| Unfit::System(Errno::NOMEM);
         let capacity = usize::try_from(limits.capacity).map_err(too_much)?;
         let max_message_size = usize::try_from(limits.max_message_size).map_err(too_much)?;
+        let rings = rings(sys::mman::page_size());
         let ring = |lane: u64| {
-            let ring = Ring::new(file, RINGS + lane * limits.capacity, capacity)?;
+            let ring = Ring::new(file, rings + lane * limits.capacity, capacity)?;
             ring.populate(POPULATED);
             Ok(ring)
         };
@@ -171,12 +180,13 @@ impl Lane {
 impl Limits {
     /// The size of the file.
     pub(crate) fn file_size(self) -> Option<u64> {
-        self.capacity.checked_mul(self.lanes)?.checked_add(RINGS)
+        self.capacity.checked_mul(self.lanes)?.checked_add(rings(sys::mman::page_size()))
     }
 
     /// Why these cannot be the limits of a file, if they cannot.
     pub(crate) fn check(self, file_size: u64) -> Result<(), Cow<'static, str>> {
-        let good = (MIN_CAPACITY..=MAX_CAPACITY).contains(&self.capacity)
+        let least = min_capacity(sys::mman::page_size());
+        let good = (least..=MAX_CAPACITY).contains(&self.capacity)
             && self.capacity.is_power_of_two()
             && (1..=MAX_LANES.into()).contains(&self.lanes)
             && self.max_message_size <= self.capacity - OVERHEAD
@@ -288,6 +298,19 @@ mod tests {
             taken: AtomicU64::new(0),
             _line_2: [const { AtomicU64::new(0) }; 7],
         }
+    }
+
+    #[test]
+    fn rings_begin_at_pages_of_memory() {
+        // Files of systems with the usual pages stay what they are.
+        assert_eq!((rings(4096), min_capacity(4096)), (16384, 4096));
+        assert_eq!((rings(16384), min_capacity(16384)), (16384, 16384));
+        assert_eq!((rings(65536), min_capacity(65536)), (65536, 65536));
+        let page = sys::mman::page_size();
+        let limits = |capacity| Limits { capacity, max_message_size: 8, max_messages: 1, lanes: 1 };
+        let check = |limits: Limits| limits.check(limits.file_size().expect("it is small"));
+        assert_eq!(check(limits(page.max(4096))), Ok(()));
+        check(limits(page / 2)).expect_err("a ring is not part of a page");
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::Channel;
 use super::layout::{
-    Limits, MAX_CAPACITY, MAX_LANES, MAX_MESSAGES, MIN_CAPACITY, OVERHEAD, Page, UNIT, room_for,
+    Limits, MAX_CAPACITY, MAX_LANES, MAX_MESSAGES, OVERHEAD, Page, UNIT, min_capacity, room_for,
 };
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::Kind;
@@ -14,6 +14,7 @@ use crate::name::Name;
 use crate::object::options::{Common, common_setters};
 use crate::robust::{self, New};
 use crate::shared_memory::Reservation;
+use crate::sys;
 
 /// The room of a channel whose maker does not say how much.
 const DEFAULT_CAPACITY: u64 = 1 << 20;
@@ -163,7 +164,8 @@ impl ChannelOptions {
             (None, _, Some(size)) => DEFAULT_CAPACITY.max(size + OVERHEAD),
             (None, ..) => DEFAULT_CAPACITY,
         };
-        let capacity = capacity.next_power_of_two().max(MIN_CAPACITY);
+        let least = min_capacity(sys::mman::page_size());
+        let capacity = capacity.next_power_of_two().max(least);
         let max_message_size = self.max_message_size.unwrap_or(capacity - OVERHEAD);
         if max_message_size > capacity - OVERHEAD {
             let why = format!(

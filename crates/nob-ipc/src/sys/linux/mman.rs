@@ -9,6 +9,14 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::conv::check;
 use crate::sys::{Errno, Result, fork};
 
+/// The length of a page of memory ([sysconf(3)](https://man7.org/linux/man-pages/man3/sysconf.3.html)):
+/// offsets into a file that is mapped are multiples of it.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: takes a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).expect("every system has pages")
+}
+
 /// A shared mapping of a file from its start.
 ///
 /// Invariant: `start` is the beginning of a live mapping of `length` bytes that only this value
