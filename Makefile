@@ -16,7 +16,7 @@ export PYO3_PYTHON := $(CURDIR)/$(PYTHON)
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The first interpreter that is new enough and can make environments (Debian packs that separately).
 FIND_PYTHON := for python in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
@@ -78,10 +78,10 @@ test-python: $(VENV)/stamp-tools $(VENV)/stamp-package ## the tests of the Pytho
 
 # With the wheel that `make packages` made.
 .PHONY: test-pythons
-test-pythons: ## the tests on every interpreter: of this machine, of a Debian sid (QUICK=1: few tests, of this machine)
-	@ls dist/*-abi3-manylinux_*.whl >/dev/null 2>&1 || $(MAKE) packages
+test-pythons: ## the tests on every interpreter: of this machine, of a Debian sid (QUICK=1: few tests, of this machine; STRICT=1: none may be missing)
+	@ls dist/*-abi3-manylinux_*_$$(uname -m).whl >/dev/null 2>&1 || $(MAKE) packages
 	@python=$$($(FIND_PYTHON)); $$python packaging/pythons.py "$$(ls dist/*-abi3-manylinux_*_$$(uname -m).whl)" \
-		$(if $(QUICK),--quick)
+		$(if $(QUICK),--quick) $(if $(STRICT),--strict)
 
 .PHONY: posix-ipc-suite
 posix-ipc-suite: $(VENV)/stamp-tools $(VENV)/stamp-package ## the public tests of posix_ipc, fetched, against nob.posix_ipc
@@ -150,24 +150,45 @@ $(VENV)/stamp-packages: $(VENV)/stamp-venv
 # The release wheel: for glibc 2.28, which zig links for. The module has to have the unwinder of the process,
 # libgcc_s: when the interpreter ends, glibc unwinds daemon threads through its frames. zig would put another
 # one into it, which crashes on what glibc hands over.
-LIBGCC = $(shell cc -print-file-name=libgcc_s.so.1)
-RELEASE = --profile release --locked --zig --compatibility manylinux_2_28 \
-	--interpreter $(CURDIR)/$(PYTHON) -- -C link-arg=$(LIBGCC)
+LIBGCC = $(shell $(1) -print-file-name=libgcc_s.so.1)
+RELEASE = --profile release --locked --zig --compatibility manylinux_2_28
 
 .PHONY: packages
-packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked, nothing uploaded
+packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked, nothing uploaded (STRICT=1: also for aarch64)
 	@rm -rf dist
 	@echo '== the sdist'
 	@$(VENV)/bin/maturin sdist --out dist >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
 	@echo '== the wheel of it: two minutes on two cores'
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/packages" \
-		MATURIN_PEP517_ARGS='$(RELEASE)' \
+		MATURIN_PEP517_ARGS='$(RELEASE) --interpreter $(CURDIR)/$(PYTHON) -- -C link-arg=$(call LIBGCC,cc)' \
 		$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist dist/*.tar.gz
 	@echo '== the wheel for other systems'
 	@$(PYTHON) packaging/pure.py dist
+	@echo '== what the check of a wheel refuses, and the check'
+	@$(PYTHON) packaging/test_check.py
 	@CARGO_TARGET_DIR="$(CURDIR)/target/packages" $(PYTHON) packaging/check.py dist
 	@echo '== the crates, as they would be published'
 	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-redis -p nob-ipc-cli
+	@$(if $(STRICT),$(MAKE) packages-aarch64)
+
+# Python's limited API needs no interpreter of the other processor. The sdist is made anew, so that what is in
+# dist may be of any age.
+AARCH64 := aarch64-unknown-linux-gnu
+AARCH64_GCC := aarch64-linux-gnu-gcc
+
+.PHONY: packages-aarch64
+packages-aarch64: $(VENV)/stamp-packages ## the wheel for aarch64, cross-built into dist, and checked
+	@command -v $(AARCH64_GCC) >/dev/null || { echo 'the wheel for aarch64 needs the libraries of its' \
+		'compiler: apt-get install gcc-aarch64-linux-gnu' >&2; exit 1; }
+	@[ -d "$$(rustc --print target-libdir --target $(AARCH64))" ] || { echo 'the wheel for aarch64 needs' \
+		'the standard library of Rust: rustup target add $(AARCH64)' >&2; exit 1; }
+	@echo '== the wheel for aarch64: two minutes on two cores'
+	@rm -rf target/packages/sdist; $(VENV)/bin/maturin sdist --out target/packages/sdist \
+		>$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CARGO_TARGET_DIR="$(CURDIR)/target/packages" \
+		MATURIN_PEP517_ARGS='$(RELEASE) --target $(AARCH64) --interpreter python3.11 -- -C link-arg=$(call LIBGCC,$(AARCH64_GCC))' \
+		$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist target/packages/sdist/*.tar.gz
+	@$(PYTHON) packaging/check.py dist aarch64
 
 .PHONY: audit
 audit: $(VENV)/stamp-packages ## licences and advisories of all dependencies (network; cargo-deny)

@@ -1,6 +1,8 @@
 """Checks the wheel and the source distribution in a folder, and every way of installing them.
 
-python packaging/check.py dist
+python packaging/check.py dist [MACHINE]
+
+Of the wheel for another machine only what it holds can be checked.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from elftools.elf.elffile import ELFFile
 ROOT = Path(__file__).parents[1]
 LARGEST = 3_600_000
 """Bytes that the wheel may have. Encrypted connections take about a million, in each program."""
+
+MACHINES = {"x86_64": ("EM_X86_64", 4096), "aarch64": ("EM_AARCH64", 65536)}
+"""For what processor a program is, and the largest pages that a kernel for it may have."""
 
 EXPECTED = re.compile(r"nob/|nob_py-[^/]+\.(dist-info/|data/scripts/nob-ipc$)")
 """What may be in the wheel."""
@@ -79,7 +84,7 @@ def check_wheel(wheel: Path, tag: str) -> None:
         limit = tuple(map(int, re.findall(r"\d+", tag)[:2]))
         for name, pattern in ((module, r"_?Py\w+"), (command, "")):
             elf = ELFFile(BytesIO(archive.read(name)))
-            check_program(name, elf)
+            check_program(name, elf, *MACHINES[tag.split("_", 3)[3]])
             # The unwinder of the process: see the Makefile.
             assert name == command or "libgcc_s.so.1" in libraries(elf), (
                 f"{name} has its own unwinder"
@@ -90,8 +95,11 @@ def check_wheel(wheel: Path, tag: str) -> None:
     print(f"{wheel.name}: {size / 1e6:.1f} MB", flush=True)
 
 
-def check_program(name: str, elf: ELFFile) -> None:
-    """It is stripped, and linked with nothing but what every system has."""
+def check_program(name: str, elf: ELFFile, machine: str, page: int) -> None:
+    """It can be loaded, is stripped, and linked with nothing but what every system has."""
+    assert elf["e_machine"] == machine, f"{name} is for {elf['e_machine']}"
+    loaded = [segment["p_align"] for segment in elf.iter_segments("PT_LOAD")]
+    assert min(loaded) >= page, f"{name} needs pages of at most {min(loaded)} bytes"
     assert elf.get_section_by_name(".symtab") is None, f"{name} is not stripped"
     strange = [library for library in libraries(elf) if not LIBRARIES.fullmatch(library)]
     assert not strange, f"{name} needs {strange}"
@@ -163,10 +171,13 @@ def run(command: list[str | Path], cwd: str | Path = ROOT) -> str:
 
 def main() -> None:
     folder = Path(sys.argv[1]).absolute()
-    [wheel], [source] = folder.glob("*-cp311-abi3-*.whl"), folder.glob("*.tar.gz")
-    [pure] = folder.glob("*-none-any.whl")
+    machine = sys.argv[2] if len(sys.argv) > 2 else platform.machine()
+    [wheel] = folder.glob(f"*-cp311-abi3-*_{machine}.whl")
     expected = version()
-    check_wheel(wheel, f"manylinux_2_28_{platform.machine()}")
+    check_wheel(wheel, f"manylinux_2_28_{machine}")
+    if machine != platform.machine():
+        return
+    [source], [pure] = folder.glob("*.tar.gz"), folder.glob("*-none-any.whl")
     check_pure_wheel(pure)
     check_installation("of the wheel", [str(wheel)], expected)
     check_installation("of the sdist", [str(source)], expected)

@@ -1,10 +1,11 @@
 """The tests of the package on every interpreter that can be had, with the wheel that users get.
 
-python packaging/pythons.py WHEEL [--quick]
+python packaging/pythons.py WHEEL [--quick] [--strict]
 
 Interpreters are python3.N on the PATH and pyenv's. As root on Debian, 3.14 and 3.15 come from a
 Debian sid. `--quick` runs some tests of what differs between interpreters, not on the version that
-runs this (which has been tested), and makes no Debian system.
+runs this (which has been tested), and makes no Debian system. With `--strict`, an interpreter that
+cannot be had is a failure.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ Python = list[str]
 
 def main() -> None:
     wheel, quick = Path(sys.argv[1]), "--quick" in sys.argv[2:]
+    strict = "--strict" in sys.argv[2:]
     found = dict(here())
     if quick:
         found.pop(f"3.{sys.version_info.minor}", None)
@@ -54,7 +56,9 @@ def main() -> None:
         print(f"CPython {version}: not tested here")
     for version, passed in results.items():
         print(f"CPython {version}: {'passed' if passed else 'FAILED'}")
-    sys.exit(not all(results.values()))
+    if strict and missing:
+        print(f"all were to be tested, and {len(missing)} could not be had")
+    sys.exit(not all(results.values()) or (strict and bool(missing)))
 
 
 def here() -> Iterator[tuple[str, Python]]:
