@@ -28,6 +28,19 @@ MANUAL = re.compile(r"\b(?P<page>[a-z]\w+)\((?P<section>[2-8])\)")
 
 NOT_TEXT = re.compile(r"(<(pre|code|a|h[1-6]|svg)\b.*?</\2>|<[^>]*>)", re.DOTALL)
 
+CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
+
+CELL_CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
+"""What is in a cell of a table, as code."""
+
+JOINT = re.compile(r"(?<=\w\w)(?:[._/=(]|::)(?=\w{3})|(?<=\w)(?=\[)|\](?=\[)")
+"""Where a long word of code can end a line: behind a dot or an underscore, before a bracket."""
+
+TEST = re.compile(r"\.(?:py|rs)::")
+
+OPTION = re.compile(r"<code>(?=[^<\s]*-)([^<\s]{1,20})</code>")
+"""A short word of code with a hyphen, where a browser would end the line."""
+
 WIDE = {"index.md", "conformance.md"}
 """Pages whose tables and columns take the place of the table of contents."""
 
@@ -70,6 +83,26 @@ def with_manual_pages(html: str) -> str:
     return "".join(parts)
 
 
+def with_joints(html: str) -> str:
+    """Let long names in tables end a line, where extra.css lets them: on a phone.
+
+    What names a test stays whole: the column of tests is looked things up in, and scrolls.
+    """
+
+    def joints(match: re.Match[str]) -> str:
+        return match[0] if TEST.search(match[0]) else JOINT.sub(r"\g<0><wbr>", match[0])
+
+    def cell(match: re.Match[str]) -> str:
+        return CELL_CODE.sub(joints, match[0])
+
+    return CELL.sub(cell, html)
+
+
+def with_whole_options(html: str) -> str:
+    """Keep `--at` and `nob-ipc` on one line."""
+    return OPTION.sub(r'<code class="whole">\1</code>', html)
+
+
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     """Put diagrams into the page itself, where its scheme reaches them."""
     if page.parent is None:
@@ -85,7 +118,8 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
         kind = "plot" if path.parent == Path(config.docs_dir) else "diagram"
         return f'<figure class="{kind}" role="img" aria-label="{match["words"]}">{svg}</figure>'
 
-    return with_manual_pages(DIAGRAM.sub(inline, html))
+    html = with_manual_pages(DIAGRAM.sub(inline, html))
+    return with_whole_options(with_joints(html))
 
 
 def public_names() -> set[str]:
