@@ -14,6 +14,7 @@ use crate::handle::{Handle, let_go};
 use crate::inspect::{self, ObjectInfo, ServerCheck};
 use crate::opening;
 use crate::url::{self, Durability, Url};
+use crate::watch::{self, ObjectState, Watch};
 
 /// The environment variable that a password comes from which is not in the URL.
 const PASSWORD: &str = "NOB_IPC_PASSWORD";
@@ -266,6 +267,23 @@ impl Connection {
         inspect::find(self, name)
     }
 
+    /// What an object holds and who waits, in one round trip; `None` when its name is gone, or belongs to
+    /// another object now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongType`] for an object that is damaged, or of another version of this library,
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::ServerUnavailable`].
+    pub fn look_at(&self, info: &ObjectInfo) -> Result<Option<ObjectState>> {
+        watch::look_at(self, info)
+    }
+
+    /// Looks at what is on the server, a bounded piece of work at a time.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(self)
+    }
+
     /// What the server says of itself that matters here, and what of it is likely to hurt; `None`
     /// where this user may not ask it (`INFO`).
     ///
@@ -294,6 +312,16 @@ impl Connection {
     /// server, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
     pub fn unlink(&self, name: &Name) -> Result<()> {
         opening::unlink_name(self, name)
+    }
+
+    /// Removes the name of this very object: another that has its name by now keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unlink`](Connection::unlink); [`ErrorKind::Replaced`] for a name that belongs to another
+    /// object.
+    pub fn unlink_object(&self, info: &ObjectInfo) -> Result<()> {
+        opening::unlink_object(self, info)
     }
 
     /// Whether [`close`](Connection::close) was called.

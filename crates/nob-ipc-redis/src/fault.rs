@@ -129,7 +129,7 @@ pub(crate) fn stopped(subject: Subject<'_>, stop: Stop) -> Error {
 
 /// Whether this user has too few rights. What a script is refused has another code, and other words
 /// on each engine.
-fn is_forbidden(refusal: &str) -> bool {
+pub(crate) fn is_forbidden(refusal: &str) -> bool {
     let in_scripts = ["ACL failure in script", "user executing the script can't"];
     code(refusal) == "NOPERM" || in_scripts.iter().any(|words| refusal.contains(words))
 }

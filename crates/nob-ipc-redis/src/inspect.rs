@@ -8,11 +8,10 @@ use crate::client::sleep;
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop, code, is_transient};
 use crate::link::{Link, Pause};
-use crate::object::letter;
+use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
 use crate::transport::SLICE;
 use crate::url::{Address, Durability, Topology};
-use crate::wire::Value;
 
 /// An object on a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,7 +296,7 @@ pub(crate) fn findings(connection: &Connection) -> Result<Vec<String>> {
 }
 
 /// The nodes that have keys.
-fn primaries(connection: &Connection) -> std::result::Result<Vec<Address>, Fault> {
+pub(crate) fn primaries(connection: &Connection) -> std::result::Result<Vec<Address>, Fault> {
     let client = connection.client().map_err(|error| Fault::Protocol(error.to_string()))?;
     let mut pause = || connection.pause();
     let url = &connection.settings().url;
@@ -345,38 +344,75 @@ fn scan_node(
 ) -> std::result::Result<Vec<ObjectInfo>, Fault> {
     let mut pause = || connection.pause();
     let mut link = Link::open(&connection.settings().url, address, &mut pause)?;
-    let pattern = format!("{}:{{?/*}}", connection.namespace());
     let mut objects = Vec::new();
-    let mut cursor = b"0".to_vec();
+    let mut cursor = Cursor::default();
     loop {
-        let page = link.demand(
-            &[b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000", b"TYPE", b"hash"],
-            &mut pause,
-        )?;
-        let [next, keys] = page.list() else {
-            return Err(Fault::Protocol("its answer to SCAN is none".into()));
-        };
-        for key in keys.list() {
-            let value = link.ask(&[b"HGETALL", key.bytes()], &mut pause)?;
-            objects.extend(object(connection.namespace(), key.bytes(), &value));
+        for name in cursor.step(&mut link, connection, &mut pause)? {
+            let key = name_key(connection, &name);
+            let value = link.ask(&[b"HGETALL", &key], &mut pause)?;
+            objects.extend(described(name, &attributes(Some(&value))));
         }
-        cursor = next.bytes().to_vec();
-        if cursor == b"0" || cursor.is_empty() {
+        if cursor.is_at_the_begin() {
             return Ok(objects);
         }
     }
 }
 
-/// The object of a key, if it is one of ours.
-fn object(namespace: &str, key: &[u8], value: &Value) -> Option<ObjectInfo> {
+/// How far a node's keys have been gone through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(Vec<u8>);
+
+impl Default for Cursor {
+    fn default() -> Cursor {
+        Cursor(b"0".to_vec())
+    }
+}
+
+impl Cursor {
+    /// Whether all have been gone through, or none yet.
+    pub(crate) fn is_at_the_begin(&self) -> bool {
+        self.0 == b"0"
+    }
+
+    /// The names among the next thousand keys or so. One may come twice.
+    pub(crate) fn step(
+        &mut self,
+        link: &mut Link,
+        connection: &Connection,
+        pause: Pause<'_>,
+    ) -> std::result::Result<Vec<Name>, Fault> {
+        let namespace = connection.namespace();
+        let pattern = format!("{namespace}:{{?/*}}");
+        let page = link.demand(
+            &[b"SCAN", &self.0, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000", b"TYPE", b"hash"],
+            pause,
+        )?;
+        let [next, keys] = page.list() else {
+            return Err(Fault::Protocol("its answer to SCAN is none".into()));
+        };
+        self.0 = next.bytes().to_vec();
+        if self.0.is_empty() {
+            *self = Cursor::default();
+        }
+        Ok(keys.list().iter().filter_map(|key| name_of(namespace, key.bytes())).collect())
+    }
+}
+
+/// The name that a key is for, if it is one of ours.
+fn name_of(namespace: &str, key: &[u8]) -> Option<Name> {
     use std::os::unix::ffi::OsStrExt;
 
     let inner = key.strip_prefix(namespace.as_bytes())?.strip_prefix(b":{")?.strip_suffix(b"}")?;
     let kind = Kind::ALL
         .into_iter()
         .find(|&kind| letter(kind).is_some_and(|letter| inner.starts_with(letter.as_bytes())))?;
-    let name = Name::new(kind, std::ffi::OsStr::from_bytes(inner.get(2..)?)).ok()?;
-    described(name, &attributes(Some(value)))
+    Name::new(kind, std::ffi::OsStr::from_bytes(inner.get(2..)?)).ok()
+}
+
+/// The key of a name that was found.
+pub(crate) fn name_key(connection: &Connection, name: &Name) -> Vec<u8> {
+    let letter = letter(name.kind()).unwrap_or_default();
+    Object::new(connection.namespace(), name, letter, "").name_key
 }
 
 /// The object that has a name.
@@ -389,7 +425,7 @@ pub(crate) fn find(connection: &Connection, name: &Name) -> Result<ObjectInfo> {
     })
 }
 
-fn described(name: Name, attributes: &Attributes) -> Option<ObjectInfo> {
+pub(crate) fn described(name: Name, attributes: &Attributes) -> Option<ObjectInfo> {
     let generation = attributes.get("gen")?.clone();
     let creator = attributes.get("creator").map_or("", String::as_str);
     let (pid, host) = creator.split_once(' ').unwrap_or(("", creator));

@@ -112,6 +112,7 @@ mod sys;
 mod transport;
 mod url;
 mod waiter;
+mod watch;
 mod wire;
 
 pub use bounded_semaphore::{BoundedSemaphore, BoundedSemaphoreOptions};
@@ -124,3 +125,4 @@ pub use message_queue::{MessageQueue, MessageQueueOptions};
 pub use plan::{Outcome, Retry};
 pub use semaphore::{Semaphore, SemaphoreOptions};
 pub use url::Durability;
+pub use watch::{Content, ObjectState, Watch, Watched};

@@ -10,6 +10,7 @@ use crate::client::{Client, Failure, Request};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Subject};
 use crate::handle::{Handle, unexpected};
+use crate::inspect::ObjectInfo;
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
 use crate::scripts::Script;
@@ -17,7 +18,7 @@ use crate::sys;
 use crate::wire::Value;
 
 /// The version of what is on the server.
-const FORMAT: &str = "1";
+pub(crate) const FORMAT: &str = "1";
 
 /// How long others may create and remove objects of the name before opening one is given up.
 const CONTENTION: Duration = Duration::from_secs(1);
@@ -304,4 +305,13 @@ pub(crate) fn unlink_name(connection: &Connection, name: &Name) -> Result<()> {
             result => return result,
         }
     }
+}
+
+/// Removes the name of one object, unless it belongs to another.
+pub(crate) fn unlink_object(connection: &Connection, info: &ObjectInfo) -> Result<()> {
+    let name = &info.name;
+    connection.check_open(Some((Operation::Unlink, name)))?;
+    let letter = Connection::letter(name, Operation::Unlink)?;
+    let object = Object::new(connection.namespace(), name, letter, &info.generation);
+    Handle::new(&Common::new(connection), object, false, &connection.client()?).unlink()
 }

@@ -75,6 +75,7 @@ scripts! {
     Keep change "keep.lua" "MZ" false false false;
     Holders look "holders.lua" "MZ" false false false;
     Count look "count.lua" "MZ" false false false;
+    Glance look "glance.lua" "NMZWS" false false false;
     /// For those who wait to receive or to acquire.
     Leave change "leave.lua" "MW" false false false;
     /// For those who wait to send.

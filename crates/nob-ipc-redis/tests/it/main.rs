@@ -12,6 +12,7 @@ mod late;
 mod many_servers;
 mod model;
 mod security;
+mod watch;
 
 use nob_ipc_testing::Role;
 
