@@ -32,7 +32,7 @@ use crate::values;
 pub struct Arguments {
     /// Work on the Redis or Valkey server of this URL, not on this machine; env: on that of $NOB_IPC_URL
     ///
-    /// For ls, show, rm, doctor, sem, lock, permits and mq. Who may see processes can read a password on
+    /// For ls, show, rm, doctor, top, sem, lock, permits and mq. Who may see processes can read a password on
     /// the command line: put it into $NOB_IPC_PASSWORD, or the URL into $NOB_IPC_URL.
     #[arg(long, global = true, value_name = "URL")]
     pub at: Option<OsString>,
@@ -133,6 +133,10 @@ pub enum Command {
     /// Above the list are totals; RATE is what a second brings: messages sent through a channel,
     /// acquisitions of a lock, and - where nobody counts. On a narrow terminal the columns that matter
     /// least give way first, and the names last.
+    ///
+    /// On a server (--at) RATE is messages sent through a queue, WAITING how many stand in line, and LEASE how
+    /// long a hold lasts unless it is renewed. One that does not answer is tried again, and the age of what is
+    /// shown is told.
     ///
     /// Keys: ? explains them all, arrows or j and k move, s sorts by the next column, r reverses, / filters,
     /// Enter shows details, d removes (and asks before), q quits.

@@ -23,8 +23,8 @@ pub fn in_lists(one: &Name, other: &Name) -> Ordering {
 }
 
 /// `sem:/name`, safe to print.
-pub fn address(object: &Object) -> String {
-    format!("{}:{}", object.kind().short_word(), text::escape(object.name().as_bytes()))
+pub fn address(name: &Name) -> String {
+    format!("{}:{}", name.kind().short_word(), text::escape(name.as_bytes()))
 }
 
 /// What an object holds, in a few characters.
@@ -38,7 +38,7 @@ pub fn measure_words(object: &Object) -> String {
         Measure::Lock(Some(state)) => lock_words(state),
         Measure::Permits(Some(state)) => {
             let mut words = format!("{}/{} free", state.free, state.bound);
-            add_waiters(&mut words, state.waiters);
+            add_waiters(&mut words, state.waiters.into());
             words
         }
         Measure::Channel(Some(state)) => channel_words(state),
@@ -50,7 +50,7 @@ pub fn measure_words(object: &Object) -> String {
 fn channel_words(state: ChannelState) -> String {
     let messages = text::count(state.messages, "message", "messages");
     let mut words = format!("{messages}, {}% full", percent(state.used, state.capacity));
-    add_waiters(&mut words, state.waiters);
+    add_waiters(&mut words, state.waiters.into());
     words
 }
 
@@ -69,7 +69,7 @@ fn lock_words(state: LockState) -> String {
         // Writing to a string cannot fail.
         let _ = write!(words, " {}", at_least(held_for));
     }
-    add_waiters(&mut words, state.waiters);
+    add_waiters(&mut words, state.waiters.into());
     if state.owner_died {
         words.push_str(", a holder died");
     }
@@ -81,7 +81,8 @@ fn at_least(held_for: Duration) -> String {
     format!("for at least {}", text::age(held_for))
 }
 
-fn add_waiters(words: &mut String, waiters: u32) {
+/// Who waits, behind other words.
+pub fn add_waiters(words: &mut String, waiters: u64) {
     if waiters > 0 {
         let _ = write!(words, ", {waiters} waiting");
     }

@@ -26,6 +26,9 @@ pub fn run(arguments: Arguments) -> Result<()> {
     if let Command::Doctor { all, check, json } = command {
         return doctor::run_at(&url, all, check, json);
     }
+    if let Command::Top { .. } = command {
+        top::check_terminal(" --at URL")?;
+    }
     let server = server::connect(&url, &command)?;
     let done = run_at(command, Some(&server)).map_err(Failure::on_server);
     if !server.finish(FAREWELL).is_ok_and(|all| all) {

@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nob_ipc::registry::{Creator, Holder, Listing, Measure, Object, Unlinked};
+use nob_ipc_redis::Content;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::server::objects::{Content, Found};
+use crate::server::objects::{self, Found};
 use crate::text::is_unprintable;
 
 /// One object.
@@ -146,7 +147,7 @@ impl RemoteJson<'_> {
             kind: info.name.kind().short_word(),
             name: String::from_utf8_lossy(name).into_owned(),
             name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
-            measure: MeasureJson::remote(found.content.as_ref()),
+            measure: MeasureJson::remote(found),
             generation: &info.generation,
             creator: RemoteCreatorJson { pid: info.creator_pid, host: &info.creator_host },
         }
@@ -213,32 +214,35 @@ impl ObjectJson {
 }
 
 impl MeasureJson {
-    fn remote(content: Option<&Content>) -> MeasureJson {
-        match content {
-            None => MeasureJson::Unknown {},
-            Some(&Content::Value(value)) => MeasureJson::Semaphore { value: Some(value) },
-            Some(&Content::Messages { messages, max_messages, max_message_size }) => {
-                MeasureJson::Queue {
-                    messages: Some(messages),
-                    max_messages: Some(max_messages),
-                    max_message_size: Some(max_message_size),
-                }
-            }
-            Some(&Content::Lock { holder, owner_died, .. }) => MeasureJson::Lock {
-                holder,
+    fn remote(found: &Found) -> MeasureJson {
+        let Found { info, state: Some(state) } = found else { return MeasureJson::Unknown {} };
+        let waiters = Some(u32::try_from(state.waiters).unwrap_or(u32::MAX));
+        match &state.content {
+            &Content::Value(value) => MeasureJson::Semaphore { value: Some(value) },
+            &Content::Messages { messages, .. } => MeasureJson::Queue {
+                messages: Some(messages),
+                max_messages: info.bound,
+                max_message_size: info.max_message_size,
+            },
+            &Content::Lock { owner, owner_died, .. } => MeasureJson::Lock {
+                holder: owner,
                 held_seconds: None,
                 acquisitions: None,
-                waiters: None,
+                waiters,
                 deaths: None,
                 owner_died: Some(owner_died),
             },
-            Some(Content::Permits { free, bound, owners }) => MeasureJson::Permits {
-                free: Some(*free),
-                bound: Some(*bound),
-                owners: Some(owners.clone()),
-                waiters: None,
-                deaths: None,
-            },
+            Content::Permits { held, holders } => {
+                let (free, bound) = objects::permits(info, *held);
+                MeasureJson::Permits {
+                    free: Some(free),
+                    bound: Some(bound),
+                    owners: Some(holders.clone()),
+                    waiters,
+                    deaths: None,
+                }
+            }
+            _ => MeasureJson::Unknown {},
         }
     }
 

@@ -55,7 +55,7 @@ fn run_at(server: &Connection, kinds: &[Kind], json: bool) -> Result<()> {
             object.info.name.kind().short_word().into(),
             object.info.name.as_bytes().to_vec(),
             object.words().into(),
-            object.creator().into(),
+            objects::creator(&object.info).into(),
         ]);
     }
     rows.print(&output)

@@ -17,7 +17,7 @@ pub fn run(name: &Name, json: bool, server: Option<&Connection>) -> Result<()> {
         if json {
             return output.write(json::pretty(&RemoteJson::new(&found)).as_bytes());
         }
-        return print(&output, found.facts());
+        return print(&output, objects::facts(&found.info, found.state.as_ref()));
     }
     let object = registry::find(name)?;
     if json {

@@ -1,24 +1,17 @@
 //! What is on a server, and what it holds.
 
 use nob_ipc::{ErrorKind, Kind, Name};
-use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, ObjectInfo, Semaphore};
+use nob_ipc_redis::{Connection, Content, ObjectInfo, ObjectState};
 
-use crate::describe::in_lists;
+use crate::describe::{add_waiters, in_lists};
 use crate::failure::Result;
+use crate::text;
 
 /// An object on a server.
 pub struct Found {
     pub info: ObjectInfo,
-    /// `None`: this user may not look, or it is of another version.
-    pub content: Option<Content>,
-}
-
-/// What an object holds. Processes are those of their own machines.
-pub enum Content {
-    Value(u32),
-    Messages { messages: u64, max_messages: u64, max_message_size: u64 },
-    Lock { holder: Option<u32>, held: bool, owner_died: bool },
-    Permits { free: u32, bound: u32, owners: Vec<u32> },
+    /// `None`: this user may not look, or it is damaged or of another version.
+    pub state: Option<ObjectState>,
 }
 
 /// All objects of these kinds, in the order of lists; without kinds, all.
@@ -47,119 +40,145 @@ pub fn find(server: &Connection, name: &Name) -> Result<Found> {
 }
 
 fn look(server: &Connection, info: ObjectInfo) -> nob_ipc::Result<Option<Found>> {
-    match content(server, &info.name) {
-        Ok(content) => Ok(Some(Found { info, content })),
+    match server.look_at(&info) {
+        Ok(state) => Ok(state.map(|state| Found { info, state: Some(state) })),
         Err(error) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::StaleHandle => Ok(None),
             ErrorKind::WrongType | ErrorKind::PermissionDenied => {
-                Ok(Some(Found { info, content: None }))
+                Ok(Some(Found { info, state: None }))
             }
             _ => Err(error),
         },
     }
 }
 
-fn content(server: &Connection, name: &Name) -> nob_ipc::Result<Option<Content>> {
-    let content = match name.kind() {
-        Kind::Semaphore => Content::Value(Semaphore::options(server).open_named(name)?.value()?),
-        Kind::BoundedSemaphore => {
-            let permits = BoundedSemaphore::options(server).open_named(name)?;
-            let (owners, bound) = (permits.holders()?, permits.bound());
-            let held = u32::try_from(owners.len()).unwrap_or(u32::MAX);
-            Content::Permits { free: bound.saturating_sub(held), bound, owners }
+/// How many permits are free, and how many there are.
+pub fn permits(info: &ObjectInfo, held: u32) -> (u32, u32) {
+    let bound = info.bound.and_then(|bound| u32::try_from(bound).ok()).unwrap_or(held);
+    (bound.saturating_sub(held), bound)
+}
+
+/// How many wait for it, in whichever line.
+pub fn waiters(state: &ObjectState) -> u64 {
+    state.waiters.saturating_add(state.senders)
+}
+
+/// What it holds, in a few characters, without who waits.
+pub fn content_words(info: &ObjectInfo, state: Option<&ObjectState>) -> String {
+    match state.map(|state| &state.content) {
+        Some(Content::Value(value)) => format!("value {value}"),
+        Some(Content::Messages { messages, .. }) => {
+            format!("{messages}/{} messages", info.bound.unwrap_or(0))
         }
-        Kind::Lock => {
-            let lock = Lock::options(server).open_named(name)?;
-            let (holder, held) = (lock.owner()?, lock.is_locked()?);
-            Content::Lock { holder, held, owner_died: lock.owner_died()? }
+        Some(&Content::Permits { held, .. }) => {
+            let (free, bound) = permits(info, held);
+            format!("{free}/{bound} free")
         }
+        Some(Content::Lock { owner, held, owner_died }) => {
+            let holder = match owner {
+                Some(pid) => format!("held by {pid}"),
+                None if *held => "held".into(),
+                None => "free".into(),
+            };
+            let died = if *owner_died { ", a holder died" } else { "" };
+            format!("{holder}{died}")
+        }
+        _ => "?".into(),
+    }
+}
+
+/// `12 on host`: the process that has created it.
+pub fn creator(info: &ObjectInfo) -> String {
+    match info.creator_pid {
+        Some(pid) => format!("{pid} on {}", info.creator_host),
+        None => "?".into(),
+    }
+}
+
+/// The processes that hold it, each as its own machine calls it.
+pub fn holders(state: Option<&ObjectState>) -> Vec<u32> {
+    match state.map(|state| &state.content) {
+        Some(Content::Lock { owner, .. }) => owner.iter().copied().collect(),
+        Some(Content::Permits { holders, .. }) => holders.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// Each fact with its label.
+pub fn facts(info: &ObjectInfo, state: Option<&ObjectState>) -> Vec<(&'static str, Vec<u8>)> {
+    let mut facts: Vec<(&'static str, Vec<u8>)> = vec![
+        ("kind", info.name.kind().to_string().into()),
+        ("name", info.name.as_bytes().to_vec()),
+    ];
+    let told = state.map_or_else(
+        || {
+            let why = "this user may not look, or it is damaged or of another version of nob-ipc";
+            vec![("content", why.into())]
+        },
+        |state| state_facts(info, state),
+    );
+    facts.extend(told.into_iter().map(|(label, fact)| (label, fact.into())));
+    facts.extend([
+        ("generation", info.generation.clone().into()),
+        ("creator", creator(info).into()),
+    ]);
+    facts
+}
+
+fn state_facts(info: &ObjectInfo, state: &ObjectState) -> Vec<(&'static str, String)> {
+    let mut facts = content_facts(info, &state.content);
+    if let Some(left) = state.lease_left {
+        let words = format!("{} left, unless it is renewed", text::age(left));
+        facts.push(("lease", words));
+    }
+    facts.push(match info.name.kind() {
         Kind::MessageQueue => {
-            let queue = MessageQueue::options(server).open_named(name)?;
-            Content::Messages {
-                messages: queue.current_messages()?,
-                max_messages: queue.max_messages(),
-                max_message_size: queue.max_message_size() as u64,
-            }
+            ("waiting", format!("{} to receive, {} to send", state.waiters, state.senders))
         }
-        _ => return Ok(None),
-    };
-    Ok(Some(content))
+        _ => (
+            "waiting",
+            if state.waiters == 0 { "nobody".into() } else { state.waiters.to_string() },
+        ),
+    });
+    facts
+}
+
+fn content_facts(info: &ObjectInfo, content: &Content) -> Vec<(&'static str, String)> {
+    match content {
+        Content::Value(value) => vec![("value", value.to_string())],
+        Content::Messages { messages, sent } => vec![
+            ("messages", format!("{messages} of {}", info.bound.unwrap_or(0))),
+            ("message size", format!("{} bytes at the most", info.max_message_size.unwrap_or(0))),
+            ("sent", format!("{sent} messages so far")),
+        ],
+        Content::Permits { held, holders } => {
+            let (free, bound) = permits(info, *held);
+            let holder = |&pid: &u32| ("holder", format!("process {pid} of its machine, 1 permit"));
+            let free = ("permits", format!("{free} of {bound} free"));
+            [free].into_iter().chain(holders.iter().map(holder)).collect()
+        }
+        Content::Lock { owner, held, owner_died } => {
+            let holder = match owner {
+                Some(pid) => format!("process {pid} of its machine"),
+                None if *held => "somebody".into(),
+                None => "nobody".into(),
+            };
+            let mut facts = vec![("holder", holder)];
+            if *owner_died {
+                let why =
+                    "a holder died or fell silent, and nobody has said since that all is well";
+                facts.push(("not repaired", why.into()));
+            }
+            facts
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl Found {
     /// What it holds, in a few characters.
     pub fn words(&self) -> String {
-        match &self.content {
-            None => "?".into(),
-            Some(Content::Value(value)) => format!("value {value}"),
-            Some(Content::Messages { messages, max_messages, .. }) => {
-                format!("{messages}/{max_messages} messages")
-            }
-            Some(Content::Permits { free, bound, .. }) => format!("{free}/{bound} free"),
-            Some(Content::Lock { holder, held, owner_died }) => {
-                let holder = match holder {
-                    Some(pid) => format!("held by {pid}"),
-                    None if *held => "held".into(),
-                    None => "free".into(),
-                };
-                let died = if *owner_died { ", a holder died" } else { "" };
-                format!("{holder}{died}")
-            }
-        }
-    }
-
-    /// `12 on host`: the process that has created it.
-    pub fn creator(&self) -> String {
-        match self.info.creator_pid {
-            Some(pid) => format!("{pid} on {}", self.info.creator_host),
-            None => "?".into(),
-        }
-    }
-
-    /// Each fact with its label.
-    pub fn facts(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut facts: Vec<(&'static str, Vec<u8>)> = vec![
-            ("kind", self.info.name.kind().to_string().into()),
-            ("name", self.info.name.as_bytes().to_vec()),
-        ];
-        facts.extend(self.content_facts().into_iter().map(|(label, fact)| (label, fact.into())));
-        facts.extend([
-            ("generation", self.info.generation.clone().into()),
-            ("creator", self.creator().into()),
-        ]);
-        facts
-    }
-
-    fn content_facts(&self) -> Vec<(&'static str, String)> {
-        match &self.content {
-            None => {
-                let why = "this user may not look, or it is of another version of nob-ipc";
-                vec![("content", why.into())]
-            }
-            Some(Content::Value(value)) => vec![("value", value.to_string())],
-            Some(Content::Messages { messages, max_messages, max_message_size }) => vec![
-                ("messages", format!("{messages} of {max_messages}")),
-                ("message size", format!("{max_message_size} bytes at the most")),
-            ],
-            Some(Content::Permits { free, bound, owners }) => {
-                let holder = |pid| ("holder", format!("process {pid} of its machine, 1 permit"));
-                let permits = ("permits", format!("{free} of {bound} free"));
-                [permits].into_iter().chain(owners.iter().map(holder)).collect()
-            }
-            Some(Content::Lock { holder, held, owner_died }) => {
-                let holder = match holder {
-                    Some(pid) => format!("process {pid} of its machine"),
-                    None if *held => "somebody".into(),
-                    None => "nobody".into(),
-                };
-                let mut facts = vec![("holder", holder)];
-                if *owner_died {
-                    let why = "a holder died or fell silent, and nobody has said since that all is \
-                               well";
-                    facts.push(("not repaired", why.into()));
-                }
-                facts
-            }
-        }
+        let mut words = content_words(&self.info, self.state.as_ref());
+        add_waiters(&mut words, self.state.as_ref().map_or(0, waiters));
+        words
     }
 }

@@ -1,6 +1,7 @@
 //! Which columns the list has at a width, and how wide they are.
 
 use super::model::Sort;
+use super::row::Place;
 
 /// What can be shown of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,36 +15,76 @@ pub enum Column {
     Mode,
     Age,
     Status,
+    Waiting,
+    Lease,
     Holders,
+    Creator,
 }
 
-/// In the order of the screen.
-const ALL: [Column; 10] = [
-    Column::Kind,
-    Column::Name,
-    Column::Content,
-    Column::Rate,
-    Column::History,
-    Column::Owner,
-    Column::Mode,
-    Column::Age,
-    Column::Status,
-    Column::Holders,
-];
+impl Place {
+    /// Its columns, in the order of the screen.
+    fn columns(self) -> &'static [Column] {
+        match self {
+            Place::Machine => &[
+                Column::Kind,
+                Column::Name,
+                Column::Content,
+                Column::Rate,
+                Column::History,
+                Column::Owner,
+                Column::Mode,
+                Column::Age,
+                Column::Status,
+                Column::Holders,
+            ],
+            Place::Server => &[
+                Column::Kind,
+                Column::Name,
+                Column::Content,
+                Column::Rate,
+                Column::History,
+                Column::Waiting,
+                Column::Lease,
+                Column::Holders,
+                Column::Creator,
+            ],
+        }
+    }
 
-/// The most important one first: the last ones give way first.
-const BY_IMPORTANCE: [Column; 10] = [
-    Column::Name,
-    Column::Kind,
-    Column::Content,
-    Column::Status,
-    Column::Rate,
-    Column::Holders,
-    Column::Age,
-    Column::History,
-    Column::Owner,
-    Column::Mode,
-];
+    /// The most important one first: the last ones give way first.
+    fn by_importance(self) -> &'static [Column] {
+        match self {
+            Place::Machine => &[
+                Column::Name,
+                Column::Kind,
+                Column::Content,
+                Column::Status,
+                Column::Rate,
+                Column::Holders,
+                Column::Age,
+                Column::History,
+                Column::Owner,
+                Column::Mode,
+            ],
+            Place::Server => &[
+                Column::Name,
+                Column::Kind,
+                Column::Content,
+                Column::Waiting,
+                Column::Rate,
+                Column::Lease,
+                Column::Holders,
+                Column::Creator,
+                Column::History,
+            ],
+        }
+    }
+
+    /// What its list can be sorted by, in the order of the screen.
+    pub fn sorts(self) -> Vec<Sort> {
+        self.columns().iter().filter_map(|column| column.sort()).collect()
+    }
+}
 
 impl Column {
     pub fn title(self) -> &'static str {
@@ -57,7 +98,10 @@ impl Column {
             Column::Mode => "MODE",
             Column::Age => "AGE",
             Column::Status => "STATUS",
+            Column::Waiting => "WAITING",
+            Column::Lease => "LEASE",
             Column::Holders => "HOLDERS",
+            Column::Creator => "CREATOR",
         }
     }
 
@@ -73,7 +117,10 @@ impl Column {
             Column::Mode => Some(Sort::Mode),
             Column::Age => Some(Sort::Age),
             Column::Status => Some(Sort::Status),
+            Column::Waiting => Some(Sort::Waiting),
+            Column::Lease => Some(Sort::Lease),
             Column::Holders => Some(Sort::Holders),
+            Column::Creator => Some(Sort::Creator),
         }
     }
 }
@@ -86,6 +133,7 @@ pub struct Needs {
     pub content: usize,
     pub owner: usize,
     pub holders: usize,
+    pub creator: usize,
 }
 
 impl Needs {
@@ -103,26 +151,34 @@ impl Needs {
             }
             Column::Kind => (self.kind.clamp(5, 7), self.kind.clamp(5, 7)),
             Column::Content => (self.content.clamp(8, 12), self.content.clamp(8, 48)),
-            Column::Rate => (6, 6),
+            Column::Rate | Column::Lease => (6, 6),
             Column::History => (8, 24),
             Column::Owner => (self.owner.clamp(6, 8), self.owner.clamp(6, 16)),
             Column::Mode => (5, 5),
             Column::Age => (4, 4),
             Column::Status => (7, 7),
+            Column::Waiting => (8, 8),
+            Column::Creator => (self.creator.clamp(8, 12), self.creator.max(8)),
             Column::Holders => (self.holders.clamp(8, 12), self.holders.max(8)),
         }
     }
 }
 
 /// The columns for a width, from the left to the right, with a space between two.
-pub fn choose(width: u16, needs: Needs) -> Vec<(Column, u16)> {
+pub fn choose(place: Place, width: u16, needs: Needs) -> Vec<(Column, u16)> {
     /// Who gets what is left over.
-    const HUNGRY: [Column; 5] =
-        [Column::Name, Column::Content, Column::Owner, Column::Holders, Column::History];
+    const HUNGRY: [Column; 6] = [
+        Column::Name,
+        Column::Content,
+        Column::Owner,
+        Column::Holders,
+        Column::Creator,
+        Column::History,
+    ];
     let width = usize::from(width);
     let mut left = width;
     let mut chosen: Vec<(Column, usize)> = Vec::new();
-    for column in BY_IMPORTANCE {
+    for &column in place.by_importance() {
         let least = needs.bounds(column, width).0 + usize::from(!chosen.is_empty());
         // The name is there however little room there is.
         if least > left && !chosen.is_empty() {
@@ -139,7 +195,7 @@ pub fn choose(width: u16, needs: Needs) -> Vec<(Column, u16)> {
         }
     }
     let size = |column: Column| chosen.iter().find(|(it, _)| *it == column).map(|&(_, size)| size);
-    let shown = ALL.into_iter().filter_map(|column| Some((column, size(column)?)));
+    let shown = place.columns().iter().filter_map(|&column| Some((column, size(column)?)));
     shown.map(|(column, size)| (column, u16::try_from(size).unwrap_or(u16::MAX))).collect()
 }
 
@@ -148,14 +204,32 @@ mod tests {
     use super::*;
 
     fn needs(name: usize) -> Needs {
-        Needs { kind: 7, name, content: 22, owner: 4, holders: 30 }
+        Needs { kind: 7, name, content: 22, owner: 4, holders: 30, creator: 14 }
     }
 
     #[test]
     fn what_matters_least_gives_way_first() {
+        for place in [Place::Machine, Place::Server] {
+            gives_way(place);
+        }
+        let names = |place, width| -> Vec<&str> {
+            let columns = choose(place, width, needs(24));
+            columns.into_iter().map(|(column, _)| column.title()).collect()
+        };
+        let machine = |width| names(Place::Machine, width);
+        assert_eq!(machine(80), ["KIND", "NAME", "CONTENT", "RATE", "AGE", "STATUS", "HOLDERS"]);
+        assert_eq!(machine(50), ["KIND", "NAME", "CONTENT"]);
+        assert_eq!(machine(12), ["NAME"]);
+        let server = |width| names(Place::Server, width);
+        assert_eq!(server(80), ["KIND", "NAME", "CONTENT", "RATE", "WAITING", "LEASE"]);
+        assert_eq!(server(50), ["KIND", "NAME", "CONTENT"]);
+        assert_eq!(server(12), ["NAME"]);
+    }
+
+    fn gives_way(place: Place) {
         let mut before = usize::MAX;
         for width in (10..=200).rev() {
-            let columns = choose(width, needs(24));
+            let columns = choose(place, width, needs(24));
             let taken: u16 = columns.iter().map(|&(_, size)| size + 1).sum();
             assert!(taken - 1 <= width, "{width}: {columns:?}");
             let names: Vec<Column> = columns.iter().map(|&(column, _)| column).collect();
@@ -163,25 +237,19 @@ mod tests {
             assert!(columns.len() <= before, "{width}: {names:?}");
             before = columns.len();
         }
-        let names = |width| -> Vec<&str> {
-            choose(width, needs(24)).into_iter().map(|(column, _)| column.title()).collect()
-        };
-        assert_eq!(names(200).len(), ALL.len());
-        assert_eq!(names(80), ["KIND", "NAME", "CONTENT", "RATE", "AGE", "STATUS", "HOLDERS"]);
-        assert_eq!(names(50), ["KIND", "NAME", "CONTENT"]);
-        assert_eq!(names(12), ["NAME"]);
+        assert_eq!(choose(place, 200, needs(24)).len(), place.columns().len());
     }
 
     #[test]
     fn a_name_is_cut_only_beside_little() {
         let name_at = |width, need| {
-            let columns = choose(width, needs(need));
+            let columns = choose(Place::Machine, width, needs(need));
             columns.into_iter().find(|(column, _)| *column == Column::Name).map(|(_, size)| size)
         };
         for (width, need, size) in [(80, 24, 24), (80, 58, 58), (50, 24, 24), (50, 28, 28)] {
             assert_eq!(name_at(width, need), Some(size), "{width} {need}");
         }
-        assert!(name_at(80, 255) >= Some(40) && choose(80, needs(255)).len() >= 5);
+        assert!(name_at(80, 255) >= Some(40) && choose(Place::Machine, 80, needs(255)).len() >= 5);
         assert!(name_at(200, 100) == Some(100));
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use nob_ipc::registry::{Measure, Object};
+use nob_ipc::registry::Measure;
+
+use super::row::{Counts, Id, Row};
 
 /// How many looks are remembered.
 const LENGTH: usize = 120;
@@ -14,65 +16,87 @@ const CLOSE: Duration = Duration::from_millis(40);
 /// What a second brings; `None`: nobody counts it, or there was one look only.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
-    /// Messages sent through a channel, or acquisitions of a lock.
+    /// Messages sent through a channel or a queue on a server, or acquisitions of a lock.
     pub into: Option<f64>,
-    /// Messages received from a channel.
+    /// Messages received.
     pub out: Option<f64>,
 }
 
 /// What is remembered of an object.
 struct Past {
     measures: VecDeque<u64>,
+    /// When it was looked at last.
+    seen: Instant,
     /// The look that the next rates begin at.
-    last: (Instant, Measure),
+    last: (Instant, Counts),
     rates: Rates,
 }
 
 /// The past of each object that exists, by its identity.
 #[derive(Default)]
-pub struct History(HashMap<(u64, u64), Past>);
+pub struct History(HashMap<Id, Past>);
 
 impl History {
     /// Remembers one more look; what is gone is forgotten.
-    pub fn record(&mut self, objects: &[Object], now: Instant) {
+    pub fn record(&mut self, rows: &[Row], now: Instant) {
         let mut old = std::mem::take(&mut self.0);
-        for object in objects {
-            let measure = object.measure();
-            let mut past = old.remove(&object.identity()).unwrap_or_else(|| Past {
+        for row in rows {
+            let (id, counts) = (row.id(), row.counts());
+            let now = row.looked().unwrap_or(now);
+            let mut past = old.remove(&id).unwrap_or_else(|| Past {
                 measures: VecDeque::new(),
-                last: (now, measure),
+                seen: now,
+                last: (now, counts),
                 rates: Rates::default(),
             });
+            // Not all objects of a server are looked at each time.
+            if !past.measures.is_empty() && past.seen == now {
+                self.0.insert(id, past);
+                continue;
+            }
+            past.seen = now;
             if past.measures.len() == LENGTH {
                 past.measures.pop_front();
             }
-            past.measures.push_back(amount(measure));
+            past.measures.push_back(row.amount());
             let passed = now.saturating_duration_since(past.last.0);
             if passed >= CLOSE {
-                past.rates = rates(past.last.1, measure, passed);
-                past.last = (now, measure);
+                past.rates = rates(past.last.1, counts, passed);
+                past.last = (now, counts);
             }
-            self.0.insert(object.identity(), past);
+            self.0.insert(id, past);
         }
     }
 
     /// The last measures, the newest at the end.
-    pub fn of(&self, object: &Object) -> Vec<u64> {
-        let past = self.0.get(&object.identity());
+    pub fn of(&self, row: &Row) -> Vec<u64> {
+        let past = self.0.get(&row.id());
         past.into_iter().flat_map(|past| &past.measures).copied().collect()
     }
 
     /// What the last second brought.
-    pub fn rates(&self, object: &Object) -> Rates {
-        self.0.get(&object.identity()).map_or(Rates::default(), |past| past.rates)
+    pub fn rates(&self, row: &Row) -> Rates {
+        self.0.get(&row.id()).map_or(Rates::default(), |past| past.rates)
     }
 }
 
 /// The kernel counts neither the messages of queues nor the permits of semaphores, and the file of a bounded
 /// semaphore has no count.
-fn rates(then: Measure, now: Measure, passed: Duration) -> Rates {
+fn rates(then: Counts, now: Counts, passed: Duration) -> Rates {
     #[expect(clippy::cast_precision_loss, reason = "it is shown with two digits")]
     let each_second = |count: u64| count as f64 / passed.as_secs_f64();
+    if let (
+        Counts::There { sent, messages },
+        Counts::There { sent: sent_now, messages: messages_now },
+    ) = (then, now)
+    {
+        // A number that went back is that of a server that has lost what it had.
+        let Some(sent) = sent_now.checked_sub(sent) else { return Rates::default() };
+        // Messages that were put back came in without being sent.
+        let received = messages.saturating_add(sent).saturating_sub(messages_now);
+        return Rates { into: Some(each_second(sent)), out: Some(each_second(received)) };
+    }
+    let (Counts::Here(then), Counts::Here(now)) = (then, now) else { return Rates::default() };
     match (then, now) {
         (Measure::Lock(Some(then)), Measure::Lock(Some(now))) => {
             // A number that went back was written by somebody else.
@@ -86,30 +110,12 @@ fn rates(then: Measure, now: Measure, passed: Duration) -> Rates {
     }
 }
 
-/// The number behind a measure: of a channel, the bytes that are used; of a lock, how many have it or wait
-/// for it. What may not be seen is 0.
-pub fn amount(measure: Measure) -> u64 {
-    match measure {
-        Measure::Value(value) => value.unwrap_or(0).into(),
-        Measure::Size { bytes, .. } => bytes,
-        Measure::Depth(depth) => depth.map_or(0, |depth| depth.messages),
-        Measure::Lock(state) => {
-            state.map_or(0, |state| u64::from(state.holder.is_some()) + u64::from(state.waiters))
-        }
-        Measure::Permits(state) => state.map_or(0, |state| state.free.into()),
-        Measure::Channel(state) => state.map_or(0, |state| state.used),
-        _ => 0,
-    }
-}
-
-/// What the top of a curve stands for: the room of a queue or channel, how many permits there are, else the
-/// highest measure. What does not change is a line at the foot.
-pub fn scale(measure: Measure, measures: &[u64]) -> u64 {
+/// What the top of a curve stands for: what the object holds at most, else the highest measure. What does not
+/// change is a line at the foot.
+pub fn scale(most: Option<u64>, measures: &[u64]) -> u64 {
     let highest = measures.iter().copied().max().unwrap_or(0);
-    match measure {
-        Measure::Depth(Some(depth)) => depth.max_messages,
-        Measure::Permits(Some(state)) => state.bound.into(),
-        Measure::Channel(Some(state)) => state.capacity,
+    match most {
+        Some(most) => most,
         _ if measures.iter().all(|&measure| measure == highest) => u64::MAX,
         _ => highest,
     }
@@ -129,15 +135,17 @@ pub fn curve(measures: &[u64], scale: u64, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use nob_ipc::{Channel, Existence, Lock};
     use nob_ipc_testing::Unique;
 
     #[test]
     fn only_what_changes_rises() {
-        let value = Measure::Value(Some(3));
-        assert_eq!(scale(value, &[3, 3]), u64::MAX);
-        assert_eq!(scale(value, &[3, 1]), 3);
+        assert_eq!(scale(None, &[3, 3]), u64::MAX);
+        assert_eq!(scale(None, &[3, 1]), 3);
+        assert_eq!(scale(Some(9), &[3, 1]), 9);
         assert_eq!(curve(&[3, 3], u64::MAX, 8), "▁▁");
     }
 
@@ -150,6 +158,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_queue_on_a_server_has_counted() {
+        let counts = |sent, messages| Counts::There { sent, messages };
+        let each = |then, now| {
+            let rates = rates(then, now, Duration::from_secs(2));
+            (rates.into, rates.out)
+        };
+        assert_eq!(each(counts(10, 4), counts(30, 0)), (Some(10.0), Some(12.0)));
+        // Some were put back meanwhile.
+        assert_eq!(each(counts(10, 0), counts(12, 4)), (Some(1.0), Some(0.0)));
+        assert_eq!(each(counts(10, 4), counts(2, 0)), (None, None));
+        assert_eq!(each(counts(10, 4), Counts::Nobody), (None, None));
+    }
+
+    #[test]
     fn a_second_is_what_lies_between_two_looks() {
         let name = Unique::new();
         let lock = Lock::options().existence(Existence::Create).open(&*name);
@@ -158,7 +180,8 @@ mod tests {
         let channel = channel.expect("a new channel");
         let objects = || {
             let names = [lock.ownership().name(), channel.ownership().name()];
-            names.map(|name| nob_ipc::registry::find(name).expect("it is there"))
+            names
+                .map(|name| Row::Here(Rc::new(nob_ipc::registry::find(name).expect("it is there"))))
         };
         let (mut history, begin) = (History::default(), Instant::now());
         let at = |milliseconds| begin + Duration::from_millis(milliseconds);

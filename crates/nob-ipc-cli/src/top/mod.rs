@@ -6,6 +6,8 @@
 mod columns;
 mod history;
 mod model;
+mod row;
+mod source;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -18,8 +20,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nob_ipc::Kind;
-use nob_ipc::registry;
 use nob_ipc_redis::Connection;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::execute;
@@ -27,11 +27,10 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, size};
 use ratatui::layout::Rect;
 use ratatui::{DefaultTerminal, TerminalOptions, Viewport};
 
-use crate::describe::address;
 use crate::failure::{Failure, Result, cannot};
-use crate::room::Room;
 use crate::signals;
-use model::{Look, Model, Wish};
+use model::{Model, Wish};
+use source::{Next, Source};
 
 /// More looks than that show nothing more.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -39,26 +38,37 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// How long a signal may wait.
 const ATTENTION: Duration = Duration::from_millis(250);
 
+/// How long a server is left in peace at the most that could not be looked at.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a removal may take that was asked for before the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Fails where there is no terminal. `at`: what the list is to be asked for with.
+pub fn check_terminal(at: &str) -> Result<()> {
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return Ok(());
+    }
+    let why = format!("top needs a terminal; `nob-ipc ls{at}` prints the same list once");
+    Err(Failure::because(why))
+}
+
 pub fn run(interval: Duration, server: Option<&Connection>) -> Result<()> {
-    if server.is_some() {
-        let why = "top shows this machine only; `watch nob-ipc ls --at URL` looks at a server";
-        return Err(Failure::because(why));
-    }
-    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        let why = "top needs a terminal; `nob-ipc ls` prints the same list once";
-        return Err(Failure::because(why));
-    }
+    check_terminal("")?;
+    let mut source = Source::new(server)?;
+    let model = Model::new(server.map(Connection::url));
     let interval = interval.max(SHORTEST);
     let _deferred = signals::defer();
     let mut terminal = init().map_err(|error| cannot("use the terminal", error))?;
-    let done = watch(&mut terminal, interval);
+    let done = watch(&mut terminal, interval, model, &mut source);
     if terminal.show_cursor().is_err() {
         // Its destructor would try again, and panic as nobody is left to be told.
         mem::forget(terminal);
     }
     let restored = ratatui::try_restore();
     done?;
-    restored.map_err(|error| cannot("restore the terminal", error))
+    restored.map_err(|error| cannot("restore the terminal", error))?;
+    source.finish(FAREWELL)
 }
 
 /// Takes the terminal over. One that does not tell its size is taken for one of the customary size.
@@ -73,11 +83,12 @@ fn init() -> io::Result<DefaultTerminal> {
     Ok(terminal)
 }
 
-/// Waits until there may be an event. crossterm reads a terminal that is gone for ever, so it is not
-/// asked to wait, nor to read one: SIGHUP may be ignored.
-fn wait_for_input(timeout: Duration) -> Result<()> {
+/// Waits until there may be an event, or something from the source. crossterm reads a terminal that is gone for
+/// ever, so it is not asked to wait, nor to read one: SIGHUP may be ignored.
+fn wait_for_input(source: &Source, timeout: Duration) -> Result<()> {
     let stdin = io::stdin();
-    let mut entries = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let mut entries = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    entries.extend(source.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN)));
     match poll(&mut entries, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(cannot("look at the terminal", errno.desc())),
@@ -89,13 +100,21 @@ fn wait_for_input(timeout: Duration) -> Result<()> {
     Ok(())
 }
 
-fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
-    let mut model = Model::default();
+fn watch(
+    terminal: &mut DefaultTerminal,
+    interval: Duration,
+    mut model: Model,
+    source: &mut Source,
+) -> Result<()> {
     let mut next_look = Instant::now();
     loop {
         signals::check()?;
-        if Instant::now() >= next_look {
-            look(&mut model);
+        match source.take(&mut model) {
+            Next::AsEver => {}
+            Next::AtOnce => next_look = Instant::now(),
+            Next::Soon => next_look = next_look.min(Instant::now() + RETRY),
+        }
+        if Instant::now() >= next_look && source.look(&mut model) {
             // An interval beyond the clock's reach is for ever.
             let now = Instant::now();
             next_look = now.checked_add(interval).unwrap_or(now + Duration::from_secs(1 << 30));
@@ -103,9 +122,9 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
         let fail = |error| cannot("use the terminal", error);
         terminal.draw(|frame| view::draw(frame, &mut model)).map_err(fail)?;
         let timeout = next_look.saturating_duration_since(Instant::now()).min(ATTENTION);
-        wait_for_input(Duration::ZERO)?;
+        wait_for_input(source, Duration::ZERO)?;
         if !event::poll(Duration::ZERO).map_err(fail)? {
-            wait_for_input(timeout)?;
+            wait_for_input(source, timeout)?;
             continue;
         }
         let Event::Key(key) = event::read().map_err(fail)? else { continue };
@@ -116,24 +135,7 @@ fn watch(terminal: &mut DefaultTerminal, interval: Duration) -> Result<()> {
             Wish::Nothing => {}
             Wish::Quit => return Ok(()),
             Wish::Interrupt => return Err(Failure::Signalled(nix::libc::SIGINT)),
-            Wish::Unlink(object) => {
-                let said = match object.unlink() {
-                    Ok(()) => format!("{} is removed", address(&object)),
-                    Err(error) => error.to_string(),
-                };
-                look(&mut model);
-                model.say(said);
-            }
+            Wish::Unlink(row) => source.remove(&row, &mut model),
         }
-    }
-}
-
-fn look(model: &mut Model) {
-    match registry::list(&Kind::ALL) {
-        Ok(listing) => {
-            model.update(Look { listing, room: Room::of_shm(), at: Instant::now() });
-        }
-        // The list stays as it was.
-        Err(error) => model.say(error.to_string()),
     }
 }

@@ -1,17 +1,22 @@
 //! What is shown, and what keys do to it.
 
-use std::time::{Instant, SystemTime};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
-use nob_ipc::registry::{Coverage, Listing, Object};
+use nob_ipc::registry::{Coverage, Listing};
+use nob_ipc::{ErrorKind, Name};
+use nob_ipc_redis::Watched;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::widgets::TableState;
 
-use super::history::{History, amount};
+use super::history::History;
+use super::row::{Id, Place, Row};
 use super::totals::Totals;
-use crate::describe::{CANNOT_LIST_QUEUES, address, in_lists, state_word};
+use crate::describe::{CANNOT_LIST_QUEUES, in_lists};
 use crate::people::Users;
 use crate::room::Room;
-use crate::text::{self, natural_order};
+use crate::text;
 
 /// What is in front.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,22 +43,13 @@ pub enum Sort {
     Mode,
     Age,
     Status,
+    Waiting,
+    Lease,
     Holders,
+    Creator,
 }
 
 impl Sort {
-    const ALL: [Sort; 9] = [
-        Sort::Kind,
-        Sort::Name,
-        Sort::Content,
-        Sort::Rate,
-        Sort::Owner,
-        Sort::Mode,
-        Sort::Age,
-        Sort::Status,
-        Sort::Holders,
-    ];
-
     pub fn word(self) -> &'static str {
         match self {
             Sort::Kind => "kind",
@@ -64,19 +60,16 @@ impl Sort {
             Sort::Mode => "mode",
             Sort::Age => "age",
             Sort::Status => "status",
+            Sort::Waiting => "waiting",
+            Sort::Lease => "lease",
             Sort::Holders => "holders",
+            Sort::Creator => "creator",
         }
-    }
-
-    /// The one so many places to the right.
-    fn step(self, by: usize) -> Sort {
-        let place = Sort::ALL.iter().position(|&sort| sort == self).unwrap_or(0);
-        Sort::ALL[(place + by) % Sort::ALL.len()]
     }
 
     /// Whether the largest comes first, unless it is reversed.
     fn descends(self) -> bool {
-        matches!(self, Sort::Content | Sort::Rate | Sort::Age | Sort::Holders)
+        matches!(self, Sort::Content | Sort::Rate | Sort::Age | Sort::Holders | Sort::Waiting)
     }
 }
 
@@ -86,22 +79,79 @@ pub enum Wish {
     Nothing,
     Quit,
     Interrupt,
-    Unlink(Box<Object>),
+    Unlink(Row),
 }
 
-/// One look at the machine.
-pub struct Look {
-    pub listing: Listing,
-    pub room: Option<Room>,
-    pub at: Instant,
+/// One look.
+pub enum Look {
+    Machine {
+        listing: Listing,
+        room: Option<Room>,
+        at: Instant,
+    },
+    Server {
+        /// In any order.
+        objects: Vec<Arc<Watched>>,
+        /// Whether all keys of the server have been gone through.
+        whole: bool,
+        /// Whether there are more objects.
+        overflows: bool,
+        /// Why not all of the server could be looked at.
+        failure: Option<nob_ipc::Error>,
+        at: Instant,
+    },
+}
+
+/// The server that is watched.
+#[derive(Debug)]
+pub struct Server {
+    /// With the password masked.
+    pub url: String,
+    pub whole: bool,
+    pub overflows: bool,
+    /// When all of it could be looked at last.
+    answered: Option<Instant>,
+    /// Why that is not now.
+    failure: Option<nob_ipc::Error>,
+    /// A look is under way, and takes long.
+    late: bool,
+}
+
+impl Server {
+    fn new(url: String) -> Server {
+        let (answered, failure) = (None, None);
+        Server { url, whole: false, overflows: false, answered, failure, late: false }
+    }
+
+    /// How old what is shown is, where it should be newer.
+    pub fn trouble(&self) -> Option<String> {
+        if self.failure.is_none() && !self.late {
+            return None;
+        }
+        let silent = self.late
+            || self.failure.as_ref().is_none_or(|it| it.kind() == ErrorKind::ServerUnavailable);
+        let age = |since: Instant| text::age(since.elapsed());
+        Some(match (self.answered.map(age), silent) {
+            (Some(age), true) => format!("no answer for {age}"),
+            (Some(age), false) => format!("last seen {age} ago"),
+            (None, true) => "no answer yet".into(),
+            (None, false) => "not seen yet".into(),
+        })
+    }
+
+    pub fn why(&self) -> Option<String> {
+        self.failure.as_ref().map(|failure| text::escape_str(&failure.to_string()))
+    }
 }
 
 #[derive(Default)]
 pub struct Model {
     /// By kind and name.
-    all: Vec<Object>,
+    all: Vec<Row>,
     /// Those that pass the filter, in order.
-    pub shown: Vec<Object>,
+    pub shown: Vec<Row>,
+    /// `None`: it is this machine.
+    pub server: Option<Server>,
     pub history: History,
     pub totals: Totals,
     pub users: Users,
@@ -114,32 +164,70 @@ pub struct Model {
     /// How many rows the list has on the screen.
     pub page: u16,
     /// The object that is marked: it stays marked wherever it moves.
-    marked: Option<(u64, u64)>,
+    marked: Option<Id>,
     /// The object whose removal is being asked for: no other takes its place under the finger.
-    pub asked: Option<Object>,
+    pub asked: Option<Row>,
     /// Something to tell, until the next key.
     pub message: Option<String>,
 }
 
 impl Model {
+    /// Of the server of a URL, whose password is masked; else of this machine.
+    pub fn new(url: Option<String>) -> Model {
+        Model { server: url.map(Server::new), ..Model::default() }
+    }
+
+    pub fn place(&self) -> Place {
+        if self.server.is_some() { Place::Server } else { Place::Machine }
+    }
+
     /// Takes a new look over.
     pub fn update(&mut self, look: Look) {
-        let Look { listing, room, at } = look;
-        self.history.record(&listing.objects, at);
-        self.totals = Totals::new(&listing, &self.history, &mut self.users, room);
-        if listing.queues != Coverage::All && self.message.is_none() {
-            self.say(CANNOT_LIST_QUEUES.into());
+        match look {
+            Look::Machine { mut listing, room, at } => {
+                let objects = std::mem::take(&mut listing.objects);
+                self.all = objects.into_iter().map(|it| Row::Here(Rc::new(it))).collect();
+                self.history.record(&self.all, at);
+                let users = &mut self.users;
+                self.totals = Totals::of_machine(&self.all, &listing, &self.history, users, room);
+                if listing.queues != Coverage::All && self.message.is_none() {
+                    self.say(CANNOT_LIST_QUEUES.into());
+                }
+            }
+            Look::Server { objects, whole, overflows, failure, at } => {
+                self.all = objects.into_iter().map(Row::There).collect();
+                self.history.record(&self.all, at);
+                self.totals = Totals::of_server(&self.all, &self.history);
+                if let Some(server) = &mut self.server {
+                    if failure.is_none() {
+                        server.answered = Some(at);
+                    }
+                    (server.whole, server.overflows, server.failure) = (whole, overflows, failure);
+                }
+            }
         }
-        self.all = listing.objects;
         self.all.sort_by(|one, other| in_lists(one.name(), other.name()));
         self.arrange();
+    }
+
+    /// Whether a look at the server is under way that takes long.
+    pub fn server_is_late(&mut self, late: bool) {
+        if let Some(server) = &mut self.server {
+            server.late = late;
+        }
+    }
+
+    /// The names of those that are seen: the marked one, and all that have a line.
+    pub fn on_screen(&self) -> Vec<Name> {
+        let lines = self.shown.iter().skip(self.table.offset()).take(self.page.into());
+        self.marked().into_iter().chain(lines).map(|row| row.name().clone()).collect()
     }
 
     pub fn say(&mut self, message: String) {
         self.message = Some(message);
     }
 
-    pub fn marked(&self) -> Option<&Object> {
+    pub fn marked(&self) -> Option<&Row> {
         self.shown.get(self.table.selected()?)
     }
 
@@ -155,34 +243,23 @@ impl Model {
 
     fn arrange(&mut self) {
         let filter = self.filter.to_lowercase();
-        self.shown = self.all.iter().filter(|object| matches(object, &filter)).cloned().collect();
+        self.shown = self.all.iter().filter(|row| row.matches(&filter)).cloned().collect();
         let descends = self.descends();
         let (sort, history, users) = (self.sort, &self.history, &mut self.users);
-        let mut compare = |one: &Object, other: &Object| match sort {
-            // They come like that, and sorting keeps that order among equals.
-            Sort::Kind => in_lists(one.name(), other.name()),
-            Sort::Name => natural_order(one.name().as_bytes(), other.name().as_bytes()),
-            Sort::Content => amount(one.measure()).cmp(&amount(other.measure())),
-            Sort::Rate => {
-                // What is not known is less than nothing.
-                let rate = |object| history.rates(object).into.unwrap_or(-1.0);
-                rate(one).total_cmp(&rate(other))
-            }
-            Sort::Owner => {
-                users.name(one.owner()).to_string().as_str().cmp(users.name(other.owner()))
-            }
-            Sort::Mode => one.mode().cmp(&other.mode()),
-            // Not by the ages, which grow meanwhile.
-            Sort::Age => born(other).cmp(&born(one)),
-            Sort::Status => state_word(one.state()).cmp(state_word(other.state())),
-            Sort::Holders => one.holders().len().cmp(&other.holders().len()),
+        // What is not known is less than nothing.
+        let rate = |row: &Row| history.rates(row).into.unwrap_or(-1.0);
+        let mut compare = |one: &Row, other: &Row| {
+            let rates = if sort == Sort::Rate { (rate(one), rate(other)) } else { (0.0, 0.0) };
+            one.compare(other, sort, rates, users)
         };
         self.shown.sort_by(|one, other| {
             let order = compare(one, other);
             if descends { order.reverse() } else { order }
         });
-        let place =
-            self.marked.and_then(|marked| self.shown.iter().position(|it| it.identity() == marked));
+        let place = self
+            .marked
+            .as_ref()
+            .and_then(|marked| self.shown.iter().position(|it| it.id() == *marked));
         if place.is_none() && self.mode == Mode::Details {
             // They would be another object's.
             self.mode = Mode::List;
@@ -194,7 +271,7 @@ impl Model {
 
     fn mark(&mut self, row: Option<usize>) {
         self.table.select(row);
-        self.marked = self.marked().map(Object::identity);
+        self.marked = self.marked().map(Row::id);
     }
 
     fn step(&mut self, by: isize) {
@@ -221,7 +298,7 @@ impl Model {
             Mode::Confirm => {
                 self.mode = Mode::List;
                 match (key.code, self.asked.take()) {
-                    (KeyCode::Char('y' | 'Y'), Some(object)) => Wish::Unlink(Box::new(object)),
+                    (KeyCode::Char('y' | 'Y'), Some(row)) => Wish::Unlink(row),
                     _ => Wish::Nothing,
                 }
             }
@@ -249,15 +326,15 @@ impl Model {
                 self.arrange();
             }
             KeyCode::Char('s' | '>') | KeyCode::Right => self.sort_by(1),
-            KeyCode::Char('S' | '<') | KeyCode::Left => self.sort_by(Sort::ALL.len() - 1),
+            KeyCode::Char('S' | '<') | KeyCode::Left => self.sort_by(-1),
             KeyCode::Char('r') => {
                 self.reversed = !self.reversed;
                 self.arrange();
             }
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char('d') | KeyCode::Delete => {
-                if let Some(object) = self.marked().cloned() {
-                    self.asked = Some(object);
+                if let Some(row) = self.marked().cloned() {
+                    self.asked = Some(row);
                     self.mode = Mode::Confirm;
                 }
             }
@@ -266,8 +343,12 @@ impl Model {
         Wish::Nothing
     }
 
-    fn sort_by(&mut self, by: usize) {
-        self.sort = self.sort.step(by);
+    /// Sorts by the column so many places to the right.
+    fn sort_by(&mut self, by: isize) {
+        let sorts = self.place().sorts();
+        let place = sorts.iter().position(|&sort| sort == self.sort).unwrap_or(0);
+        let place = place.wrapping_add_signed(by + sorts.len().cast_signed());
+        self.sort = sorts[place % sorts.len()];
         self.reversed = false;
         self.arrange();
     }
@@ -289,19 +370,4 @@ impl Model {
         }
         self.arrange();
     }
-}
-
-fn born(object: &Object) -> SystemTime {
-    object.created().unwrap_or(object.changed())
-}
-
-/// Whether the address, the status or a holder has the text in it.
-fn matches(object: &Object, filter: &str) -> bool {
-    let has = |text: &str| text.to_lowercase().contains(filter);
-    has(&address(object))
-        || has(state_word(object.state()))
-        || object
-            .holders()
-            .iter()
-            .any(|holder| has(&text::escape(&holder.command)) || holder.pid.to_string() == filter)
 }

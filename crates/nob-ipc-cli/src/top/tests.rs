@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use nob_ipc::registry::{self, Object};
+use nob_ipc::registry;
 use nob_ipc::{Channel, Existence, Kind, Lock, Semaphore, SharedMemory};
+use nob_ipc_redis::{BoundedSemaphore, Connection, MessageQueue};
 use nob_ipc_testing::Unique;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::model::{Look, Mode, Model, Wish};
+use super::row::Row;
 use super::view;
 use crate::room::Room;
 
@@ -60,7 +62,7 @@ impl Objects {
         listing.unseen_processes = 0;
         let room = Room { total: 64 << 20, free: 16 << 20, files: 100, free_files: 90 };
         self.now += Duration::from_secs(1);
-        model.update(Look { listing, room: Some(room), at: self.now });
+        model.update(Look::Machine { listing, room: Some(room), at: self.now });
     }
 
     /// A model that has looked twice; in between, a second was busy.
@@ -234,7 +236,7 @@ fn what_vanishes_while_it_is_asked_for() {
     objects.look(&mut model);
     let lines = screen(&mut model, 100, 24);
     line_with(&lines, &name);
-    let Wish::Unlink(object) = press(&mut model, "y") else { panic!("it was confirmed") };
+    let Wish::Unlink(Row::Here(object)) = press(&mut model, "y") else { panic!("confirmed") };
     assert_eq!(object.name().as_bytes(), name.as_bytes());
     object.unlink().expect_err("it is gone");
     // Details are of what was marked, and go with it.
@@ -265,8 +267,8 @@ fn sorted_by_each_column() {
     );
     assert_eq!(model.sort.word(), "kind");
     let ends = |model: &Model| -> Vec<String> {
-        let end = |object: &Object| {
-            let name = String::from_utf8_lossy(object.name().as_bytes()).into_owned();
+        let end = |row: &Row| {
+            let name = String::from_utf8_lossy(row.name().as_bytes()).into_owned();
             name.trim_start_matches(&objects.begin).to_string()
         };
         model.shown.iter().map(end).collect()
@@ -302,4 +304,120 @@ fn details_tell_the_rates_and_are_not_cut() {
     let lines = screen(&mut model, 50, 40);
     line_with(&lines, "rate          20/s acquisitions");
     line_with(&lines, "acquired      20 times");
+}
+
+/// A model of a server that was looked at twice, with a busy time in between.
+fn of_server(connection: &Connection, change: impl FnOnce()) -> Model {
+    let mut model = Model::new(Some(connection.url()));
+    let mut watch = connection.watch();
+    let mut look = |model: &mut Model| {
+        let failure = watch.step(&model.on_screen()).err();
+        let objects = watch.objects().cloned().collect();
+        let (whole, overflows) = (watch.is_whole(), watch.overflows());
+        model.update(Look::Server { objects, whole, overflows, failure, at: Instant::now() });
+    };
+    look(&mut model);
+    change();
+    // Two looks that are closer tell nothing of a second.
+    std::thread::sleep(Duration::from_millis(60));
+    look(&mut model);
+    model
+}
+
+#[test]
+fn a_server_at_several_sizes() {
+    let _watchdog = nob_ipc_testing::watchdog();
+    let Some(server) = nob_ipc_testing::Server::start(&[]) else { return };
+    let connection = Connection::open(&server.url()).expect("it answers");
+    let created = Existence::Create;
+    let queue = MessageQueue::options(&connection).max_messages(100).existence(created).open("/q");
+    let queue = queue.expect("a new one");
+    let lock = nob_ipc_redis::Lock::options(&connection).existence(created).open("/backup");
+    let lock = lock.expect("a new one");
+    let permits = BoundedSemaphore::options(&connection).bound(3).existence(created).open("/p");
+    let permits = permits.expect("a new one");
+    let mut model = of_server(&connection, || {
+        for _ in 0..30 {
+            queue.send(b"x", 0).expect("there is room");
+        }
+        lock.acquire().expect("it is free");
+        permits.acquire().expect("one is free");
+    });
+    let pid = std::process::id();
+    let lines = screen(&mut model, 80, 24);
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+    assert_eq!(lines[0], "nob-ipc  3 objects  1 mq  1 lock  1 permits");
+    assert_eq!(lines[1], server.url());
+    assert!(lines[2].starts_with("2 locks and permits held, 0 waiting, messages "), "{}", lines[2]);
+    assert_eq!(lines[3], "3 of 3 objects, by kind ▲");
+    let titles: Vec<_> = lines[4].split_whitespace().collect();
+    assert_eq!(titles[..7], ["KIND▲", "NAME", "CONTENT", "RATE", "WAITING", "LEASE", "HOLDERS"]);
+    let queue_line = line_with(&lines, "mq      /q");
+    assert!(queue_line.contains("30/100 messages") && queue_line.contains("/s"), "{queue_line}");
+    let lock_line = line_with(&lines, "/backup");
+    for piece in [&format!("held by {pid}"), " - ", &format!("s {pid}")] {
+        assert!(lock_line.contains(piece), "{lock_line}");
+    }
+    assert!(line_with(&lines, "/p ").contains("2/3 free"));
+    for (width, height) in [(200, 24), (50, 24), (30, 6), (12, 4), (1, 1), (0, 0)] {
+        for mode in [Mode::Filter, Mode::Details, Mode::Confirm, Mode::Help, Mode::List] {
+            model.mode = mode;
+            model.asked = model.shown.first().cloned();
+            let lines = screen(&mut model, width, height);
+            assert!(mode != Mode::List || width < 12 || lines.iter().any(|it| it.contains("/q")));
+        }
+    }
+    let titles = screen(&mut model, 200, 24).swap_remove(4);
+    let all =
+        ["KIND▲", "NAME", "CONTENT", "RATE", "HISTORY", "WAITING", "LEASE", "HOLDERS", "CREATOR"];
+    assert_eq!(titles.split_whitespace().collect::<Vec<_>>(), all);
+
+    // Each column sorts, and there are no others.
+    for title in all.iter().skip(1).chain(["KIND"].iter()) {
+        let word = title.trim_end_matches('▲').to_lowercase();
+        if word != "history" {
+            press(&mut model, "s");
+            assert_eq!(model.sort.word(), word);
+        }
+    }
+    press(&mut model, "sss");
+    assert_eq!(model.shown[0].address(), "mq:/q", "by rate");
+
+    press(&mut model, "r/backup\n\n");
+    let lines = screen(&mut model, 80, 24);
+    line_with(&lines, &format!("holder        process {pid} of its machine"));
+    line_with(&lines, "waiting       nobody");
+    line_with(&lines, "left, unless it is renewed");
+    press(&mut model, "\u{1b}d");
+    let lines = screen(&mut model, 80, 24);
+    line_with(&lines, "Remove lock:/backup?");
+    line_with(&lines, &format!("Held by {pid}. Whoever has it open can go on."));
+    let Wish::Unlink(Row::There(found)) = press(&mut model, "y") else { panic!("confirmed") };
+    assert_eq!(found.info.name.as_bytes(), b"/backup");
+    press(&mut model, "?");
+    for (width, height) in [(80, 24), (50, 24)] {
+        let lines = screen(&mut model, width, height);
+        for word in ["WAITING", "LEASE", "CREATOR", "Rows that are not seen"] {
+            line_with(&lines, word);
+        }
+    }
+}
+
+/// What is shown is old then, and says so at any size.
+#[test]
+fn a_server_that_has_gone() {
+    let _watchdog = nob_ipc_testing::watchdog();
+    let Some(mut server) = nob_ipc_testing::Server::start(&[]) else { return };
+    let connection = Connection::open(&server.url()).expect("it answers");
+    let options = &mut nob_ipc_redis::Semaphore::options(&connection);
+    options.existence(Existence::LinkOrCreate).open("/s").expect("a new one");
+    let mut model = of_server(&connection, || server.kill());
+    let lines = screen(&mut model, 80, 24);
+    assert_eq!(lines[1], format!("{}  no answer for 0s", connection.url()));
+    assert!(lines[2].contains("cannot be used"), "{}", lines[2]);
+    line_with(&lines, "sem   /s ");
+    let lines = screen(&mut model, 40, 10);
+    assert!(lines[0].starts_with("no answer for 0s; 1 of 1 object, by "), "{}", lines[0]);
+    let lines = screen(&mut model, 16, 24);
+    assert_eq!(lines[1], "no answer for 0s");
 }

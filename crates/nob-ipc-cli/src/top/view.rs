@@ -1,16 +1,17 @@
 //! Drawing.
 
-use nob_ipc::registry::{Object, State};
+use nob_ipc::registry::State;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table};
+use ratatui::widgets::{self, Block, Cell, Clear, Paragraph, Sparkline, Table};
 
 use super::columns::{self, Column, Needs};
 use super::history::{Rates, curve, scale};
-use super::model::{Mode, Model};
-use crate::describe::{address, facts, holders_words, measure_words, state_word};
+use super::model::{Mode, Model, Server};
+use super::row::{Place, Row};
+use crate::describe::state_word;
 use crate::room::Room;
 use crate::text::{self, cut, cut_in_the_middle, join_fitting, wrap};
 
@@ -28,13 +29,13 @@ pub fn draw(frame: &mut Frame, model: &mut Model) {
     frame.render_widget(Paragraph::new(header), header_area);
     draw_list(frame, list, model);
     match (model.mode, model.marked(), &model.asked) {
-        (Mode::Details, Some(object), _) => {
-            let (measures, rates) = (model.history.of(object), model.history.rates(object));
+        (Mode::Details, Some(row), _) => {
+            let (measures, rates) = (model.history.of(row), model.history.rates(row));
             let above = Rect { height: area.height.saturating_sub(foot_area.height), ..area };
-            draw_details(frame, above, object, &measures, rates);
+            draw_details(frame, above, row, &measures, rates);
         }
-        (Mode::Confirm, _, Some(object)) => draw_question(frame, area, object),
-        (Mode::Help, ..) => draw_help(frame, area),
+        (Mode::Confirm, _, Some(row)) => draw_question(frame, area, row),
+        (Mode::Help, ..) => draw_help(frame, area, model.place()),
         _ => {}
     }
     frame.render_widget(Paragraph::new(foot), foot_area);
@@ -47,9 +48,16 @@ fn header_lines(model: &Model, columns: usize, height: u16) -> Vec<Line<'static>
     if height >= ROOMY {
         let objects = join_fitting(&totals.objects(), "  ", columns.saturating_sub(9));
         lines.push(Line::from(vec!["nob-ipc  ".bold().cyan(), objects.bold()]));
-        lines.push(room_line(totals.room(), columns));
+        lines.push(match &model.server {
+            None => room_line(totals.room(), columns),
+            Some(server) => server_line(server, columns),
+        });
         let users = join_fitting(&totals.users(), ", ", columns);
-        lines.push(if totals.orphans() > 0 { Line::from(users).red() } else { Line::from(users) });
+        lines.push(match model.server.as_ref().and_then(Server::why) {
+            Some(why) => Line::from(cut(&why, columns)).red(),
+            None if totals.orphans() > 0 => Line::from(users).red(),
+            None => Line::from(users),
+        });
     }
     let all = text::count(model.count(), "object", "objects");
     let arrow = if model.descends() { "▼" } else { "▲" };
@@ -57,9 +65,33 @@ fn header_lines(model: &Model, columns: usize, height: u16) -> Vec<Line<'static>
         "" => String::new(),
         filter => format!(", with \"{filter}\""),
     };
-    let shown = format!("{} of {all}, by {} {arrow}{filter}", model.shown.len(), model.sort.word());
-    lines.push(Line::from(cut(&shown, columns)).dim());
+    let mut shown =
+        format!("{} of {all}, by {} {arrow}{filter}", model.shown.len(), model.sort.word());
+    // Where there is no room for a line of its own.
+    let trouble = model.server.as_ref().and_then(Server::trouble).filter(|_| height < ROOMY);
+    if let Some(trouble) = trouble {
+        shown = format!("{trouble}; {shown}");
+        lines.push(Line::from(cut(&shown, columns)).red());
+    } else {
+        lines.push(Line::from(cut(&shown, columns)).dim());
+    }
     lines
+}
+
+/// Which server it is, and whether it can be looked at. Both ends of a URL tell more than its middle.
+fn server_line(server: &Server, columns: usize) -> Line<'static> {
+    let (words, is_bad) = match server.trouble() {
+        Some(trouble) => (trouble, true),
+        None if server.overflows => ("more objects than can be shown".into(), true),
+        None if !server.whole => ("listing its objects".into(), false),
+        None => (String::new(), false),
+    };
+    let room = columns.saturating_sub(text::width(&words) + 2);
+    let url = cut_in_the_middle(&text::escape_str(&server.url), room);
+    let words = Span::from(cut(&words, columns));
+    let words = if is_bad { words.red().bold() } else { words };
+    // What is wrong comes first where there is no room for both.
+    if room < 8 { Line::from(words) } else { Line::from(vec![url.into(), "  ".into(), words]) }
 }
 
 /// How full `/dev/shm` is, with a bar if there is room for it.
@@ -124,6 +156,7 @@ struct Cells {
     content: String,
     owner: String,
     holders: String,
+    creator: String,
 }
 
 fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
@@ -132,63 +165,72 @@ fn draw_list(frame: &mut Frame, area: Rect, model: &mut Model) {
     let all: Vec<Cells> = model
         .shown
         .iter()
-        .map(|object| Cells {
-            name: text::escape(object.name().as_bytes()),
-            content: measure_words(object),
-            owner: text::escape_str(users.name(object.owner())),
-            holders: text::escape(&holders_words(object.holders())),
+        .map(|row| Cells {
+            name: text::escape(row.name().as_bytes()),
+            content: row.content(),
+            owner: row.owner(users),
+            holders: row.holders(),
+            creator: row.creator(),
         })
         .collect();
     let widest = |cell: fn(&Cells) -> &str| all.iter().map(|it| text::width(cell(it))).max();
-    let kinds = model.shown.iter().map(|object| object.kind().short_word().len());
+    let kinds = model.shown.iter().map(|row| row.kind().short_word().len());
     let needs = Needs {
         kind: kinds.max().unwrap_or(0),
         name: widest(|cells| &cells.name).unwrap_or(0),
         content: widest(|cells| &cells.content).unwrap_or(0),
         owner: widest(|cells| &cells.owner).unwrap_or(0),
         holders: widest(|cells| &cells.holders).unwrap_or(0),
+        creator: widest(|cells| &cells.creator).unwrap_or(0),
     };
-    let columns = columns::choose(area.width, needs);
+    let columns = columns::choose(model.place(), area.width, needs);
     let history = &model.history;
-    let row = |(object, cells): (&Object, &Cells)| {
-        Row::new(columns.iter().map(|&(column, width)| {
+    let line = |(row, cells): (&Row, &Cells)| {
+        widgets::Row::new(columns.iter().map(|&(column, width)| {
             let columns = usize::from(width);
             match column {
-                Column::Kind => Cell::from(object.kind().short_word()),
+                Column::Kind => Cell::from(row.kind().short_word()),
                 Column::Name => Cell::from(cut_in_the_middle(&cells.name, columns)),
                 Column::Content => Cell::from(cut(&cells.content, columns)),
                 Column::Rate => {
-                    let rate = history.rates(object).into;
+                    let rate = history.rates(row).into;
                     let words = rate.map_or("-".into(), text::rate);
                     let cell = Cell::from(Line::from(words).right_aligned());
                     if rate.is_some_and(|rate| rate > 0.0) { cell.bold() } else { cell }
                 }
                 Column::History => {
-                    let measures = history.of(object);
-                    let top = scale(object.measure(), &measures);
+                    let measures = history.of(row);
+                    let top = scale(row.most(), &measures);
                     Cell::from(curve(&measures, top, columns)).cyan()
                 }
                 Column::Owner => Cell::from(cut(&cells.owner, columns)),
-                Column::Mode => Cell::from(format!("{:04o}", object.mode())),
-                Column::Age => Cell::from(Line::from(text::age(object.age())).right_aligned()),
-                Column::Status => {
-                    Cell::from(state_word(object.state())).style(style_of(object.state()))
+                Column::Mode => Cell::from(format!("{:04o}", row.mode())),
+                Column::Age => Cell::from(Line::from(text::age(row.age())).right_aligned()),
+                Column::Status => Cell::from(state_word(row.state())).style(style_of(row.state())),
+                Column::Waiting => match row.waiters() {
+                    0 => Cell::from(Line::from("-").right_aligned()),
+                    waiters => Cell::from(Line::from(waiters.to_string()).right_aligned()).bold(),
+                },
+                Column::Lease => {
+                    let left = row.lease().map_or("-".into(), text::age);
+                    Cell::from(Line::from(left).right_aligned())
                 }
                 Column::Holders => Cell::from(cut(&cells.holders, columns)),
+                Column::Creator => Cell::from(cut(&cells.creator, columns)),
             }
         }))
     };
-    let rows: Vec<Row> = model.shown.iter().zip(&all).map(row).collect();
+    let rows: Vec<widgets::Row> = model.shown.iter().zip(&all).map(line).collect();
     let arrow = if model.descends() { "▼" } else { "▲" };
     let header = columns.iter().map(|&(column, width)| {
         let is_sorted = column.sort() == Some(model.sort);
         let title = format!("{}{}", column.title(), if is_sorted { arrow } else { "" });
         let line = Line::from(cut(&title, width.into()));
         let line = if is_sorted { line.bold() } else { line };
-        let right = matches!(column, Column::Rate | Column::Age);
+        let right = matches!(column, Column::Rate | Column::Age | Column::Waiting | Column::Lease);
         Cell::from(if right { line.right_aligned() } else { line })
     });
-    let header = Row::new(header).style(Style::new().add_modifier(Modifier::UNDERLINED));
+    let header = widgets::Row::new(header).style(Style::new().add_modifier(Modifier::UNDERLINED));
     let widths = columns.iter().map(|&(_, width)| Constraint::Length(width));
     let table = Table::new(rows, widths)
         .header(header)
@@ -205,7 +247,7 @@ fn style_of(state: State) -> Style {
 }
 
 /// Everything about the marked object, and a larger curve, over the lower part of what is above the foot.
-fn draw_details(frame: &mut Frame, above: Rect, object: &Object, measures: &[u64], rates: Rates) {
+fn draw_details(frame: &mut Frame, above: Rect, row: &Row, measures: &[u64], rates: Rates) {
     const LABEL: usize = 14;
     const CURVE_HEIGHT: u16 = 4;
     let columns = usize::from(above.width).saturating_sub(2);
@@ -216,7 +258,7 @@ fn draw_details(frame: &mut Frame, above: Rect, object: &Object, measures: &[u64
             lines.push(Line::from(format!("{label:<LABEL$}{part}")));
         }
     };
-    let mut facts = facts(object).into_iter();
+    let mut facts = row.facts().into_iter();
     // What is not told elsewhere comes after the kind and the name.
     for (label, value) in facts.by_ref().take(2) {
         add(label, &text::escape(&value));
@@ -236,7 +278,7 @@ fn draw_details(frame: &mut Frame, above: Rect, object: &Object, measures: &[u64
     let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(CURVE_HEIGHT + 2);
     let height = wanted.min(above.height);
     let area = Rect { y: above.bottom() - height, height, ..above };
-    let title = cut_in_the_middle(&address(object), columns.saturating_sub(2));
+    let title = cut_in_the_middle(&row.address(), columns.saturating_sub(2));
     let block = Block::bordered().title(format!(" {title} "));
     let inner = block.inner(area);
     // The words come first.
@@ -255,7 +297,7 @@ fn draw_details(frame: &mut Frame, above: Rect, object: &Object, measures: &[u64
     frame.render_widget(Paragraph::new(lines), text_area);
     let shown = measures.len().saturating_sub(curve_area.width.into());
     let sparkline =
-        Sparkline::default().data(&measures[shown..]).max(scale(object.measure(), measures).max(1));
+        Sparkline::default().data(&measures[shown..]).max(scale(row.most(), measures).max(1));
     frame.render_widget(sparkline.cyan(), curve_area);
 }
 
@@ -278,25 +320,19 @@ fn draw_box(frame: &mut Frame, area: Rect, title: &str, lines: Vec<Line<'static>
 }
 
 /// Whether to remove an object: its address is never cut.
-fn draw_question(frame: &mut Frame, area: Rect, object: &Object) {
+fn draw_question(frame: &mut Frame, area: Rect, row: &Row) {
     let columns = usize::from(area.width).saturating_sub(4).min(76);
-    let mut words = vec![format!("Remove {}?", address(object))];
-    let processes = text::count(object.holders().len(), "process", "processes");
-    words.push(match object.holders().len() {
-        0 => "Nobody is seen to use it.".into(),
-        _ => format!("Used by {processes}, which can go on: {}.", holders(object)),
-    });
-    words.push("y removes it, any other key leaves it".into());
+    let words = [
+        format!("Remove {}?", row.address()),
+        row.concerned(),
+        "y removes it, any other key leaves it".into(),
+    ];
     let lines = words.iter().flat_map(|words| wrap(words, columns)).map(Line::from).collect();
     draw_box(frame, area, "remove", lines);
 }
 
-fn holders(object: &Object) -> String {
-    text::escape(&holders_words(object.holders()))
-}
-
-fn draw_help(frame: &mut Frame, area: Rect) {
-    const HELP: [&str; 20] = [
+fn draw_help(frame: &mut Frame, area: Rect, place: Place) {
+    const KEYS: [&str; 9] = [
         "↑ ↓ j k       move; PgUp PgDn Home End, too",
         "Enter         all about the marked object",
         "/             filter: name, kind, status, pid",
@@ -306,6 +342,8 @@ fn draw_help(frame: &mut Frame, area: Rect) {
         "d Delete      remove it, after a question",
         "q Ctrl-C      quit",
         "",
+    ];
+    const MACHINE: [&str; 11] = [
         "RATE     what a second brings: messages",
         "         sent through a channel, or",
         "         acquisitions of a lock;",
@@ -318,5 +356,23 @@ fn draw_help(frame: &mut Frame, area: Rect) {
         "         user may not see who uses it)",
         "HOLDERS  the processes that use it",
     ];
-    draw_box(frame, area, "help", HELP.map(Line::from).to_vec());
+    const SERVER: [&str; 11] = [
+        "RATE     the messages that a second brings",
+        "         to a queue; - where nobody counts",
+        "HISTORY  the content of the last looks",
+        "WAITING  how many stand in line",
+        "LEASE    when a lock or permit ends that is",
+        "         held, unless its holder renews it",
+        "HOLDERS  the processes that hold it, by",
+        "         their pids on their machines",
+        "CREATOR  the process that has created it,",
+        "         and its machine",
+        "Rows that are not seen are older.",
+    ];
+    let columns = match place {
+        Place::Machine => MACHINE,
+        Place::Server => SERVER,
+    };
+    let lines = KEYS.into_iter().chain(columns).map(Line::from).collect();
+    draw_box(frame, area, "help", lines);
 }

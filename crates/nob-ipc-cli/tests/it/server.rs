@@ -10,7 +10,6 @@ use nix::libc;
 use nob_ipc_testing::{Proxy, Running, Server, Unique, output, wait_until, watchdog};
 use serde_json::Value;
 
-use crate::support::pty::OnTerminal;
 use crate::support::{Argument, PROGRAM, command, json, nob, nob_with, shell, start, text};
 
 /// A server and its URL, or the end of the test where there is none.
@@ -385,10 +384,6 @@ fn what_cannot_be_on_a_server() {
             assert!(said(&refused).contains("message queue"), "{refused:?}");
         }
     }
-    let person = OnTerminal::start(&at(&server.url(), &[&"top"]));
-    let (status, printed) = person.end();
-    let printed = String::from_utf8_lossy(&printed);
-    assert!(status.code() == Some(1) && printed.contains("watch nob-ipc ls"), "{printed}");
 }
 
 /// `local:` is this machine, as for a program that connects.

@@ -3,10 +3,11 @@
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nob_ipc_testing::{Unique, output, prepare, wait_until, watchdog};
+use nix::libc;
+use nob_ipc_testing::{Server, Unique, output, prepare, wait_until, watchdog};
 
 use crate::support::pty::OnTerminal;
-use crate::support::{PROGRAM, address, lists_queues, nob, nob_with, text};
+use crate::support::{Argument, PROGRAM, address, lists_queues, nob, nob_with, start, text};
 
 /// A terminal of its own server; gone when it is dropped.
 struct Tmux(String);
@@ -187,9 +188,134 @@ fn a_terminal_that_tells_no_size() {
 #[test]
 fn needs_a_terminal() {
     let _watchdog = watchdog();
-    let output = nob(&[&"top"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(output.stderr.starts_with(b"nob-ipc: top needs a terminal"));
+    // Nobody listens there: that is not asked for first.
+    let nowhere = [&"top" as Argument, &"--at", &"redis://127.0.0.1:1"];
+    for (arguments, list) in [(&nowhere[..1], "`nob-ipc ls`"), (&nowhere, "`nob-ipc ls --at URL`")]
+    {
+        let output = nob(arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).expect("it is UTF-8");
+        assert!(said.starts_with("nob-ipc: top needs a terminal; "), "{said}");
+        assert!(said.contains(list), "{said}");
+    }
+}
+
+/// A server, as this machine is watched.
+#[test]
+fn a_server_is_watched() {
+    let _watchdog = watchdog();
+    let Some(server) = Server::start(&[]) else { return };
+    let url = server.url();
+    let at = |arguments: &[Argument]| nob(&[arguments, &[&"--at", &url]].concat());
+    text(at(&[&"mq", &"create", &"jobs", &"--max-messages", &"8"]));
+    text(at(&[&"sem", &"create", &"slots", &"--value", &"0"]));
+    let top = format!("{PROGRAM} --at {url} top --interval 100ms");
+    let Some(tmux) = Tmux::start(&top, (100, 24)) else { return };
+    let screen = tmux.wait_for("0/8 messages");
+    for piece in ["2 objects", "1 sem  1 mq", &url, "value 0", "WAITING", "LEASE"] {
+        assert!(screen.contains(piece), "{piece}: {screen}");
+    }
+
+    // It is live: what it holds, who waits, how long a lease has left, and what a second brings.
+    let mut waiter = start(&[&"sem", &"wait", &"slots", &"--at", &url]);
+    let mut holder =
+        start(&[&"lock", &"run", &"backup", &"--at", &url, &"--", &"sh", &"-c", &"echo; read x"]);
+    holder.line();
+    tmux.wait_for("1 lock or permit held, 1 waiting");
+    wait_until(|| {
+        let screen = tmux.screen();
+        let lock = screen.lines().find(|line| line.contains("/backup")).unwrap_or_default();
+        lock.contains("held by ") && (6..10).any(|left| lock.contains(&format!(" {left}s ")))
+    });
+    for round in 0.. {
+        text(at(&[&"mq", &"send", &"jobs", &format!("{round}"), &"--timeout", &"0"]));
+        text(at(&[&"mq", &"receive", &"jobs"]));
+        let screen = tmux.screen();
+        let queue = screen.lines().find(|line| line.contains("/jobs")).unwrap_or_default();
+        if queue.contains("/s ") && !queue.contains(" 0/s ") {
+            break;
+        }
+    }
+    holder.close_input();
+    assert!(holder.end().code().is_some());
+    text(at(&[&"sem", &"post", &"slots"]));
+    assert!(waiter.end().success());
+    tmux.wait_for("0 locks and permits held, 0 waiting");
+
+    // The same keys.
+    tmux.press(&["/"]);
+    tmux.wait_for("filter:");
+    tmux.press(&["-l", "mq:"]);
+    tmux.press(&["Enter"]);
+    tmux.wait_for("1 of 3 objects");
+    tmux.press(&["Enter"]);
+    let screen = tmux.wait_for("messages so far");
+    assert!(
+        screen.contains(" mq:/jobs ") && screen.contains("0 to receive, 0 to send"),
+        "{screen}"
+    );
+    tmux.press(&["Escape"]);
+    tmux.press(&["d"]);
+    tmux.wait_for("Remove mq:/jobs?");
+    tmux.press(&["n"]);
+    tmux.wait_for("Enter details");
+    text(at(&[&"show", &"mq:/jobs"]));
+    tmux.press(&["d"]);
+    tmux.wait_for("y removes it");
+    tmux.press(&["y"]);
+    tmux.wait_for("mq:/jobs is removed");
+    assert_eq!(at(&[&"show", &"mq:/jobs"]).status.code(), Some(3));
+    tmux.wait_for("0 of 2 objects");
+    tmux.press(&["q"]);
+    tmux.wait_for("status 0");
+}
+
+/// It says how old is what it shows, and takes keys meanwhile; when the server is back, it goes on.
+#[test]
+fn a_server_that_comes_and_goes() {
+    let _watchdog = watchdog();
+    let Some(mut server) = Server::start(&["--appendonly", "yes"]) else { return };
+    let url = server.url();
+    text(nob(&[&"sem", &"create", &"slots", &"--at", &url]));
+    let top = format!("{PROGRAM} --at {url} top --interval 100ms");
+    let Some(tmux) = Tmux::start(&top, (80, 24)) else { return };
+    tmux.wait_for("value 1");
+    let take = || text(nob(&[&"sem", &"post", &"slots", &"--at", &url]));
+
+    server.signal(libc::SIGSTOP);
+    tmux.wait_for("no answer for 2s");
+    // Keys are taken between two answers of the server, of which there is none.
+    for _ in 0..3 {
+        tmux.press(&["?"]);
+        tmux.wait_for("HISTORY  the content");
+        tmux.press(&["?"]);
+        let screen = tmux.wait_for("Enter details");
+        // What was seen stays.
+        assert!(screen.contains("no answer for") && screen.contains("value 1"), "{screen}");
+    }
+    server.signal(libc::SIGCONT);
+    take();
+    let screen = tmux.wait_for("value 2");
+    assert!(!screen.contains("no answer for"), "{screen}");
+
+    server.kill();
+    tmux.wait_for("no answer for");
+    tmux.wait_for("cannot be used");
+    server.restart();
+    take();
+    let screen = tmux.wait_for("value 3");
+    assert!(!screen.contains("no answer for"), "{screen}");
+
+    // It ends though nobody answers; what was to be removed is told.
+    server.signal(libc::SIGSTOP);
+    tmux.press(&["d"]);
+    tmux.wait_for("Remove sem:/slots?");
+    tmux.press(&["y"]);
+    tmux.wait_for("removing sem:/slots");
+    tmux.press(&["q"]);
+    let screen = tmux.wait_for("status 1");
+    assert!(screen.contains("has not said whether sem:/slots is removed"), "{screen}");
+    server.signal(libc::SIGCONT);
 }
 
 #[test]
