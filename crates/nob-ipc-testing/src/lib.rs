@@ -8,7 +8,7 @@
 //! - [`drop_alone`]: drops the last handle of a shared object while no child is being started.
 //! - [`Machine`]: namespaces in which a role or program is alone, with a `/dev/shm` of its own.
 //! - [`mounts`]: what a role changes on such a machine.
-//! - [`Server`], [`Proxy`]: a Redis or Valkey server, and what stands in front of it.
+//! - [`Server`], [`Proxy`]: a Redis or Valkey server, and what stands in front of it; [`Certificates`] for it.
 //! - [`Directory`]: a new directory, removed at the end.
 //! - [`Waiter`], [`wait_until`], [`wait_until_in`]: threads and processes that wait, seen from outside.
 //! - [`signals`], [`users`], [`limits`], [`forks`]: what a role does to its own process.
@@ -24,6 +24,7 @@
     reason = "a helper of tests panics where the test has to fail, and is called for its effect"
 )]
 
+mod certificates;
 mod directory;
 mod machine;
 mod roles;
@@ -41,6 +42,7 @@ pub mod mounts;
 pub mod signals;
 pub mod users;
 
+pub use certificates::Certificates;
 pub use directory::Directory;
 pub use machine::{Machine, unshare};
 pub use roles::{Arguments, Child, Role, hear, hold, play, say};

@@ -113,6 +113,63 @@ impl Server {
         Some(servers)
     }
 
+    /// Starts one more node of a cluster, the replica of one of these, which has caught up.
+    pub fn start_cluster_replica(nodes: &[Server], of: usize) -> Server {
+        let primary = &nodes[of];
+        primary.replicate_at_once();
+        let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let replica = Server::start_like(primary, &options);
+        // It may be the one to be followed.
+        replica.replicate_at_once();
+        replica.demand(&["CLUSTER", "MEET", "127.0.0.1", &primary.port.to_string()]);
+        let id = primary.cluster_id();
+        eventually(|| replica.command(&["CLUSTER", "REPLICATE", &id]).starts_with("+OK"));
+        primary.wait_for_replica();
+        let known = format!("cluster_known_nodes:{}", nodes.len() + 1);
+        let all = || nodes.iter().chain([&replica]);
+        eventually(|| all().all(|node| node.command(&["CLUSTER", "INFO"]).contains(&known)));
+        replica
+    }
+
+    /// How the nodes of its cluster call it.
+    pub fn cluster_id(&self) -> String {
+        let answer = self.demand(&["CLUSTER", "MYID"]);
+        answer.lines().nth(1).expect("it has a name").to_string()
+    }
+
+    /// Starts a replica of it, which has caught up.
+    #[must_use]
+    pub fn start_replica(&self) -> Server {
+        self.replicate_at_once();
+        let replica =
+            Server::start_like(self, &["--replicaof", &format!("127.0.0.1 {}", self.port)]);
+        self.wait_for_replica();
+        replica
+    }
+
+    fn start_like(other: &Server, arguments: &[&str]) -> Server {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let (program, directory) = (other.program.clone(), Directory::new());
+        let mut server = Server { program, port: free_port(), directory, arguments, process: None };
+        server.restart();
+        server
+    }
+
+    /// A new replica is served without waiting for others, and heard of soon.
+    fn replicate_at_once(&self) {
+        self.demand(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
+        self.demand(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
+    }
+
+    fn wait_for_replica(&self) {
+        eventually(|| {
+            let info = self.command(&["INFO", "replication"]);
+            let line = info.lines().find(|line| line.starts_with("slave0:")).unwrap_or_default();
+            // Its first acknowledgement comes later than it is there.
+            line.contains("state=online") && !line.contains("offset=0,")
+        });
+    }
+
     /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -205,6 +262,13 @@ impl Drop for Server {
         if self.process.is_some() {
             self.kill();
         }
+    }
+}
+
+/// Asks now and then; the watchdog ends what never comes.
+fn eventually(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -274,7 +274,9 @@ fn a_server_is_watched() {
 #[test]
 fn a_server_that_comes_and_goes() {
     let _watchdog = watchdog();
-    let Some(mut server) = Server::start(&["--appendonly", "yes"]) else { return };
+    // What is acknowledged is there after it was killed.
+    let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(mut server) = Server::start(&kept) else { return };
     let url = server.url();
     text(nob(&[&"sem", &"create", &"slots", &"--at", &url]));
     let top = format!("{PROGRAM} --at {url} top --interval 100ms");

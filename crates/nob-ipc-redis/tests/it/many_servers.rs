@@ -1,39 +1,23 @@
 //! Replicas, Sentinel, clusters and encrypted connections.
 
-#[cfg(feature = "tls")]
-use std::process::Command;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, ErrorKind, Existence, Kind, Name};
-use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome, Pending, Semaphore};
+use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome, Pending, Retry, Semaphore};
 #[cfg(feature = "tls")]
-use nob_ipc_testing::{Directory, free_port, output};
+use nob_ipc_testing::{Certificates, free_port};
 use nob_ipc_testing::{Server, watchdog};
 
 use crate::server;
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+/// Asks servers now and then.
+fn wait_until(mut done: impl FnMut() -> bool) {
     while !done() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// A replica that has caught up.
-fn replica(primary: &Server) -> Server {
-    let of = format!("127.0.0.1 {}", primary.port);
-    primary.demand(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
-    primary.demand(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
-    let replica = Server::start(&["--replicaof", &of]).unwrap();
-    // Its first acknowledgement comes later than it is there.
-    wait_until("the replica catches up", || {
-        let info = primary.command(&["INFO", "replication"]);
-        let line = info.lines().find(|line| line.starts_with("slave0:")).unwrap_or_default();
-        line.contains("state=online") && !line.contains("offset=0,")
-    });
-    replica
 }
 
 /// R22: `Unconfirmed`: it is done, and too few replicas have said so.
@@ -41,7 +25,7 @@ fn replica(primary: &Server) -> Server {
 fn a_replica_says_that_it_has_it() {
     let _watchdog = watchdog();
     let server = server!();
-    let other = replica(&server);
+    let other = server.start_replica();
     let url = format!("{}?durability=replica", server.url());
     let connection = Connection::open(&url).unwrap();
     let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
@@ -59,7 +43,7 @@ fn a_replica_says_that_it_has_it() {
     assert_eq!(queue.current_messages().unwrap(), 1);
     // A lock that nobody is sure of is given up.
     assert_eq!(lock.acquire().unwrap_err().kind(), ErrorKind::Unconfirmed);
-    wait_until("the lock is given up", || !lock.is_locked().unwrap());
+    wait_until(|| !lock.is_locked().unwrap());
     assert!(!lock.is_held() && !lock.owner_died().unwrap());
     // So is one for an event loop.
     let events = Events::new().unwrap();
@@ -67,7 +51,7 @@ fn a_replica_says_that_it_has_it() {
     let error = |pending: nob_ipc::Result<Pending>| {
         let _going_on = pending.unwrap();
         let mut all = Vec::new();
-        wait_until("it ends", || {
+        wait_until(|| {
             all.extend(events.take());
             !all.is_empty()
         });
@@ -77,10 +61,10 @@ fn a_replica_says_that_it_has_it() {
     assert_eq!(sent.kind(), ErrorKind::Unconfirmed);
     assert_eq!(*sent.detail::<Outcome>().unwrap(), Outcome::Sent(1));
     assert_eq!(error(lock.start_acquire(&events, 2, never)).kind(), ErrorKind::Unconfirmed);
-    wait_until("the lock is given up", || !lock.is_locked().unwrap());
+    wait_until(|| !lock.is_locked().unwrap());
     assert_eq!(queue.current_messages().unwrap(), 2);
     other.signal(libc::SIGCONT);
-    wait_until("the replica is back", || queue.send(b"c", 0).is_ok());
+    wait_until(|| queue.send(b"c", 0).is_ok());
     let error = Connection::open(&other.url()).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ENOTSUP), "{error}");
 }
@@ -90,11 +74,9 @@ fn a_replica_says_that_it_has_it() {
 fn sentinels_name_the_new_primary() {
     let _watchdog = watchdog();
     let mut server = server!();
-    let _other = replica(&server);
+    let _other = server.start_replica();
     let sentinel = Server::start_sentinel(&server);
-    wait_until("the sentinel knows the replica", || {
-        sentinel.command(&["SENTINEL", "REPLICAS", "primary"]).contains("127.0.0.1")
-    });
+    wait_until(|| sentinel.command(&["SENTINEL", "REPLICAS", "primary"]).contains("127.0.0.1"));
     let url = format!("redis+sentinel://127.0.0.1:{}/primary?patience=30", sentinel.port);
     let connection =
         Connection::options().durability("replica".parse().unwrap()).open(&url).unwrap();
@@ -227,71 +209,143 @@ fn a_slot_moves_under_those_who_use_it() {
     assert!(to.command(&["EXISTS", "nipc:{q/moving}"]).starts_with(":1"));
 }
 
-/// The paths of a certificate authority, of a certificate for 127.0.0.1, and of its key.
-#[cfg(feature = "tls")]
-fn certificates(directory: &Directory) -> Option<[String; 3]> {
-    let file = |name: &str| directory.join(name).display().to_string();
-    let openssl = |words: &[&str]| {
-        let mut command = Command::new("openssl");
-        output(command.args(words)).is_ok_and(|done| done.status.success())
-    };
-    let (key, authority) = (file("ca.key"), file("ca.crt"));
-    let made = openssl(&[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=nob-ipc test",
-        "-keyout",
-        &key,
-        "-out",
-        &authority,
-    ]);
-    if !made {
-        return None;
+/// What those who send and receive have been told of each message.
+#[derive(Default)]
+struct Told {
+    /// It is on the primary and on its replica.
+    acknowledged: HashSet<u32>,
+    /// It is on the primary, and may be on no replica.
+    unconfirmed: HashSet<u32>,
+}
+
+/// Sends numbers until it is told to stop; each is sent once.
+fn send_numbers(queue: &MessageQueue, stop: &AtomicBool, acknowledged: &AtomicUsize) -> Told {
+    let mut told = Told::default();
+    for number in 0_u32.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let mut sent = queue.send(&number.to_be_bytes(), 0);
+        while let Err(error) = &sent {
+            match error.kind() {
+                ErrorKind::ServerUnavailable => sent = queue.send(&number.to_be_bytes(), 0),
+                ErrorKind::OutcomeUnknown => {
+                    let retry = error.detail::<Retry>().unwrap();
+                    sent = retry.again(Deadline::NEVER).map(drop);
+                }
+                _ => break,
+            }
+        }
+        match sent {
+            Ok(()) => {
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+                told.acknowledged.insert(number)
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+                told.unconfirmed.insert(number)
+            }
+        };
     }
-    let (server_key, request, certificate) =
-        (file("server.key"), file("server.csr"), file("server.crt"));
-    let extensions = file("extensions");
-    std::fs::write(&extensions, "subjectAltName=IP:127.0.0.1\n").unwrap();
-    assert!(openssl(&[
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-subj",
-        "/CN=server",
-        "-keyout",
-        &server_key,
-        "-out",
-        &request,
-    ]));
-    assert!(openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        &request,
-        "-CA",
-        &authority,
-        "-CAkey",
-        &key,
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        &extensions,
-        "-out",
-        &certificate,
-    ]));
-    Some([authority, certificate, server_key])
+    told
+}
+
+/// Receives until nothing comes after it was told to stop. The numbers as they came, and whether each was
+/// confirmed.
+fn receive_numbers(queue: &MessageQueue, stop: &AtomicBool) -> Vec<(u32, bool)> {
+    let mut received = Vec::new();
+    loop {
+        let last = stop.load(Ordering::SeqCst);
+        let number = |message: &[u8]| u32::from_be_bytes(message.try_into().unwrap());
+        match queue.receive_timeout(Duration::from_millis(500)) {
+            Ok(Some((message, _))) => received.push((number(&message), true)),
+            Ok(None) if last => return received,
+            Ok(None) => {}
+            Err(error) if error.kind() == ErrorKind::ServerUnavailable => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+                let outcome = error.detail::<Outcome>().unwrap();
+                let Outcome::Messages(messages) = &*outcome else { panic!("{outcome:?}") };
+                received.extend(messages.iter().map(|(message, _)| (number(message), false)));
+            }
+        }
+    }
+}
+
+/// R30: a replica takes over from a primary of a cluster that was killed. Waits go on there, and what was
+/// acknowledged with `durability=replica` is there, once.
+#[test]
+fn a_replica_takes_over_in_a_cluster() {
+    let _watchdog = watchdog();
+    let Some(mut nodes) = Server::start_cluster(3) else { return };
+    let node = |name: &str| {
+        let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("nipc:{{q{name}}}")]);
+        (slot[1..].parse::<usize>().unwrap() / (16384 / 3)).min(2)
+    };
+    let dies = node("/jobs");
+    // Nobody sends to the second queue there before the primary has died.
+    let quiet = (0..1000).map(|number| format!("/quiet{number}")).find(|name| node(name) == dies);
+    let quiet = quiet.unwrap();
+    let replica = Server::start_cluster_replica(&nodes, dies);
+    for node in nodes.iter().chain([&replica]) {
+        node.demand(&["CONFIG", "SET", "cluster-node-timeout", "1000"]);
+    }
+    let ports: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+    let url = format!("redis+cluster://{}?patience=60", ports.join(","));
+    let sure = Connection::open(&format!("{url}&durability=replica")).unwrap();
+    let other = Connection::open(&format!("{url}&durability=replica")).unwrap();
+    let plain = Connection::open(&url).unwrap();
+    let create = |name: &str| {
+        let mut options = MessageQueue::options(&plain);
+        options.existence(Existence::Create).unlink_on_drop(false).max_messages(50).open(name)
+    };
+    create("/jobs").unwrap();
+    let waited = create(&quiet).unwrap();
+    thread::sleep(Duration::from_millis(200));
+    let queue = MessageQueue::options(&sure).open("/jobs").unwrap();
+    let theirs = MessageQueue::options(&other).open("/jobs").unwrap();
+    let stop = AtomicBool::new(false);
+    let drained = AtomicBool::new(false);
+    let acknowledged = AtomicUsize::new(0);
+    let more = || {
+        let then = acknowledged.load(Ordering::SeqCst);
+        wait_until(|| acknowledged.load(Ordering::SeqCst) > then + 200);
+    };
+    let (told, received) = thread::scope(|scope| {
+        let sending = scope.spawn(|| send_numbers(&queue, &stop, &acknowledged));
+        let receiving = scope.spawn(|| receive_numbers(&theirs, &drained));
+        let waiting = scope.spawn(|| waited.receive().unwrap().0);
+        more();
+        nodes[dies].kill();
+        wait_until(|| replica.command(&["ROLE"]).contains("master"));
+        // It becomes a replica of the one that has taken over, and confirms again.
+        nodes[dies].restart();
+        wait_until(|| replica.command(&["INFO", "replication"]).contains("state=online"));
+        MessageQueue::options(&plain).open(&quiet).unwrap().send(b"on", 0).unwrap();
+        assert_eq!(waiting.join().unwrap(), b"on");
+        more();
+        stop.store(true, Ordering::SeqCst);
+        let told = sending.join().unwrap();
+        drained.store(true, Ordering::SeqCst);
+        (told, receiving.join().unwrap())
+    });
+    let came: HashSet<u32> = received.iter().map(|&(number, _)| number).collect();
+    let missing: Vec<_> = told.acknowledged.difference(&came).collect();
+    assert!(missing.is_empty(), "of {} acknowledged: {missing:?}", told.acknowledged.len());
+    // Once its receiver was told that it is sure, a message does not come again.
+    let mut sure = HashSet::new();
+    for &(number, confirmed) in &received {
+        assert!(!sure.contains(&number), "{number} came twice");
+        if confirmed {
+            sure.insert(number);
+        }
+    }
+    // One that was not confirmed was sent all the same, but while nobody else had it, it may go.
+    assert!(
+        came.iter().all(|number| {
+            told.acknowledged.contains(number) || told.unconfirmed.contains(number)
+        })
+    );
 }
 
 /// R31: an encrypted connection trusts its roots alone.
@@ -299,28 +353,11 @@ fn certificates(directory: &Directory) -> Option<[String; 3]> {
 #[test]
 fn an_encrypted_connection_trusts_its_roots_alone() {
     let _watchdog = watchdog();
-    let directory = Directory::new();
-    let Some([authority, certificate, key]) = certificates(&directory) else {
-        eprintln!("skipped: there is no openssl to make certificates with");
-        return;
-    };
+    let Some(certificates) = Certificates::new() else { return };
     let port = free_port().to_string();
-    let server = Server::start(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &authority,
-        "--tls-auth-clients",
-        "no",
-    ]);
-    if server.is_none() {
-        return;
-    }
+    let Some(_server) = Server::start(&certificates.options(&port)) else { return };
     let url = format!("rediss://127.0.0.1:{port}");
+    let authority = certificates.authority.display();
     let connection = Connection::open(&format!("{url}?cafile={authority}")).unwrap();
     let queue = MessageQueue::options(&connection)
         .existence(Existence::Create)

@@ -186,7 +186,8 @@ fn a_step_is_a_bounded_piece_of_work() {
 #[test]
 fn a_server_that_does_not_answer() {
     let _watchdog = watchdog();
-    let mut server = server!("--appendonly", "yes");
+    // What is acknowledged is there after it was killed: otherwise a busy disk delays writing.
+    let mut server = server!("--appendonly", "yes", "--appendfsync", "always");
     let connection = Connection::open(&server.url()).unwrap();
     let semaphore = Semaphore::options(&connection).existence(Existence::LinkOrCreate).open("/x");
     let semaphore = semaphore.unwrap();
