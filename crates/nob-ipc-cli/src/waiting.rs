@@ -44,6 +44,5 @@ pub fn wait<T>(
 
 /// Takes a permit; `false` when the deadline passed first. Signals have to be deferred.
 pub fn acquire(permits: &dyn Permits, deadline: Deadline) -> Result<bool> {
-    let call = |deadline| Ok(permits.try_acquire()? || permits.wait_acquire(deadline)?);
-    wait(deadline, call, || Ok(()))
+    wait(deadline, |deadline| permits.acquire_until(deadline), || Ok(()))
 }

@@ -348,6 +348,10 @@ impl Permits for Lock {
         self.wait_acquire(deadline)
     }
 
+    fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
+        self.acquire_until(deadline)
+    }
+
     fn release_many(&self, count: u32) -> Result<()> {
         if count == 1 {
             return self.release();

@@ -507,6 +507,10 @@ impl Messages for MessageQueue {
         self.wait_send(message, priority, deadline)
     }
 
+    fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+        self.send_until(message, priority, deadline)
+    }
+
     fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>> {
         self.check_buffer(buffer)?;
         Ok(fill(buffer, self.try_receive_message()?))
@@ -515,6 +519,11 @@ impl Messages for MessageQueue {
     fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
         self.check_buffer(buffer)?;
         Ok(fill(buffer, self.wait_receive_message(deadline)?))
+    }
+
+    fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+        self.check_buffer(buffer)?;
+        Ok(fill(buffer, self.receive_until(deadline)?))
     }
 
     /// No more than one request carries: were the outcome of a later one unknown, so would be how many were

@@ -249,6 +249,10 @@ impl Permits for Semaphore {
         self.wait_acquire(deadline)
     }
 
+    fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
+        self.acquire_until(deadline)
+    }
+
     fn release_many(&self, count: u32) -> Result<()> {
         self.release_many(count)
     }

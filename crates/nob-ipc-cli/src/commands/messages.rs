@@ -53,10 +53,7 @@ impl Sender<'_> {
         // One that came during an earlier message.
         signals::check()?;
         let (messages, priority) = (self.messages, self.priority);
-        let send = |deadline| {
-            Ok(messages.try_send(message, priority)?
-                || messages.wait_send(message, priority, deadline)?)
-        };
+        let send = |deadline| messages.send_until(message, priority, deadline);
         if wait(deadline, send, || Ok(()))? { Ok(()) } else { Err(Failure::TimeOver) }
     }
 
@@ -133,11 +130,7 @@ fn receive_into(
         *buffer = vec![0; limit.min(ENOUGH)];
     }
     loop {
-        let received = match messages.try_receive(buffer) {
-            Ok(None) => messages.wait_receive(buffer, deadline),
-            received => received,
-        };
-        match received {
+        match messages.receive_until(buffer, deadline) {
             Err(error) if error.kind() == ErrorKind::TooLong && buffer.len() < limit => {
                 *buffer = vec![0; buffer.len().saturating_mul(2).min(limit)];
             }

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::libc;
-use nob_ipc_testing::{Proxy, Running, Server, Unique, output, wait_until, watchdog};
+use nob_ipc_testing::{
+    Certificates, Proxy, Running, Server, Unique, free_port, output, wait_until, watchdog,
+};
 use serde_json::Value;
 
 use crate::support::{Argument, PROGRAM, command, json, nob, nob_with, shell, start, text};
@@ -450,6 +452,112 @@ fn a_message_that_is_not_confirmed() {
     assert_eq!((received.status.code(), &*received.stdout), (Some(1), &b"precious\n"[..]));
     assert!(said(&received).contains("too few replicas"), "{received:?}");
     assert_eq!(shown(&server, "mq:/jobs")["messages"], 0);
+}
+
+/// Who listens in between reads nothing, and a certificate that does not fit is told.
+#[test]
+fn an_encrypted_server() {
+    let _watchdog = watchdog();
+    let Some(certificates) = Certificates::new() else { return };
+    let port = free_port().to_string();
+    let Some(_server) = Server::start(&certificates.options(&port)) else { return };
+    let bare = format!("rediss://127.0.0.1:{port}");
+    let url = format!("{bare}?cafile={}", certificates.authority.display());
+    text(nob(&at(&url, &[&"mq", &"create", &"jobs"])));
+    let mut receiver = start(&at(&url, &[&"mq", &"receive", &"jobs", &"--follow"]));
+    for job in ["one", "two"] {
+        text(nob(&at(&url, &[&"mq", &"send", &"jobs", &job])));
+        assert_eq!(receiver.line(), job);
+    }
+    receiver.signal(libc::SIGINT);
+    assert_eq!(receiver.end().code(), Some(130));
+    assert_eq!(
+        text(nob(&at(&url, &[&"lock", &"run", &"l", &"--", &"echo", &"locked"]))),
+        "locked\n"
+    );
+    let refused = nob(&at(&bare, &[&"ls"]));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).to_lowercase().contains("certificate"), "{refused:?}");
+}
+
+/// A primary dies under a command that receives and one that sends: they go on, and what was sent is there.
+#[test]
+fn a_failover() {
+    let _watchdog = watchdog();
+    let mut server = server!();
+    let _replica = server.start_replica();
+    let sentinel = Server::start_sentinel(&server);
+    wait_until(|| sentinel.command(&["SENTINEL", "REPLICAS", "primary"]).contains("127.0.0.1"));
+    let url = format!("redis+sentinel://127.0.0.1:{}/primary?patience=60", sentinel.port);
+    // What it acknowledges is on the replica as well.
+    let sure = format!("{url}&durability=replica");
+    text(nob(&at(&sure, &[&"mq", &"create", &"jobs"])));
+    text(nob(&at(&sure, &[&"mq", &"send", &"jobs", &"before"])));
+    let mut holder =
+        start(&at(&url, &[&"lock", &"run", &"l", &"--", &"sh", &"-c", &"echo; read x"]));
+    holder.line();
+    let mut receiver = start(&at(&url, &[&"mq", &"receive", &"jobs", &"--follow"]));
+    assert_eq!(receiver.line(), "before");
+    let mut sender = start(&at(&url, &[&"mq", &"send", &"jobs", &"--lines"]));
+    sender.say("first");
+    assert_eq!(receiver.line(), "first");
+    server.kill();
+    sender.say("second");
+    sender.say("third");
+    assert_eq!([receiver.line(), receiver.line()], ["second", "third"]);
+    sender.close_input();
+    assert!(sender.end().success());
+    receiver.signal(libc::SIGINT);
+    assert_eq!(receiver.end().code(), Some(130));
+    // The lease goes on there: another has to wait, until it is released.
+    let busy = nob(&at(&url, &[&"lock", &"run", &"l", &"--timeout", &"0", &"--", &"true"]));
+    assert_eq!(busy.status.code(), Some(124), "{busy:?}");
+    holder.say("x");
+    assert!(holder.end().success());
+    text(nob(&at(&url, &[&"lock", &"run", &"l", &"--timeout", &"0", &"--", &"true"])));
+}
+
+/// A cluster is one server, whichever node has what.
+#[test]
+fn a_cluster() {
+    let _watchdog = watchdog();
+    let Some(nodes) = Server::start_cluster(3) else { return };
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port);
+    for number in 0..8 {
+        text(nob(&at(&url, &[&"mq", &"create", &format!("jobs{number}")])));
+    }
+    let keys = |node: &Server| node.command(&["DBSIZE"])[1..].parse::<u32>().expect("a number");
+    assert!(nodes.iter().all(|node| keys(node) > 0), "they are on all nodes");
+    text(shell(&format!(
+        "seq 30 | {PROGRAM} --at {url} mq send jobs7 --lines --timeout 0 || true"
+    )));
+    let received = text(nob(&at(&url, &[&"mq", &"receive", &"jobs7", &"--count", &"10"])));
+    assert_eq!(
+        received.lines().collect::<Vec<_>>(),
+        (1..11).map(|it| it.to_string()).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        text(nob(&at(&url, &[&"lock", &"run", &"l", &"--", &"echo", &"locked"]))),
+        "locked\n"
+    );
+    let listed: Vec<Value> = json(&at(&url, &[&"ls", &"--json"]));
+    assert_eq!(listed.len(), 9);
+    text(nob(&at(&url, &[&"rm", &"lock:/l", &"mq:/jobs0", &"mq:/jobs1", &"mq:/jobs2"])));
+    assert_eq!(text(nob(&at(&url, &[&"ls"]))).lines().count(), 6);
+}
+
+/// A name whose data are gone is shown as that.
+#[test]
+fn what_is_damaged() {
+    let _watchdog = watchdog();
+    let server = server!();
+    text(on(&server, &[&"sem", &"create", &"s"]));
+    let generation = shown(&server, "sem:/s")["generation"].as_str().expect("text").to_string();
+    server.demand(&["DEL", &format!("nipc:{{s/s}}:{generation}")]);
+    let page = text(on(&server, &[&"show", &"sem:/s"]));
+    assert!(page.contains("it is damaged or of another version"), "{page}");
+    assert!(text(on(&server, &[&"ls"])).lines().any(|line| line.contains(" ? ")));
+    text(on(&server, &[&"rm", &"sem:/s"]));
 }
 
 /// A worker in the shell that moves to a server by a variable.

@@ -9,9 +9,6 @@ use crate::server::error::{LockLost, raise};
 
 /// What gives out permits on a server.
 pub(crate) trait Permits: nob_ipc::Permits {
-    /// Tries, and waits if there is none; `false` when the deadline passed first.
-    fn acquire_until(&self, deadline: Deadline) -> Result<bool>;
-
     fn start_acquire(&self, events: &Events, token: u64, deadline: Deadline) -> Result<Pending>;
 
     fn start_release(&self, events: &Events, token: u64) -> Result<Pending>;
@@ -20,10 +17,6 @@ pub(crate) trait Permits: nob_ipc::Permits {
 macro_rules! permits {
     ($class:ty $(, $count:literal)?) => {
         impl Permits for $class {
-            fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
-                self.acquire_until(deadline)
-            }
-
             fn start_acquire(
                 &self,
                 events: &Events,

@@ -47,6 +47,16 @@ pub trait Permits: Send + Sync {
     /// [periodic check](Deadline::checked_every): nothing was taken.
     fn wait_acquire(&self, deadline: Deadline) -> Result<bool>;
 
+    /// Takes a permit, and waits for one if there is none; `false` when the deadline passed first. On a server,
+    /// a try alone ends soon when there is no answer; this goes on trying.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_acquire`](Permits::wait_acquire).
+    fn acquire_until(&self, deadline: Deadline) -> Result<bool> {
+        Ok(self.try_acquire()? || self.wait_acquire(deadline)?)
+    }
+
     /// Gives one permit.
     ///
     /// # Errors
@@ -123,6 +133,16 @@ pub trait Messages: Send + Sync {
     /// [periodic check](Deadline::checked_every): nothing was sent.
     fn wait_send(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool>;
 
+    /// Sends a message, and waits for room if there is none; `false` when the deadline passed first. On a
+    /// server, a try alone ends soon when there is no answer; this goes on trying.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_send`](Messages::wait_send).
+    fn send_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<bool> {
+        Ok(self.try_send(message, priority)? || self.wait_send(message, priority, deadline)?)
+    }
+
     /// Receives a message into `buffer` if there is one.
     ///
     /// # Errors
@@ -141,6 +161,19 @@ pub trait Messages: Send + Sync {
     /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) after a signal or for a
     /// [periodic check](Deadline::checked_every): nothing was taken.
     fn wait_receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>>;
+
+    /// Receives a message, and waits for one if there is none; `None` when the deadline passed first. On a
+    /// server, a try alone ends soon when there is no answer; this goes on trying.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_receive`](Messages::wait_receive).
+    fn receive_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Option<Received>> {
+        match self.try_receive(buffer)? {
+            None => self.wait_receive(buffer, deadline),
+            received => Ok(received),
+        }
+    }
 
     /// Sends messages as long as there is room for the next; how many that were.
     ///
