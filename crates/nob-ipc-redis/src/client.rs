@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::fault::{self, Fault, Subject, is_transient, is_wrong_server};
+use crate::fault::{self, Fault, Subject, is_missing_script, is_transient, is_wrong_server};
 use crate::handle::Handle;
 use crate::hold::Hold;
 use crate::link::{self, Link, Pause};
@@ -430,7 +430,7 @@ impl<'a> Attempts<'a> {
             let asked = session.link.as_ref().map(|link| link.address.clone());
             let mut at_once = false;
             match &fault {
-                Fault::Refused(refusal) if refusal.starts_with("NOSCRIPT") => {
+                Fault::Refused(refusal) if is_missing_script(refusal) => {
                     at_once = !self.whole;
                     self.whole = true;
                 }
@@ -464,7 +464,9 @@ impl<'a> Attempts<'a> {
                 }
             }
             let now = Instant::now();
-            if now >= self.end {
+            // A server that is new to the script is told it once, also at the end of the time.
+            let is_new = at_once && matches!(&fault, Fault::Refused(it) if is_missing_script(it));
+            if now >= self.end && !is_new {
                 return Err(self.fail(fault, session));
             }
             if !at_once {

@@ -65,6 +65,11 @@ pub(crate) fn is_transient(refusal: &str) -> bool {
         )
 }
 
+/// Whether a server does not know the script that was named to it: a new primary, one that was restarted.
+pub(crate) fn is_missing_script(refusal: &str) -> bool {
+    code(refusal) == "NOSCRIPT"
+}
+
 /// Whether a refusal says that this server is not the one to ask.
 pub(crate) fn is_wrong_server(refusal: &str) -> bool {
     matches!(code(refusal), "READONLY" | "MASTERDOWN" | "CLUSTERDOWN")

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::client::{
     Client, MEMORY, Request, Slot, has_changed, is_permanent, is_sure, lock, redirection,
 };
-use crate::fault::{Fault, Stop, is_transient, is_wrong_server};
+use crate::fault::{Fault, Stop, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
 use crate::link::{Link, SILENCE};
 use crate::object::Object;
@@ -485,11 +485,13 @@ impl Reactor {
             Value::Error(refusal) => refusal,
             answer => return self.finish(*sending, &End::Answer(answer)),
         };
-        if sending.until <= Instant::now() {
+        // A server that is new to the script is told it once, also at the end of the time.
+        let is_new = is_missing_script(&refusal) && !sending.whole;
+        if sending.until <= Instant::now() && !is_new {
             return self.finish(*sending, &End::Failure(Fault::Refused(refusal)));
         }
         let object = sending.job.object.clone();
-        if refusal.starts_with("NOSCRIPT") && !sending.whole {
+        if is_new {
             sending.whole = true;
         } else if refusal.starts_with("MOVED ") {
             self.client.moved(&object, &refusal, address);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{ErrorKind, Existence};
 use nob_ipc_redis::{Connection, Lock, MessageQueue, Semaphore};
-use nob_ipc_testing::{Arguments, Child, Role, say, watchdog};
+use nob_ipc_testing::{Arguments, Child, Proxy, Role, say, watchdog};
 
 use crate::server;
 
@@ -147,6 +147,28 @@ fn flushed_scripts_are_sent_again() {
         queue.send(&[number], 0).unwrap();
         assert_eq!(queue.receive().unwrap().0, [number]);
     }
+}
+
+/// As of a primary that has just taken over: that it is told the script takes no more patience.
+#[test]
+fn a_script_that_is_missed_at_the_end_of_the_patience() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let connection = Connection::open(&format!("{}?patience=0.5", proxy.url())).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/late").unwrap();
+    queue.send(b"known", 0).unwrap();
+    server.demand(&["SCRIPT", "FLUSH"]);
+    // The answer comes 0.6 s later.
+    proxy.delay(Duration::from_millis(300));
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| queue.send(b"late", 0));
+        thread::sleep(Duration::from_millis(450));
+        proxy.delay(Duration::ZERO);
+        sending.join().unwrap().unwrap();
+    });
+    assert_eq!(queue.current_messages().unwrap(), 2);
 }
 
 #[test]
