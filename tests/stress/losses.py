@@ -10,7 +10,6 @@ returned. A line for each round, as a row of a table; at the end what a failover
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,11 +17,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from support.checks import eventually
-from support.servers import Sentinel, Server, programs
+from support.servers import Server, programs, watched
 
 from nob import ipc
 from nob.ipc import Flags
@@ -155,24 +153,6 @@ def cut_off(primary: Server, replica: Server) -> None:
     """From now on the replica hears nothing: it is stopped, and its connection is gone."""
     os.kill(replica.pid, signal.SIGSTOP)
     primary.command("CLIENT", "KILL", "TYPE", "replica")
-
-
-@contextlib.contextmanager
-def watched(program: str, folder: Path) -> Iterator[tuple[Server, Server, Sentinel]]:
-    """A primary, its replica, and a sentinel that knows both."""
-    for name in ("primary", "replica", "sentinel"):
-        (folder / name).mkdir()
-    with contextlib.ExitStack() as stack:
-        options = ("--appendonly", "yes")
-        primary = stack.enter_context(Server(program, folder / "primary", *options))
-        options += ("--replicaof", "127.0.0.1", str(primary.port))
-        replica = stack.enter_context(Server(program, folder / "replica", *options))
-        linked = "master_link_status:up"
-        eventually(lambda: linked in replica.command("INFO", "replication"), "a replica")
-        sentinel = stack.enter_context(Sentinel(primary, folder / "sentinel"))
-        known = ("SENTINEL", "REPLICAS", "primary")
-        eventually(lambda: "127.0.0.1" in sentinel.command(*known), "a sentinel that knows it")
-        yield primary, replica, sentinel
 
 
 def replaced(program: str, folder: Path, what: str, *, planned: bool, behind: float) -> str:

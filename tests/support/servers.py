@@ -1,4 +1,4 @@
-"""Redis and Valkey servers, as children of the tests, and a proxy that cuts connections."""
+"""Redis and Valkey servers, alone, in pairs and clusters, and a proxy that cuts connections."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import pytest
 
-from support.checks import WATCHDOG
+from support.checks import WATCHDOG, eventually
 
 NAMES = ("redis-server", "valkey-server")
 
@@ -45,6 +45,19 @@ def free_port() -> int:
             listener.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is free")
+
+
+def _answer(stream: BinaryIO) -> bytes:
+    """One value of the protocol, as it comes."""
+    line = stream.readline()
+    if not line.endswith(b"\r\n"):
+        raise ConnectionError(f"the server has ended the connection after {line!r}")
+    kind, number = line[:1], line[1:-2]
+    if kind == b"$" and number != b"-1":
+        return line + stream.read(int(number) + 2)
+    if kind == b"*" and number != b"-1":
+        return line + b"".join(_answer(stream) for _ in range(int(number)))
+    return line
 
 
 class Server:
@@ -85,10 +98,14 @@ class Server:
                 self._arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         end = time.monotonic() + WATCHDOG
-        while not self._answers():
-            assert self._process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < end, "the server does not answer"
-            time.sleep(0.02)
+        try:
+            while not self._answers():
+                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < end, "the server does not answer"
+                time.sleep(0.02)
+        except BaseException:
+            self.kill()
+            raise
 
     def _arguments(self) -> list[str]:
         return [
@@ -121,13 +138,20 @@ class Server:
     def command(self, *words: str) -> str:
         """The raw answer to a command; for the tests, past the library."""
         request = f"*{len(words)}\r\n" + "".join(f"${len(w.encode())}\r\n{w}\r\n" for w in words)
-        with socket.create_connection(("127.0.0.1", self.port), WATCHDOG) as connection:
+        # Nothing says that no more will be asked: Redis 8 leaves a connection unanswered that has
+        # been half closed.
+        with (
+            socket.create_connection(("127.0.0.1", self.port), WATCHDOG) as connection,
+            connection.makefile("rb") as stream,
+        ):
             connection.sendall(request.encode())
-            connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-        return answer.decode(errors="replace")
+            return _answer(stream).decode(errors="replace")
+
+    def demand(self, *words: str) -> str:
+        """The same, of a command that may not be refused."""
+        answer = self.command(*words)
+        assert not answer.startswith("-"), f"{words}: {answer}"
+        return answer
 
     def connections(self) -> int:
         """How many clients are connected, this question's own left out."""
@@ -149,6 +173,95 @@ class Sentinel(Server):
 
     def _arguments(self) -> list[str]:
         return [self.program, str(self.folder / "sentinel.conf"), "--sentinel"]
+
+
+def _confirms(primary: Server) -> bool:
+    """Whether a replica has caught up, and has said so."""
+    lines = primary.command("INFO", "replication").splitlines()
+    return any("state=online" in line and "offset=0," not in line for line in lines)
+
+
+@contextlib.contextmanager
+def watched(program: str, folder: Path) -> Iterator[tuple[Server, Server, Sentinel]]:
+    """A primary, its replica, and a sentinel that knows both."""
+    for name in ("primary", "replica", "sentinel"):
+        (folder / name).mkdir()
+    with contextlib.ExitStack() as stack:
+        options = ("--appendonly", "yes", "--repl-diskless-sync-delay", "0")
+        options += ("--repl-ping-replica-period", "1")
+        primary = stack.enter_context(Server(program, folder / "primary", *options))
+        options += ("--replicaof", "127.0.0.1", str(primary.port))
+        replica = stack.enter_context(Server(program, folder / "replica", *options))
+        eventually(lambda: _confirms(primary), "a replica")
+        sentinel = stack.enter_context(Sentinel(primary, folder / "sentinel"))
+        known = ("SENTINEL", "REPLICAS", "primary")
+        eventually(lambda: "127.0.0.1" in sentinel.command(*known), "a sentinel that knows it")
+        yield primary, replica, sentinel
+
+
+class Cluster:
+    """Three primaries that share the slots evenly, until the end of the block."""
+
+    SLOTS = 16384
+
+    def __init__(self, program: str, folder: Path) -> None:
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000")
+        self.nodes = []
+        for number in range(3):
+            (folder / str(number)).mkdir()
+            self.nodes.append(Server(program, folder / str(number), *options))
+        # The others are found by this one.
+        self.url = f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        share = self.SLOTS // 3 + 1
+        with contextlib.ExitStack() as stack:
+            for number, node in enumerate(self.nodes):
+                stack.enter_context(node)
+                last = min((number + 1) * share, self.SLOTS) - 1
+                node.demand("CLUSTER", "ADDSLOTSRANGE", str(number * share), str(last))
+                node.demand("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+                node.demand("CLUSTER", "MEET", "127.0.0.1", str(self.nodes[0].port))
+            eventually(lambda: all(map(self._is_ready, self.nodes)), "a cluster")
+            self._stack = stack.pop_all()
+        return self
+
+    @staticmethod
+    def _is_ready(node: Server) -> bool:
+        info = node.command("CLUSTER", "INFO")
+        return "cluster_state:ok" in info and "cluster_known_nodes:3" in info
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def slot(self, key: str) -> int:
+        return int(self.nodes[0].demand("CLUSTER", "KEYSLOT", key)[1:])
+
+    def owner(self, key: str) -> int:
+        """The number of the node that has had it from the beginning."""
+        return self.slot(key) // (self.SLOTS // 3 + 1)
+
+    def move(self, key: str) -> None:
+        """Have the slot of a key move to the next node."""
+        number, slot = self.owner(key), str(self.slot(key))
+        source, target = self.nodes[number], self.nodes[(number + 1) % 3]
+        source_id, target_id = (
+            node.demand("CLUSTER", "MYID").splitlines()[1] for node in (source, target)
+        )
+        target.demand("CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        source.demand("CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        while keys := source.demand("CLUSTER", "GETKEYSINSLOT", slot, "10").splitlines()[2::2]:
+            for each in keys:
+                # One that has ended meanwhile is no matter: +NOKEY.
+                source.demand("MIGRATE", "127.0.0.1", str(target.port), each, "0", "1000")
+        for node in (target, source):
+            node.demand("CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
 
 class CuttingProxy:

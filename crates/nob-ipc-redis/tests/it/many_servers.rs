@@ -114,7 +114,7 @@ fn owner<'a>(nodes: &'a [Server], slot: &str) -> (&'a Server, &'a Server) {
     if number < 8192 { (&nodes[0], &nodes[1]) } else { (&nodes[1], &nodes[0]) }
 }
 
-/// R30: a cluster is one server, and a slot may move under those who use it.
+/// R30: a cluster is one server; a slot may move, and a replica take over, under those who use it.
 #[test]
 fn a_cluster_is_one_server() {
     let _watchdog = watchdog();
@@ -141,7 +141,7 @@ fn a_cluster_is_one_server() {
     assert!(connection.list_objects().unwrap().is_empty());
 }
 
-/// R30: a cluster is one server, and a slot may move under those who use it.
+/// R30: a cluster is one server; a slot may move, and a replica take over, under those who use it.
 #[test]
 fn a_slot_moves_under_those_who_use_it() {
     const MESSAGES: u32 = 2000;
