@@ -1,4 +1,4 @@
-"""Objects on a server: the tests of the crate and of the package, on every server there is."""
+"""Objects on a server: the tests of crate, command and package, on every server there is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from support.servers import programs
 from stress.progress import SCALE, Progress, run
 
 CARGO = ["cargo", "test", "--locked", "--package", "nob-ipc-redis", "--features", "tls"]
+COMMAND = ["cargo", "test", "--locked", "--package", "nob-ipc-cli", "--test", "it", "server"]
 PASSED = r"test result: ok\. (\d+) passed"
 
 
@@ -25,6 +26,8 @@ def check(progress: Progress) -> None:
         environment = {"NOB_IPC_REDIS_SERVER": program, "NOB_IPC_STRESS": f"{SCALE:g}"}
         progress.step = f"{Path(program).name}: the tests of the crate"
         run(progress, [*CARGO, "--", "--nocapture"], PASSED, "rounds", **environment)
+        progress.step = f"{Path(program).name}: the tests of the command"
+        run(progress, COMMAND, PASSED, "rounds", **environment)
         progress.step = f"{Path(program).name}: the tests of the package"
         remote = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/remote"]
         remote += ["--timeout=1800", "-o", "faulthandler_timeout=2000"]
