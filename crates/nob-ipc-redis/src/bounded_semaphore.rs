@@ -297,7 +297,7 @@ impl BoundedSemaphore {
         token: u64,
         deadline: Deadline,
     ) -> Result<Pending> {
-        events::start(&self.handle, events, token, self.plan(), deadline)
+        events::start(&self.handle, events, token, self.plan(), false, deadline)
     }
 
     /// Begins to give one permit back; `events` tells of the end. The handle does not hold it from
@@ -313,7 +313,7 @@ impl BoundedSemaphore {
             return Err(self.lost());
         }
         let plan = Self::plan_release(&held);
-        events::start(&self.handle, events, token, plan, Deadline::NEVER)
+        events::start(&self.handle, events, token, plan, false, Deadline::NEVER)
     }
 }
 

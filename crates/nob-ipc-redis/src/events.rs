@@ -218,12 +218,13 @@ impl Pending {
     }
 }
 
-/// Begins an operation that ends in `events`.
+/// Begins an operation that ends in `events`. `bulk`: what it brings may be large.
 pub(crate) fn start(
     handle: &Arc<Handle>,
     events: &Events,
     token: u64,
     plan: Plan<'_>,
+    bulk: bool,
     deadline: Deadline,
 ) -> Result<Pending> {
     if handle.is_closed() {
@@ -233,6 +234,6 @@ pub(crate) fn start(
     let ticket = Arc::new(Ticket { id: number(), token, cancelled: AtomicBool::new(false) });
     let pending =
         Pending { ticket: ticket.clone(), events: events.clone(), handle: handle.clone() };
-    client.start(Task::new(&client, handle, events, ticket, plan.into_owned(), deadline));
+    client.start(Task::new(&client, handle, events, ticket, plan.into_owned(), bulk, deadline));
     Ok(pending)
 }

@@ -319,7 +319,7 @@ impl Lock {
         token: u64,
         deadline: Deadline,
     ) -> Result<Pending> {
-        events::start(&self.handle, events, token, self.plan(), deadline)
+        events::start(&self.handle, events, token, self.plan(), false, deadline)
     }
 
     /// Begins to give the lock up; `events` tells of the end. The handle does not hold it from here
@@ -332,7 +332,7 @@ impl Lock {
     pub fn start_release(&self, events: &Events, token: u64) -> Result<Pending> {
         let held = self.to_release()?;
         let plan = Self::plan_release(&held);
-        let pending = events::start(&self.handle, events, token, plan, Deadline::NEVER)?;
+        let pending = events::start(&self.handle, events, token, plan, false, Deadline::NEVER)?;
         self.forget(&held);
         Ok(pending)
     }

@@ -21,6 +21,10 @@ use crate::semaphore::{check_kind, count};
 const BATCH: usize = 500;
 const BATCH_BYTES: usize = 1 << 20;
 
+/// How many bytes of messages may come on the connection that listens, by one request of an event
+/// loop. A server closes it when it has 32 MB to send there; thousands of requests may be under way.
+const LARGE: usize = 8192;
+
 /// How a [`MessageQueue`] is opened; made by [`MessageQueue::options`].
 #[derive(Clone, Debug)]
 pub struct MessageQueueOptions {
@@ -449,7 +453,7 @@ impl MessageQueue {
     ) -> Result<Pending> {
         self.check_message(message, priority)?;
         let plan = Plan::send(&[message], priority);
-        events::start(&self.handle, events, token, plan, self.deadline(deadline))
+        events::start(&self.handle, events, token, plan, false, self.deadline(deadline))
     }
 
     /// Begins to receive up to `most` messages, waiting for the first; `events` tells of the end.
@@ -465,8 +469,10 @@ impl MessageQueue {
         deadline: Deadline,
     ) -> Result<Pending> {
         self.check_direction(Operation::Receive, Direction::Send)?;
-        let plan = Plan::receive(self.batch(most));
-        events::start(&self.handle, events, token, plan, self.deadline(deadline))
+        let most = self.batch(most);
+        let bulk = self.max_message_size.saturating_mul(most) > LARGE;
+        let plan = Plan::receive(most);
+        events::start(&self.handle, events, token, plan, bulk, self.deadline(deadline))
     }
 
     /// Whether a message of any length fits the buffer.

@@ -233,6 +233,7 @@ impl Opening<'_> {
             slot: None,
             token: Vec::new(),
             arguments: vec![generation.clone(), generation, b"undo".to_vec()],
+            bulk: false,
             purpose: Purpose::Settle,
         });
     }

@@ -237,7 +237,7 @@ impl<'a> Plan<'a> {
         };
         let slot = script.text().numbered.then_some(slot);
         let purpose = Purpose::Settle;
-        Some(Job { script, object: object.clone(), slot, token, arguments, purpose })
+        Some(Job { script, object: object.clone(), slot, token, arguments, bulk: false, purpose })
     }
 
     /// The error of a call that failed. What it may have taken goes back in the background.

@@ -217,7 +217,7 @@ impl Semaphore {
         token: u64,
         deadline: Deadline,
     ) -> Result<Pending> {
-        events::start(&self.handle, events, token, Self::plan(), deadline)
+        events::start(&self.handle, events, token, Self::plan(), false, deadline)
     }
 
     /// Begins to give `count` permits; `events` tells of the end.
@@ -227,7 +227,14 @@ impl Semaphore {
     /// [`Closed`](nob_ipc::ErrorKind::Closed),
     /// [`InvalidArgument`](nob_ipc::ErrorKind::InvalidArgument) for 0.
     pub fn start_release(&self, events: &Events, token: u64, count: u32) -> Result<Pending> {
-        events::start(&self.handle, events, token, self.plan_release(count)?, Deadline::NEVER)
+        events::start(
+            &self.handle,
+            events,
+            token,
+            self.plan_release(count)?,
+            false,
+            Deadline::NEVER,
+        )
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub slot: Option<Slot>,
     pub token: Vec<u8>,
     pub arguments: Vec<Vec<u8>>,
+    /// The answer may be large.
+    pub bulk: bool,
     pub purpose: Purpose,
 }
 
@@ -36,7 +38,8 @@ impl Job {
     pub(crate) fn leave(object: &Arc<Object>, script: Script, waiter: &Waiter) -> Job {
         let arguments = vec![waiter.member.clone().into_bytes()];
         let object = object.clone();
-        Job { script, object, slot: None, token: Vec::new(), arguments, purpose: Purpose::Settle }
+        let purpose = Purpose::Settle;
+        Job { script, object, slot: None, token: Vec::new(), arguments, bulk: false, purpose }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::task::State;
-use super::{Due, Reactor};
+use super::{Due, Reactor, Way};
 use crate::client::lock;
 use crate::fault::Fault;
 use crate::url::Address;
@@ -18,7 +18,7 @@ impl Reactor {
             return;
         }
         let Some(Some(address)) = self.channels.remove(channel) else { return };
-        if let Some(peer) = self.peers.get_mut(&address) {
+        if let Some(peer) = self.peers.get_mut(&(address, false)) {
             encode(peer.link.out(), [&b"SUNSUBSCRIBE"[..], channel]);
             peer.due(Due::Unsubscribe(channel.to_vec()));
         }
@@ -29,13 +29,13 @@ impl Reactor {
             Some(listeners) => listeners.object.clone(),
             None => return Ok(()),
         };
-        match self.peer(&object, None) {
+        match self.peer(&object, None, false) {
             Ok((_, peer)) if !peer.is_ready() => {
                 peer.wanted.push(channel.clone());
                 self.channels.insert(channel, None);
                 Ok(())
             }
-            Ok((address, peer)) => {
+            Ok(((address, _), peer)) => {
                 encode(peer.link.out(), [&b"SSUBSCRIBE"[..], &channel]);
                 peer.due(Due::Subscribe(channel.clone()));
                 self.channels.insert(channel, Some(address));
@@ -49,7 +49,7 @@ impl Reactor {
     }
 
     /// A message of a subscription.
-    pub(super) fn message(&mut self, address: &Address, message: &[Value]) {
+    pub(super) fn message(&mut self, way: &Way, message: &[Value]) {
         let Some(channel) = message.get(1).map(Value::bytes) else { return };
         match message[0].bytes() {
             b"smessage" => {
@@ -60,7 +60,7 @@ impl Reactor {
                 }
             }
             b"ssubscribe" => {
-                if let Some(peer) = self.peers.get_mut(address)
+                if let Some(peer) = self.peers.get_mut(way)
                     && matches!(peer.due.front(), Some(Due::Subscribe(_)))
                 {
                     peer.due.pop_front();
@@ -69,14 +69,14 @@ impl Reactor {
                 self.wake(|waiter| waiter.channel == channel, None);
             }
             b"sunsubscribe" => {
-                if let Some(peer) = self.peers.get_mut(address)
+                if let Some(peer) = self.peers.get_mut(way)
                     && matches!(peer.due.front(), Some(Due::Unsubscribe(asked)) if asked == channel)
                 {
                     peer.due.pop_front();
                     return;
                 }
                 // The slot has moved to another node.
-                let here = Some(Some(address));
+                let here = Some(Some(&way.0));
                 if self.channels.get(channel).map(Option::as_ref) == here {
                     self.listen_anew(channel.to_vec());
                 }

@@ -42,6 +42,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long what is to be settled waits for a server that refuses it.
 const PUT_OFF: Duration = Duration::from_secs(1);
 
+/// A server, and whether it is the connection for answers that may be large: a server closes one
+/// that listens when too much waits to be read there.
+type Way = (Address, bool);
+
 /// A connection of the native thread.
 struct Peer {
     link: Link,
@@ -72,7 +76,7 @@ enum Due {
 
 struct Reactor {
     client: Arc<Client>,
-    peers: HashMap<Address, Peer>,
+    peers: HashMap<Way, Peer>,
     queue: VecDeque<Box<Sending>>,
     /// What the server refused to settle, and when to try again.
     put_off: VecDeque<(Instant, Box<Sending>)>,
@@ -213,7 +217,15 @@ impl Reactor {
             let (object, lease) = (hold.object.clone(), hold.lease);
             let purpose = Purpose::Renew(hold, tokens);
             self.enqueue(
-                Job { script, object, slot: None, token: Vec::new(), arguments, purpose },
+                Job {
+                    script,
+                    object,
+                    slot: None,
+                    token: Vec::new(),
+                    arguments,
+                    bulk: false,
+                    purpose,
+                },
                 lease,
             );
         }
@@ -279,7 +291,8 @@ impl Reactor {
         &mut self,
         object: &Object,
         ask: Option<&Address>,
-    ) -> Result<(Address, &mut Peer), Fault> {
+        bulk: bool,
+    ) -> Result<(Way, &mut Peer), Fault> {
         let address = if let Some(address) = ask {
             address.clone()
         } else {
@@ -287,9 +300,11 @@ impl Reactor {
             let mut pause = || if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) };
             self.client.route(object, &mut pause)?
         };
-        if !self.peers.contains_key(&address) {
-            let turn = self.turns.get(&address).copied().unwrap_or(0);
-            let (link, login) = match Link::begin(&self.client.settings.url, &address, turn) {
+        let way = (address, bulk);
+        let address = &way.0;
+        if !self.peers.contains_key(&way) {
+            let turn = self.turns.get(address).copied().unwrap_or(0);
+            let (link, login) = match Link::begin(&self.client.settings.url, address, turn) {
                 Ok(begun) => begun,
                 Err(fault) => {
                     self.client.forget(object);
@@ -299,10 +314,10 @@ impl Reactor {
             let due = (0..login).map(|_| Due::Login).collect();
             let (kept, wanted, silent_since) = (VecDeque::new(), Vec::new(), Instant::now());
             let peer = Peer { link, due, kept, wanted, answered: None, silent_since };
-            self.peers.insert(address.clone(), peer);
+            self.peers.insert(way.clone(), peer);
         }
-        match self.peers.get_mut(&address) {
-            Some(peer) => Ok((address, peer)),
+        match self.peers.get_mut(&way) {
+            Some(peer) => Ok((way, peer)),
             None => Err(Fault::Silence),
         }
     }
@@ -332,13 +347,13 @@ impl Reactor {
         }
         let client = self.client.clone();
         let ask = sending.ask.take();
-        match self.peer(&sending.job.object, ask.as_ref()) {
+        match self.peer(&sending.job.object, ask.as_ref(), sending.job.bulk) {
             Ok((_, peer)) if !peer.is_ready() => {
                 sending.ask = ask;
                 peer.kept.push_back(sending);
                 Ok(())
             }
-            Ok((address, peer)) => {
+            Ok((way, peer)) => {
                 if ask.is_some() {
                     encode(peer.link.out(), [&b"ASKING"[..]]);
                     peer.due(Due::Asking);
@@ -355,10 +370,10 @@ impl Reactor {
                     && let Some(task) = self.tasks.get_mut(&id)
                 {
                     task.sent.get_or_insert(sending.sent);
-                    task.server = Some(address.clone());
+                    task.server = Some(way.0.clone());
                 }
                 let confirm = sending.confirmation(&self.client);
-                if let Some(peer) = self.peers.get_mut(&address) {
+                if let Some(peer) = self.peers.get_mut(&way) {
                     peer.due(Due::Job(sending));
                     if let Some(command) = confirm {
                         encode(peer.link.out(), command.iter().copied());
@@ -422,17 +437,18 @@ impl Reactor {
     }
 
     fn read_peers(&mut self) {
-        let addresses: Vec<Address> = self.peers.keys().cloned().collect();
-        for address in addresses {
-            if let Err(fault) = self.read_peer(&address) {
-                self.lose(&address, &fault);
+        let ways: Vec<Way> = self.peers.keys().cloned().collect();
+        for way in ways {
+            if let Err(fault) = self.read_peer(&way) {
+                self.lose(&way, &fault);
             }
         }
     }
 
-    fn read_peer(&mut self, address: &Address) -> Result<(), Fault> {
+    fn read_peer(&mut self, way: &Way) -> Result<(), Fault> {
+        let address = &way.0;
         loop {
-            let Some(peer) = self.peers.get_mut(address) else { return Ok(()) };
+            let Some(peer) = self.peers.get_mut(way) else { return Ok(()) };
             let Some(value) = peer.link.next()? else {
                 if peer.link.fill()? {
                     continue;
@@ -442,7 +458,7 @@ impl Reactor {
             };
             peer.silent_since = Instant::now();
             if let Value::Push(message) = &value {
-                self.message(address, message);
+                self.message(way, message);
                 continue;
             }
             match peer.due.pop_front() {
@@ -552,8 +568,9 @@ impl Reactor {
 
     /// A connection is lost, or did not come about. What it had to do is done anew, under the same
     /// numbers.
-    fn lose(&mut self, address: &Address, fault: &Fault) {
-        let Some(peer) = self.peers.remove(address) else { return };
+    fn lose(&mut self, way: &Way, fault: &Fault) {
+        let Some(peer) = self.peers.remove(way) else { return };
+        let (address, bulk) = way;
         if !peer.is_ready() {
             *self.turns.entry(address.clone()).or_default() += 1;
             self.back_off();
@@ -587,7 +604,7 @@ impl Reactor {
                 self.queue.push_back(sending);
             }
         }
-        let here = |at: &Option<Address>| at.as_ref() == Some(address);
+        let here = |at: &Option<Address>| !bulk && at.as_ref() == Some(address);
         let lost: Vec<Vec<u8>> = self
             .channels
             .iter()

@@ -24,6 +24,8 @@ pub(crate) struct Task {
     pub(super) events: Events,
     pub(super) handle: Arc<Handle>,
     pub(super) plan: Plan<'static>,
+    /// What it brings may be large.
+    pub(super) bulk: bool,
     pub(super) deadline: Deadline,
     pub(super) waiter: Option<Arc<Waiter>>,
     pub(super) slot: Option<Slot>,
@@ -55,6 +57,7 @@ impl Task {
         events: &Events,
         ticket: Arc<Ticket>,
         plan: Plan<'static>,
+        bulk: bool,
         deadline: Deadline,
     ) -> Box<Task> {
         let waits = plan.waits() && !deadline.has_passed();
@@ -65,6 +68,7 @@ impl Task {
             events: events.clone(),
             handle: handle.clone(),
             plan,
+            bulk,
             deadline,
             waiter,
             slot,
@@ -120,6 +124,7 @@ impl Reactor {
             slot: task.slot,
             token: task.plan.token.clone().into_bytes(),
             arguments: arguments.into_iter().map(<[u8]>::to_vec).collect(),
+            bulk: task.bulk,
             purpose: Purpose::Task(id, task.attempt),
         };
         self.set_timer(end, id);

@@ -277,3 +277,27 @@ fn a_large_message_has_the_time_that_it_takes() {
         assert!(received == (message.clone(), 0));
     }
 }
+
+/// A server closes a connection that listens when it has 32 MB to send there.
+#[test]
+fn a_message_that_is_too_large_for_who_listens_arrives() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&format!("{}?patience=60", server.url())).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .max_message_size(MessageQueue::MAX_MESSAGE_SIZE)
+        .existence(Existence::Create)
+        .open("/large")
+        .unwrap();
+    let message = vec![7; 36 << 20];
+    let events = Events::new().unwrap();
+    let pending = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    queue.send(&message, 0).unwrap();
+    let outcome = loop {
+        match pending.claim() {
+            Some(outcome) => break outcome.unwrap(),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert!(outcome == Outcome::Messages(vec![(message, 0)]));
+}
