@@ -287,7 +287,7 @@ fn doctor_looks_at_the_server() {
     assert!(names.iter().all(|name| page.contains(name)), "{page}");
 
     server.demand(&["CONFIG", "SET", "appendonly", "no"]);
-    server.demand(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    server.demand(&["CONFIG", "SET", "maxmemory", "100kb"]);
     let bad = doctor(&[&"--check"]);
     assert_eq!((bad.status.code(), &*bad.stderr), (Some(1), &b""[..]));
     let page = String::from_utf8(bad.stdout).expect("it is UTF-8");

@@ -179,7 +179,7 @@ fn a_server_that_forgets_does_not_suit() {
     assert!(refused.to_string().contains("fsync"), "{refused}");
     assert!(connection.findings().unwrap()[0].contains("appendonly"));
     let sure = Connection::options().durability(Durability::Replica).open(&server.url()).unwrap();
-    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "1mb"]), "+OK");
+    assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "100kb"]), "+OK");
     let checks = sure.checks().unwrap().unwrap();
     let hurting: Vec<&str> =
         checks.iter().filter(|check| check.finding.is_some()).map(|check| check.what).collect();
