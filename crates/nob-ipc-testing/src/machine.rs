@@ -76,7 +76,11 @@ impl Machine {
         };
         let mut command = Command::new("unshare");
         command.args(way).args(NAMESPACES).args(["sh", "-c"]);
-        command.arg("mount -t tmpfs -o \"mode=1777,$0\" tmpfs /dev/shm && exec \"$@\"");
+        // A mount of queues that is there shows those outside.
+        command.arg(
+            "mount -t tmpfs -o \"mode=1777,$0\" tmpfs /dev/shm && \
+             { ! mountpoint -q /dev/mqueue || mount -t mqueue none /dev/mqueue; } && exec \"$@\"",
+        );
         command.arg(&self.shm).arg(program.get_program()).args(program.get_args());
         for (variable, value) in program.get_envs() {
             match value {
