@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 def _refuse(what: str) -> NoReturn:
     raise NotImplementedError(
-        f"The current OS does not provide {what}; nob.ipc needs 64-bit Linux with glibc"
+        f"The current OS does not provide {what}; "
+        "nob.ipc needs 64-bit Linux with glibc, and CPython with the GIL"
     )
 
 
