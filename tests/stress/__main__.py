@@ -4,9 +4,9 @@
 
 NOB_IPC_STRESS says how many times as long as in the short suite; 10 takes about twenty minutes.
 NOB_IPC_SEED repeats the choices of an earlier run, and NOB_IPC_PYTHONS names more interpreters,
-with colons between. NOB_IPC_REDIS_SERVER names a server in place of those of the path. A line tells
-what runs and how far it is, a summary at the end what was done. The exit status is 0 if nothing
-failed.
+with colons between. NOB_IPC_REDIS_SERVER names servers, in the same way, in place of those of the
+path. A line tells what runs and how far it is, a summary at the end what was done. The exit status
+is 0 if nothing failed.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ NAMES = ("redis-server", "valkey-server")
 
 
 def programs() -> list[str]:
-    """The one that NOB_IPC_REDIS_SERVER names, else those of the path."""
-    named = os.environ.get("NOB_IPC_REDIS_SERVER")
-    return [named] if named else [found for name in NAMES if (found := shutil.which(name))]
+    """Those that NOB_IPC_REDIS_SERVER names, with colons between, else those of the path."""
+    if named := os.environ.get("NOB_IPC_REDIS_SERVER"):
+        return named.split(os.pathsep)
+    return [found for name in NAMES if (found := shutil.which(name))]
 
 
 def each_server() -> list[str]:

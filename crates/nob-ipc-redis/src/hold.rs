@@ -50,6 +50,11 @@ impl Hold {
         Hold { object, lease, state: Mutex::default() }
     }
 
+    /// Between renewals. They also keep an unlinked object, which ends an hour after its last use.
+    fn pause(&self) -> Duration {
+        (self.lease / 3).min(Duration::from_secs(1200))
+    }
+
     fn good(&self, sent: Duration) -> Duration {
         sent + self.lease.mul_f64(0.9)
     }
@@ -57,7 +62,7 @@ impl Hold {
     /// Something was taken, by a request that was sent then. When a renewal is due.
     pub(crate) fn add(&self, token: String, fence: u64, sent: Duration) -> Duration {
         let mut state = lock(&self.state);
-        let next = sent + self.lease / 3;
+        let next = sent + self.pause();
         state.next = if state.held.is_empty() { next } else { state.next.min(next) };
         let good_until = self.good(sent);
         state.held.push(Held { token, fence, good_until, leaving: false });
@@ -67,6 +72,11 @@ impl Hold {
     /// What is held, the lost included.
     pub(crate) fn held(&self) -> Vec<Held> {
         lock(&self.state).held.clone()
+    }
+
+    /// Whether this is held, and may be counted on.
+    pub(crate) fn has(&self, token: &str) -> bool {
+        lock(&self.state).held.iter().any(|held| held.token == token && held.is_good())
     }
 
     /// The last of them.
@@ -119,7 +129,7 @@ impl Hold {
     pub(crate) fn renewed(&self, tokens: &[String], there: &[bool], sent: Duration) {
         let mut state = lock(&self.state);
         state.renewing = false;
-        state.next = sent + self.lease / 3;
+        state.next = sent + self.pause();
         let good = self.good(sent);
         for held in &mut state.held {
             let Some(place) = tokens.iter().position(|token| *token == held.token) else {
@@ -191,5 +201,8 @@ mod tests {
         assert_eq!(hold.due(), None);
         hold.not_renewed();
         assert!(hold.due().is_some());
+        let long = self::hold(Duration::from_secs(86_400));
+        long.add("a".into(), 1, sent);
+        assert_eq!(long.due(), Some(sent + Duration::from_secs(1200)));
     }
 }

@@ -167,11 +167,7 @@ impl<'a> Plan<'a> {
                 "the name belongs to another object now, which is left alone",
             ),
             // A later request of ours has settled this one.
-            b"OLD" | b"BACK" => fail(
-                ErrorKind::ServerUnavailable,
-                Some(libc::ETIMEDOUT),
-                "the answer came too late, and what was taken went back; try again",
-            ),
+            b"OLD" | b"BACK" => Err(too_late(subject)),
             _ => Err(handle::unexpected(subject, &answer)),
         }
     }
@@ -192,13 +188,20 @@ impl<'a> Plan<'a> {
             let fence = u64::try_from(fence).unwrap_or(0);
             let hold = handle.hold(client);
             let due = hold.add(self.token.clone(), fence, sent);
-            if handle.is_closed() {
-                // It came too late: nobody holds anything through a closed handle.
+            let closed = handle.is_closed();
+            if closed || !hold.has(&self.token) {
+                // It came too late: nobody holds anything through a closed handle, nor for longer
+                // than the lease.
                 hold.remove(&self.token);
                 self.settlement(client, &handle.object, Slot::NONE)
                     .into_iter()
                     .for_each(|job| client.settle(job));
-                return Err(fault::stopped(handle.subject(self.operation), fault::Stop::Closed));
+                let subject = handle.subject(self.operation);
+                return Err(if closed {
+                    fault::stopped(subject, fault::Stop::Closed)
+                } else {
+                    too_late(subject)
+                });
             }
             client.renew_by(due);
         }
@@ -290,6 +293,11 @@ impl<'a> Plan<'a> {
             None => error,
         }
     }
+}
+
+fn too_late(subject: fault::Subject<'_>) -> Error {
+    let why = "the answer came too late, and what was taken went back; try again";
+    Error::elsewhere(subject, ErrorKind::ServerUnavailable, Some(libc::ETIMEDOUT), why)
 }
 
 /// The messages of an answer, and their priorities.

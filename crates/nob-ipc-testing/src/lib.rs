@@ -12,6 +12,8 @@
 //! - [`Directory`]: a new directory, removed at the end.
 //! - [`Waiter`], [`wait_until`], [`wait_until_in`]: threads and processes that wait, seen from outside.
 //! - [`signals`], [`users`], [`limits`], [`forks`]: what a role does to its own process.
+//! - [`history`]: what clients do at the same time, and whether an object may have done so.
+//! - [`Random`]: choices that are the same at each run.
 //! - [`files`], [`marks`]: what the system shows of objects, without the crate under test.
 //!
 //! No test forks without exec, since the test harness has threads: whatever needs a process of its own
@@ -25,8 +27,10 @@
 )]
 
 mod certificates;
+mod clock;
 mod directory;
 mod machine;
+mod random;
 mod roles;
 mod running;
 mod server;
@@ -36,6 +40,7 @@ mod watchdog;
 
 pub mod files;
 pub mod forks;
+pub mod history;
 pub mod limits;
 pub mod marks;
 pub mod mounts;
@@ -45,6 +50,7 @@ pub mod users;
 pub use certificates::Certificates;
 pub use directory::Directory;
 pub use machine::{Machine, unshare};
+pub use random::Random;
 pub use roles::{Arguments, Child, Role, hear, hold, play, say};
 pub use running::{Running, drop_alone, output, prepare, spawn};
 pub use server::{Proxy, Server, free_port, try_command};

@@ -9,15 +9,16 @@ use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::{Directory, check, prepare, spawn};
+use crate::clock::Clock;
+use crate::{Directory, check, prepare, spawn, wait_until};
 
-/// The program to start: what the environment variable `NOB_IPC_REDIS_SERVER` names, else
+/// The program to start: the first that the environment variable `NOB_IPC_REDIS_SERVER` names, else
 /// `redis-server` or `valkey-server` of the path.
 fn program() -> Option<PathBuf> {
     if let Some(named) = env::var_os("NOB_IPC_REDIS_SERVER") {
-        return Some(named.into());
+        return env::split_paths(&named).next();
     }
     let path = env::var_os("PATH")?;
     let found =
@@ -46,6 +47,8 @@ pub struct Server {
     pub port: u16,
     directory: Directory,
     arguments: Vec<String>,
+    /// Its wall clock, if that is not the machine's.
+    clock: Option<Clock>,
     process: Option<Child>,
 }
 
@@ -53,15 +56,45 @@ impl Server {
     /// Starts one, with these options of its configuration (`--appendonly yes`); `None`, and a word
     /// about it, if the machine has no such program.
     pub fn start(arguments: &[&str]) -> Option<Server> {
+        let mut server = Server::new(arguments)?;
+        server.restart();
+        Some(server)
+    }
+
+    /// The same, with a wall clock that is ahead of the machine's by so many seconds, or behind it if
+    /// they are negative; `None`, and a word about it, also where the program takes the clock of nobody
+    /// else.
+    pub fn start_with_clock(arguments: &[&str], ahead: i64) -> Option<Server> {
+        let mut server = Server::new(arguments)?;
+        server.clock = Some(Clock::new(&server.directory)?);
+        server.set_clock(ahead);
+        server.restart();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+        let answer = server.command(&["TIME"]);
+        let seconds = answer.lines().nth(2).and_then(|seconds| seconds.parse::<i64>().ok());
+        let off = seconds.expect("the time in seconds") - now.as_secs().cast_signed() - ahead;
+        if off.abs() > 60 {
+            eprintln!("skipped: the server does not take its time from the C library");
+            return None;
+        }
+        Some(server)
+    }
+
+    fn new(arguments: &[&str]) -> Option<Server> {
         let Some(program) = program() else {
             eprintln!("skipped: there is no redis-server and no valkey-server");
             return None;
         };
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let directory = Directory::new();
-        let mut server = Server { program, port: free_port(), directory, arguments, process: None };
-        server.restart();
-        Some(server)
+        let port = free_port();
+        Some(Server { program, port, directory, arguments, clock: None, process: None })
+    }
+
+    /// Steps its wall clock, for one that was started with a clock: it is ahead of the machine's by so
+    /// many seconds from here on.
+    pub fn set_clock(&self, ahead: i64) {
+        self.clock.as_ref().expect("it was started with a clock").set(ahead);
     }
 
     /// Starts a sentinel that watches a primary under the name `primary`, and is enough by itself
@@ -79,7 +112,7 @@ impl Server {
         fs::write(&file, lines).expect("the directory is there");
         let arguments = vec![file.display().to_string(), "--sentinel".into()];
         let program = primary.program.clone();
-        let mut server = Server { program, port, directory, arguments, process: None };
+        let mut server = Server { program, port, directory, arguments, clock: None, process: None };
         server.restart();
         server
     }
@@ -150,7 +183,8 @@ impl Server {
     fn start_like(other: &Server, arguments: &[&str]) -> Server {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let (program, directory) = (other.program.clone(), Directory::new());
-        let mut server = Server { program, port: free_port(), directory, arguments, process: None };
+        let mut server =
+            Server { program, port: free_port(), directory, arguments, clock: None, process: None };
         server.restart();
         server
     }
@@ -168,6 +202,43 @@ impl Server {
             // Its first acknowledgement comes later than it is there.
             line.contains("state=online") && !line.contains("offset=0,")
         });
+    }
+
+    /// Moves the slot of a key to another node of the cluster, one key of it after the other, with a
+    /// pause behind each; what uses them is sent to and fro meanwhile.
+    pub fn move_slot(&self, to: &Server, key: &str, pause: Duration) {
+        let slot = self.demand(&["CLUSTER", "KEYSLOT", key])[1..].to_string();
+        let id = |server: &Server| {
+            let answer = server.demand(&["CLUSTER", "MYID"]);
+            answer.lines().nth(1).expect("an id").to_string()
+        };
+        let (from_id, to_id) = (id(self), id(to));
+        to.demand(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        self.demand(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        let port = to.port.to_string();
+        loop {
+            let answer = self.demand(&["CLUSTER", "GETKEYSINSLOT", &slot, "10"]);
+            let keys: Vec<&str> =
+                answer.lines().filter(|line| !line.starts_with(['*', '$'])).collect();
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys {
+                // One that has gone meanwhile is not there.
+                self.demand(&["MIGRATE", "127.0.0.1", &port, key, "0", "1000"]);
+                thread::sleep(pause);
+            }
+        }
+        for node in [to, self] {
+            node.demand(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        }
+        // Who takes a slot next has to know by how much its claim is to be newer.
+        let epoch = |server: &Server| {
+            let info = server.demand(&["CLUSTER", "INFO"]);
+            let mut lines = info.lines().map(str::to_string);
+            lines.find(|line| line.starts_with("cluster_current_epoch:"))
+        };
+        wait_until(|| epoch(self) == epoch(to));
     }
 
     /// Its URL.
@@ -201,6 +272,9 @@ impl Server {
                 .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", ""])
                 .args(["--loglevel", "warning", "--enable-debug-command", "yes", "--dir"])
                 .arg(&*self.directory);
+        }
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
         }
         command.args(&self.arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
         let process = spawn(prepare(&mut command)).expect("the server can be started");
@@ -321,6 +395,8 @@ pub struct Proxy {
 struct Through {
     /// Of a million answers, so many are cut off.
     cuts: AtomicUsize,
+    /// Of a million requests, so many come late, when their client has gone.
+    late_share: AtomicUsize,
     delay_us: AtomicU64,
     cut: AtomicUsize,
     closed: AtomicBool,
@@ -344,13 +420,14 @@ impl Through {
         true
     }
 
-    fn is_cut(&self) -> bool {
+    /// Whether one piece is among these of a million.
+    fn is_one_of(&self, many: &AtomicUsize) -> bool {
         let mut state = self.random.lock().unwrap_or_else(PoisonError::into_inner);
         // xorshift64: the same cuts at each run, as far as the order of answers is the same.
         *state ^= *state << 13;
         *state ^= *state >> 7;
         *state ^= *state << 17;
-        (*state % 1_000_000) < self.cuts.load(Ordering::SeqCst) as u64
+        (*state % 1_000_000) < many.load(Ordering::SeqCst) as u64
     }
 }
 
@@ -361,6 +438,7 @@ impl Proxy {
         let port = listener.local_addr().expect("it is bound").port();
         let shared = Arc::new(Through {
             cuts: AtomicUsize::new(0),
+            late_share: AtomicUsize::new(0),
             delay_us: AtomicU64::new(0),
             cut: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -393,6 +471,12 @@ impl Proxy {
     /// Cuts the connection instead of passing on so many of a million pieces of answers.
     pub fn cut(&self, of_a_million: usize) {
         self.shared.cuts.store(of_a_million, Ordering::SeqCst);
+    }
+
+    /// Cuts the connection of so many of a million pieces of requests, which come to the server all the
+    /// same, a moment later: a network that repeats what it has lost does so.
+    pub fn late(&self, of_a_million: usize) {
+        self.shared.late_share.store(of_a_million, Ordering::SeqCst);
     }
 
     /// Delays each piece, in both directions.
@@ -456,8 +540,17 @@ fn pass_on(client: &TcpStream, server: &TcpStream, through: &Arc<Through>) {
                 if delay > 0 {
                     thread::sleep(Duration::from_micros(delay));
                 }
-                if answers && through.is_cut() {
+                if answers && through.is_one_of(&through.cuts) {
                     through.cut.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+                if !answers && through.is_one_of(&through.late_share) {
+                    through.cut.fetch_add(1, Ordering::SeqCst);
+                    let _ = from.shutdown(std::net::Shutdown::Both);
+                    thread::sleep(Duration::from_millis(1 + u64::from(buffer[length / 2]) % 20));
+                    let _ = to.write_all(&buffer[..length]);
+                    // It is read before the connection ends.
+                    let _ = to.shutdown(std::net::Shutdown::Write);
                     break;
                 }
                 if !answers && through.is_held(&to, &buffer[..length]) {

@@ -12,21 +12,9 @@ use nob_ipc::{Deadline, ErrorKind, Existence};
 use nob_ipc_redis::{
     BoundedSemaphore, Connection, Events, Lock, MessageQueue, Outcome, Pending, Retry,
 };
-use nob_ipc_testing::{Proxy, Server, watchdog};
+use nob_ipc_testing::{Proxy, Random, Server, watchdog};
 
 use crate::server;
-
-/// Numbers that are the same at each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// How long it goes on: `NOB_IPC_STRESS` in seconds, else a little while.
 fn duration() -> Duration {
@@ -65,7 +53,7 @@ fn receive_by_events(queue: &MessageQueue, done: &AtomicBool, start: u64) -> Vec
     while !(done.load(Ordering::SeqCst) && pending.is_empty()) {
         while pending.len() < 8 && !done.load(Ordering::SeqCst) {
             token += 1;
-            let deadline = Deadline::after(Duration::from_millis(random.below(60)));
+            let deadline = Deadline::after(Duration::from_millis(random.below(60).into()));
             let most = if random.below(2) == 0 { 1 } else { 3 };
             pending.insert(token, queue.start_receive(&events, token, most, deadline).unwrap());
         }
@@ -142,7 +130,7 @@ fn disturb(server: &Server, proxy: &Proxy) {
         match random.below(10) {
             0 => {
                 server.signal(libc::SIGSTOP);
-                thread::sleep(Duration::from_millis(random.below(2500)));
+                thread::sleep(Duration::from_millis(random.below(2500).into()));
                 server.signal(libc::SIGCONT);
             }
             1..4 => drop(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"])),

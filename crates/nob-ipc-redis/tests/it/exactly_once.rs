@@ -376,3 +376,42 @@ fn too_many_clients_are_waited_for() {
         waiting.join().unwrap().unwrap();
     });
 }
+
+/// R14: a wait that was cancelled, closed, interrupted or not answered has taken nothing in the
+/// end.
+#[test]
+fn nothing_is_held_that_was_lost_before_it_was_had() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let lease = Duration::from_secs(1);
+    let existence = Existence::Create;
+    let lock = Lock::options(&connection).lease(lease).existence(existence).open("/late").unwrap();
+    let permits = BoundedSemaphore::options(&connection)
+        .lease(lease)
+        .existence(existence)
+        .open("/late")
+        .unwrap();
+    thread::scope(|scope| {
+        server.signal(libc::SIGSTOP);
+        let locking = scope.spawn(|| lock.acquire());
+        let taking = scope.spawn(|| permits.acquire());
+        thread::sleep(lease * 3 / 2);
+        server.signal(libc::SIGCONT);
+        for late in [locking.join().unwrap(), taking.join().unwrap()] {
+            let error = late.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+        }
+    });
+    assert!(!lock.is_held() && permits.held() == 0);
+    let end = Instant::now() + Duration::from_secs(15);
+    while lock.is_locked().unwrap() || permits.value().unwrap() == 0 {
+        assert!(Instant::now() < end, "it did not go back");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!lock.owner_died().unwrap());
+    lock.acquire().unwrap();
+    permits.acquire().unwrap();
+    lock.release().unwrap();
+    permits.release().unwrap();
+}

@@ -2,11 +2,13 @@
 //! server program the tests are skipped and say so.
 
 mod chaos;
+mod clock;
 mod deadlines;
 mod events;
 mod exactly_once;
 mod existence;
 mod failures;
+mod history;
 mod holds;
 mod late;
 mod many_servers;

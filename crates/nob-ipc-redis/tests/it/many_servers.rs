@@ -161,30 +161,6 @@ fn a_slot_moves_under_those_who_use_it() {
     let receiver = MessageQueue::options(&other).open("/moving").unwrap();
     let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "nipc:{q/moving}"])[1..].to_string();
     let (from, to) = owner(&nodes, &slot);
-    let id = |server: &Server| {
-        let answer = server.command(&["CLUSTER", "MYID"]);
-        answer.lines().nth(1).unwrap().to_string()
-    };
-    let (from_id, to_id) = (id(from), id(to));
-    let moving = || {
-        to.demand(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
-        from.demand(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
-        loop {
-            let answer = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "10"]);
-            let keys: Vec<&str> = answer.lines().filter(|line| line.starts_with("nipc:")).collect();
-            if keys.is_empty() {
-                break;
-            }
-            for key in keys {
-                let port = to.port.to_string();
-                from.command(&["MIGRATE", "127.0.0.1", &port, key, "0", "1000"]);
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        for node in [to, from] {
-            node.demand(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
-        }
-    };
     thread::scope(|scope| {
         let sending = scope.spawn(|| {
             for number in 0..MESSAGES {
@@ -201,7 +177,7 @@ fn a_slot_moves_under_those_who_use_it() {
             }
         });
         thread::sleep(Duration::from_millis(100));
-        moving();
+        from.move_slot(to, "nipc:{q/moving}", Duration::from_millis(20));
         sending.join().unwrap();
         receiving.join().unwrap();
     });

@@ -7,21 +7,9 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, ErrorKind, Existence, Messages, Permits};
 use nob_ipc_redis::{BoundedSemaphore, Connection, MessageQueue, Semaphore};
-use nob_ipc_testing::watchdog;
+use nob_ipc_testing::{Random, watchdog};
 
 use crate::server;
-
-/// xorshift64: the same numbers at each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        u32::try_from(self.0 % u64::from(limit)).unwrap()
-    }
-}
 
 /// R12: every operation is atomic: order, bounds and counts are those of a model.
 #[test]

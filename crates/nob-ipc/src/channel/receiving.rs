@@ -54,13 +54,31 @@ impl Channel {
     fn take(&self, most: usize, sink: &mut dyn Sink) -> Result<Took> {
         const OPERATION: Operation = Operation::Receive;
         let mut took = Took { count: 0, is_roomy: false, is_refused: false };
-        for (index, (ring, lane)) in self.rings().iter().zip(&self.page().lane).enumerate().rev() {
+        let mut index = self.rings().len();
+        let mut again = index;
+        while index > 0 {
+            index -= 1;
+            let (Some(ring), Some(lane)) = (self.rings().get(index), self.page().lane.get(index))
+            else {
+                break;
+            };
             let (start, _, mut distance) = match self.lane(index, OPERATION) {
                 Err(error) if took.count == 0 => return Err(error),
                 // The next call tells.
                 Err(_) => break,
                 Ok(lane) => lane,
             };
+            if distance.messages > 0 && self.has_message_above(index) {
+                if took.count > 0 {
+                    break;
+                }
+                // Each time it is of a higher priority, unless somebody writes rubbish.
+                if again > 0 {
+                    again -= 1;
+                    index = self.rings().len();
+                    continue;
+                }
+            }
             let mut cursor = start;
             let mut goes_on = true;
             while took.count < most && distance.messages > 0 {
@@ -100,6 +118,15 @@ impl Channel {
             }
         }
         Ok(took)
+    }
+
+    /// Whether a message of a higher priority has come after the look for it: it may have been sent
+    /// before what has this one.
+    #[inline]
+    fn has_message_above(&self, index: usize) -> bool {
+        let lanes = self.page().lane.iter().take(self.rings().len()).skip(index + 1);
+        let mut lanes = lanes.map(|lane| (&lane.sent, &lane.taken));
+        lanes.any(|(sent, taken)| sent.load(Ordering::Acquire) != taken.load(Ordering::Relaxed))
     }
 
     /// Whether it is worth waking those who wait for room: not for each message.

@@ -8,6 +8,7 @@ mod channel;
 mod examples;
 mod existence;
 mod faults;
+mod history;
 mod interop;
 mod lifetime;
 mod lock;
