@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -117,7 +118,11 @@ def _fewer_rounds(short: int, base: int | None = None) -> int:
     return rounds(short, base) // 5
 
 
-def _seems_asleep(_pid: int, _thread: int | None = None) -> str:
-    """A wait on a server sleeps in several system calls: it is given the time to come there."""
-    time.sleep(0.1)
+def _seems_asleep(pid: int, thread: int | None = None) -> str | None:
+    """A wait on a server sleeps in several system calls: at last it does at every look."""
+    stat = Path(f"/proc/{pid}/task/{thread or pid}/stat")
+    for _ in range(10):
+        if ") S " not in stat.read_text(encoding="utf-8"):
+            return None
+        time.sleep(0.01)
     return "server"
