@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::fault::{self, Fault, Subject, is_missing_script, is_transient, is_wrong_server};
 use crate::handle::Handle;
 use crate::hold::Hold;
-use crate::link::{self, Link, Pause};
+use crate::link::{self, Link};
 use crate::object::Object;
 use crate::reactor::Hub;
 use crate::scripts::{self, Script};
+use crate::sync::lock;
 use crate::sys;
-use crate::transport::SLICE;
+use crate::transport::{Pause, SLICE};
 use crate::url::{Address, Durability, Topology, Url};
 use crate::wire::{Value, encode};
 
@@ -121,17 +122,6 @@ pub(crate) struct Client {
     pub wakes_at: AtomicU64,
     /// Deletion has found the server out of reach, and tries no more.
     pub gave_up: AtomicBool,
-}
-
-/// A number that nothing else of this process has, nor what it inherits from its parent.
-pub(crate) fn number() -> u64 {
-    static NUMBERS: AtomicU64 = AtomicU64::new(1);
-    NUMBERS.fetch_add(1, Ordering::Relaxed)
-}
-
-/// A lock of ours; no code of others runs while one is held.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Client {

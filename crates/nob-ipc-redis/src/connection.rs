@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Settings, lock};
+use crate::client::{Client, Settings};
 use crate::fault::{self, Fault, Stop, Subject};
 use crate::handle::{Handle, let_go};
 use crate::inspect::{self, ObjectInfo, ServerCheck};
 use crate::opening;
+use crate::sync::lock;
 use crate::url::{self, Durability, Url};
 use crate::watch::{self, ObjectState, Watch};
 

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Result};
 
-use crate::client::{Client, Slot, lock, number};
+use crate::client::{Client, Slot};
 use crate::fault::{self, Stop};
 use crate::handle::Handle;
 use crate::plan::{Outcome, Plan};
 use crate::reactor::Task;
+use crate::sync::{lock, number};
 use crate::sys;
 
 /// Where an event loop hears that operations have ended: its descriptor is readable when there is

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Existence, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Failure, Request, lock, number};
+use crate::client::{Client, Failure, Request};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop};
 use crate::hold::Hold;
@@ -17,6 +17,7 @@ use crate::opening::Common;
 use crate::plan::{Outcome, Plan};
 use crate::reactor::Job;
 use crate::scripts::Script;
+use crate::sync::{lock, number};
 use crate::sys;
 use crate::waiter::{Line, Waiter};
 use crate::wire::Value;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::client::lock;
 use crate::object::Object;
+use crate::sync::lock;
 use crate::sys::boot_time;
 
 /// One lock or permit.

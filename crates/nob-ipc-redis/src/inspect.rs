@@ -7,10 +7,10 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 use crate::client::sleep;
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop, code, is_transient};
-use crate::link::{Link, Pause};
+use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
-use crate::transport::SLICE;
+use crate::transport::{Pause, SLICE};
 use crate::url::{Address, Durability, Topology};
 
 /// An object on a server.

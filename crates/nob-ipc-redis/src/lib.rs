@@ -107,6 +107,7 @@ mod plan;
 mod reactor;
 mod scripts;
 mod semaphore;
+mod sync;
 #[allow(unsafe_code)]
 mod sys;
 mod transport;

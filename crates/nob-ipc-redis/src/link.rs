@@ -4,14 +4,11 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use crate::fault::{Fault, Stop};
+use crate::fault::Fault;
 use crate::sys::NotInherited;
-use crate::transport::{SLICE, Transport};
+use crate::transport::{Pause, SILENCE, SLICE, Transport};
 use crate::url::{Address, Topology, Url};
 use crate::wire::{Parser, Value, encode};
-
-/// How long a server may be silent before its connection is given up.
-pub(crate) const SILENCE: Duration = Duration::from_secs(2);
 
 /// How much is read at once.
 const PIECE: usize = 16 << 10;
@@ -21,9 +18,6 @@ const HEARD: usize = 4 << 10;
 
 /// How long a megabyte may be on its way to the server.
 const MEGABYTE: Duration = Duration::from_secs(1);
-
-/// Called whenever a call has waited for a while, and after signals.
-pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Stop>;
 
 #[derive(Debug)]
 pub(crate) struct Link {

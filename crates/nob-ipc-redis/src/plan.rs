@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Operation, Result};
 
-use crate::client::{Client, Failure, LOOK, MEMORY, Request, Slot, lock};
+use crate::client::{Client, Failure, LOOK, MEMORY, Request, Slot};
 use crate::fault::{self, Fault};
 use crate::handle::{self, Handle};
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
 use crate::scripts::Script;
+use crate::sync::lock;
 use crate::sys;
 use crate::wire::Value;
 

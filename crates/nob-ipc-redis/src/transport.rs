@@ -9,13 +9,18 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use crate::fault::Fault;
-use crate::link::{Pause, SILENCE};
+use crate::fault::{Fault, Stop};
 use crate::sys;
 use crate::url::{Address, Url};
 
+/// How long a server may be silent before its connection is given up.
+pub(crate) const SILENCE: Duration = Duration::from_secs(2);
+
 /// How often a blocking read or write comes back, so that its thread can see to signals.
 pub(crate) const SLICE: Duration = Duration::from_millis(400);
+
+/// Called whenever a call has waited for a while, and after signals.
+pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> Result<(), Stop>;
 
 #[derive(Debug)]
 pub(crate) enum Transport {

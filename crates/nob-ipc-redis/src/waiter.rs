@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use crate::client::{Client, lock};
+use crate::client::Client;
 use crate::fault::Stop;
-use crate::link::Pause;
+use crate::sync::lock;
 use crate::sys;
-use crate::transport::SLICE;
+use crate::transport::{Pause, SLICE};
 
 /// One who waits: a thread that sleeps, or a task of the native thread.
 #[derive(Debug)]

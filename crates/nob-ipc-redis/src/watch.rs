@@ -12,10 +12,11 @@ use crate::client::{Request, Slot};
 use crate::connection::Connection;
 use crate::fault::{Fault, code, is_forbidden};
 use crate::inspect::{self, Cursor, ObjectInfo};
-use crate::link::{Link, SILENCE};
+use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{FORMAT, attributes};
 use crate::scripts::Script;
+use crate::transport::SILENCE;
 use crate::url::Address;
 use crate::wire::{Value, encode};
 

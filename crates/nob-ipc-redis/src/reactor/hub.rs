@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::Reactor;
 use super::job::Job;
 use super::task::Task;
-use crate::client::{Client, lock, number};
+use crate::client::Client;
 use crate::object::Object;
+use crate::sync::{lock, number};
 use crate::sys;
 use crate::waiter::Waiter;
 

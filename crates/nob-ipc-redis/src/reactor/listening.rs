@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::task::State;
 use super::{Due, Reactor, Way};
-use crate::client::lock;
 use crate::fault::Fault;
+use crate::sync::lock;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::{Value, encode};

@@ -10,15 +10,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::client::{
-    Client, MEMORY, Request, Slot, has_changed, is_permanent, is_sure, lock, redirection,
+    Client, MEMORY, Request, Slot, has_changed, is_permanent, is_sure, redirection,
 };
 use crate::fault::{Fault, Stop, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
-use crate::link::{Link, SILENCE};
+use crate::link::Link;
 use crate::object::Object;
 use crate::scripts::Script;
+use crate::sync::lock;
 use crate::sys;
-use crate::transport::SLICE;
+use crate::transport::{SILENCE, SLICE};
 use crate::url::Address;
 use crate::wire::{Value, encode};
 

@@ -8,12 +8,13 @@ use nob_ipc::Deadline;
 
 use super::Reactor;
 use super::job::{End, Job, Purpose};
-use crate::client::{Client, Failure, MEMORY, Slot, lock};
+use crate::client::{Client, Failure, MEMORY, Slot};
 use crate::events::{Claim, Events, Ticket};
 use crate::fault::{self, Fault, Stop};
 use crate::handle::{self, Handle, LATE};
 use crate::plan::{Outcome, Plan};
 use crate::scripts::Script;
+use crate::sync::lock;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::Value;
