@@ -153,6 +153,10 @@ $(VENV)/stamp-packages: $(VENV)/stamp-venv
 LIBGCC = $(shell $(1) -print-file-name=libgcc_s.so.1)
 RELEASE = --profile release --locked --zig --compatibility manylinux_2_28
 
+# cargo tries each crate with the others from a registry beside the build, whose name has no host. What it has
+# unpacked and built of that it takes for good as long as the version is the same.
+UNPACKED = $(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src/-*/nob-ipc*-[0-9]*
+
 .PHONY: packages
 packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked, nothing uploaded (STRICT=1: also for aarch64)
 	@rm -rf dist
@@ -168,7 +172,8 @@ packages: $(VENV)/stamp-packages ## wheels, sdist and crates into dist, checked,
 	@$(PYTHON) packaging/test_check.py
 	@CARGO_TARGET_DIR="$(CURDIR)/target/packages" $(PYTHON) packaging/check.py dist
 	@echo '== the crates, as they would be published'
-	@cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-redis -p nob-ipc-cli
+	@rm -rf target/publish $(UNPACKED)
+	@CARGO_TARGET_DIR="$(CURDIR)/target/publish" cargo publish --quiet --dry-run --allow-dirty --locked -p nob-ipc -p nob-ipc-redis -p nob-ipc-cli
 	@$(if $(STRICT),$(MAKE) packages-aarch64)
 
 # Python's limited API needs no interpreter of the other processor. The sdist is made anew, so that what is in
