@@ -182,8 +182,8 @@ CALLS: dict[str, Callable[[], Any]] = {
 def again(call: Callable[[], Any]) -> None:
     def run() -> None:
         while True:
-            # An interpreter that ends closes the handles, and since 3.12 starts no thread.
-            with contextlib.suppress(ValueError, RuntimeError):
+            # The end of an interpreter closes handles, removes names, and lets no thread start.
+            with contextlib.suppress(ValueError, FileNotFoundError, RuntimeError):
                 call()
 
     threading.Thread(target=run, daemon=True).start()
