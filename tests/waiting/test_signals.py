@@ -31,16 +31,18 @@ each_restart = pytest.mark.parametrize("interrupt", [True, False], ids=["eintr",
 @each_wait
 @each_restart
 def test_the_wait_goes_on_with_the_rest_of_its_time(name: str, wait: str, interrupt: bool) -> None:
-    """S18, M32: under a timer of 100 ms, for neither less nor for ever. Late signals merge."""
+    """S18, M32: under a timer of 20 ms, for neither less nor for ever. Late signals merge."""
     code = f"""
 signal.signal(signal.SIGALRM, handler)
 signal.siginterrupt(signal.SIGALRM, {interrupt})
-signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 start = time.monotonic_ns()
 assert not {WAITS[wait][0].format(0.45)}
 took = time.monotonic_ns() - start
+# The interpreter takes its handlers away before it ends.
+signal.setitimer(signal.ITIMER_REAL, 0)
 assert took >= 450_000_000, took
-assert count >= 1, count
+assert count >= 2, count
 """
     assert run(HANDLES + code, name) == (0, "")
 

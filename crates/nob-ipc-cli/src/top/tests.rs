@@ -353,6 +353,11 @@ fn a_server_at_several_sizes() {
     // What else has room, and how much, depends on how long the number of this process is.
     let titles: Vec<_> = lines[4].split_whitespace().collect();
     assert_eq!(titles[..3], ["KIND▲", "NAME", "CONTENT"]);
+    assert!(
+        ["RATE", "WAITING", "LEASE", "HOLDERS"].iter().all(|it| titles.contains(it)),
+        "{titles:?}"
+    );
+    assert!(line_with(&lines, "mq      /q").contains("30/100 m"));
     let lines = screen(&mut model, 200, 24);
     let queue_line = line_with(&lines, "mq      /q");
     assert!(queue_line.contains("30/100 messages") && queue_line.contains("/s"), "{queue_line}");

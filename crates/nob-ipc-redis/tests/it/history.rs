@@ -245,7 +245,9 @@ impl<T> Client<T> {
 trait Kind: Permits + Sized {
     fn create(connection: &Connection, name: &str, existence: Existence) -> Self;
     fn model(clients: usize) -> PermitModel;
-    fn fence(&self) -> Option<u64>;
+    fn fence(&self) -> Option<u64> {
+        None
+    }
     fn start(&self, events: &Events, deadline: Deadline) -> Result<Pending>;
     fn close(&self);
     /// With which its keys begin.
@@ -264,10 +266,6 @@ impl Kind for Semaphore {
 
     fn model(_clients: usize) -> PermitModel {
         PermitModel::semaphore(2)
-    }
-
-    fn fence(&self) -> Option<u64> {
-        None
     }
 
     fn start(&self, events: &Events, deadline: Deadline) -> Result<Pending> {
@@ -290,10 +288,6 @@ impl Kind for BoundedSemaphore {
 
     fn model(clients: usize) -> PermitModel {
         PermitModel::bounded(2, clients)
-    }
-
-    fn fence(&self) -> Option<u64> {
-        None
     }
 
     fn start(&self, events: &Events, deadline: Deadline) -> Result<Pending> {
