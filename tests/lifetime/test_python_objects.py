@@ -1,7 +1,11 @@
 """Handles as Python objects: subclasses, __init__, weak references, cycles (contract 2)."""
 
 import gc
+import logging
+import pickle
+import warnings
 import weakref
+from collections.abc import Callable
 
 import pytest
 from support.checks import eventually
@@ -112,6 +116,67 @@ def test_a_failed_init_leaves_nothing(kind: Kind, name: str) -> None:
     handle.__init__(name, handle_existence=Flags.RAISE_IF_EXISTS, **kind.small)
     kind.use(handle)
     del handle
+    assert not kind.exists(name)
+
+
+def refused(kind: Kind, name: str) -> object:
+    """A handle that was pickled, and whose object is gone."""
+    handle = kind.create(name)
+    pickled = pickle.dumps(handle)
+    handle.unlink()
+    del handle
+    return pickle.loads(pickled)
+
+
+def held(kind: Kind, name: str) -> object:
+    """A handle that holds what its kind lets it hold: deleting it is warned of."""
+    handle = kind.create(name)
+    kind.use(handle)
+    if kind.word in ("lock", "permits"):
+        handle.acquire()
+    return handle
+
+
+def closed(kind: Kind, name: str) -> object:
+    handle = kind.create(name)
+    handle.close()
+    return handle
+
+
+def unlinked(kind: Kind, name: str) -> object:
+    handle = kind.create(name)
+    handle.unlink()
+    return handle
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        held,
+        refused,
+        closed,
+        unlinked,
+        lambda kind, _: kind.cls.__new__(kind.cls),
+        lambda kind, name: memoryview(kind.create(name).mmap()) if kind.word == "segment" else None,
+    ],
+    ids=["in use", "refused", "closed", "unlinked", "never opened", "mapped"],
+)
+@each_kind
+def test_an_exception_on_its_way_outlives_a_handle(
+    kind: Kind,
+    name: str,
+    make: Callable[[Kind, str], object],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Unwinding the frame deallocates the handle, which warns, writes to the log and unlinks."""
+    monkeypatch.setattr("sys.unraisablehook", lambda _: None)
+    for action in ("ignore", "error"):
+        with caplog.at_level(logging.DEBUG, "nob.ipc"), warnings.catch_warnings():
+            warnings.simplefilter(action, ResourceWarning)  # type: ignore[arg-type]
+            with pytest.raises(ZeroDivisionError) as raised:
+                [make(kind, name), 1 / 0]
+            assert raised.value.__context__ is None
     assert not kind.exists(name)
 
 

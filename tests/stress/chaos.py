@@ -2,7 +2,7 @@
 
 What must hold: nobody crashes or hangs, no error comes out that nobody should expect, no two
 objects of one name are in use by handles of LINK_OR_CREATE, and nothing is left at the end, or
-after `reap` where somebody was killed.
+after `reap` where somebody was killed or ended while a daemon thread waited in the object.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Round:
         self._chance = random.Random(seed)
         self._players: list[subprocess.Popen[bytes]] = []
         self.faults: list[str] = []
-        for each in ("faults", "killed", "rounds", "errors"):
+        for each in ("faults", "killed", "rounds", "errors", "waits"):
             (folder / each).mkdir()
 
     def start(self) -> None:
@@ -100,10 +100,17 @@ class Round:
             self.faults.append(f"{player.args} ended with {status}")
 
     def audit(self) -> None:
-        """Looks at what is left, past the library, after `reap` where somebody was killed."""
+        """Looks at what is left, past the library, after `reap`.
+
+        Where nobody was killed, that removes only what a daemon thread waited in.
+        """
         import nob.ipc
 
-        reaped = nob.ipc.reap(dry_run=False) if self._mood == "deadly" else []
+        reaped = nob.ipc.reap(dry_run=False)
+        waited = {f"/{file.name}" for file in (self._folder / "waits").iterdir()}
+        names = {str(each["name"]) for each in reaped}
+        if self._mood == "calm" and not names <= waited:
+            self.faults.append(f"left behind, and nobody waited in it: {names - waited}")
         left: list[object] = sorted(os.listdir("/dev/shm"))
         left += nob.ipc.list_objects()
         if left:

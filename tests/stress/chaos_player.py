@@ -54,6 +54,7 @@ PERMITS = NamedSemaphore, NamedLock, NamedBoundedSemaphore
 chance = random.Random(SEED)
 handles: list[Any] = []
 children: list[int] = []
+waits: list[tuple[threading.Thread, str]] = []
 
 
 class HandlerError(Exception):
@@ -170,7 +171,16 @@ def wait_in_a_thread() -> None:
             handle.acquire(timeout=0.2) if isinstance(handle, PERMITS) else handle.receive(0.2)
 
     handle = a_handle(*PERMITS, *MESSAGES)
-    threading.Thread(target=wait, args=(handle,), daemon=True).start()
+    thread = threading.Thread(target=wait, args=(handle,), daemon=True)
+    waits.append((thread, handle.name))
+    thread.start()
+
+
+def tell_who_waits() -> None:
+    """Writes down the names in whose objects daemon threads wait when the interpreter ends."""
+    for thread, name in waits:
+        if thread.is_alive():
+            (FOLDER / "waits" / name.strip("/")).touch()
 
 
 def wait_in_asyncio() -> None:
@@ -203,6 +213,7 @@ def fork() -> None:
             chance.choice(PLAYS)()
     if MOOD == "deadly" and chance.random() < 0.5:
         os._exit(0)
+    tell_who_waits()
     sys.exit()
 
 
@@ -267,6 +278,7 @@ def main() -> None:
         _, status = os.waitpid(child, 0)
         if status:
             (FOLDER / "faults" / f"{ME}-{child}").write_text(f"a forked child: status {status}")
+    tell_who_waits()
 
 
 main()

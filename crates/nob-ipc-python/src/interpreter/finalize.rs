@@ -162,13 +162,8 @@ pub(crate) fn delete(py: Python<'_>, ownership: &Ownership) {
 }
 
 fn unraisable(py: Python<'_>, error: &Error) {
-    // An exception that is on its way must survive this one.
-    let pending = PyErr::take(py);
     let subject = error.to_string().into_pyobject(py).ok();
     raise(py, error).write_unraisable(py, subject.as_deref());
-    if let Some(pending) = pending {
-        pending.restore(py);
-    }
 }
 
 /// Called at the end of a worker, after all else: it ends without deleting anything.

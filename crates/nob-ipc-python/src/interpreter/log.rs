@@ -131,14 +131,9 @@ pub(crate) fn deleted(py: Python<'_>, name: &Name, deletion: Deletion) {
     if !matches!(deletion, Deletion::Unlinked | Deletion::InUse) {
         return;
     }
-    // An exception that is on its way must survive this.
-    let pending = PyErr::take(py);
     let done =
         Log::wanted(py).and_then(|log| log.map_or(Ok(()), |log| log.deleted(name, deletion)));
     if let Err(error) = done {
         error.write_unraisable(py, None);
-    }
-    if let Some(pending) = pending {
-        pending.restore(py);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod cell;
+pub(crate) mod deallocation;
 pub(crate) mod detach;
 pub(crate) mod fastcall;
 pub(crate) mod finalize;

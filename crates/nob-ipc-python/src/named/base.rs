@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use crate::convert::error::raise;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
+use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
 use crate::interpreter::log;
@@ -301,8 +302,7 @@ impl Named {
 
 impl Drop for Named {
     fn drop(&mut self) {
-        // Python objects are deallocated with the GIL held; this takes it once more.
-        Python::attach(|py| self.__del__(py));
+        deallocate(|py| self.__del__(py));
     }
 }
 

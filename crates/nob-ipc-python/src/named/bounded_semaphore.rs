@@ -10,6 +10,7 @@ use crate::convert::error::raise;
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
+use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
@@ -294,9 +295,8 @@ impl NamedBoundedSemaphore {
 
 impl Drop for NamedBoundedSemaphore {
     fn drop(&mut self) {
-        // Python objects are deallocated with the GIL held; this takes it once more.
         let there = self.there.get().map(|there| there as &dyn server::Object);
-        Python::attach(|py| holding::warn_of_deletion(py, &self.slot, there));
+        deallocate(|py| holding::warn_of_deletion(py, &self.slot, there));
     }
 }
 

@@ -65,13 +65,8 @@ pub(crate) fn warn_of_deletion<T: Holds>(
     there: Option<&dyn server::Object>,
 ) {
     let Some(name) = held_name(py, slot, there) else { return };
-    // An exception that is on its way must survive this one.
-    let pending = PyErr::take(py);
     if let Err(error) = warn(py, &name) {
         error.write_unraisable(py, None);
-    }
-    if let Some(pending) = pending {
-        pending.restore(py);
     }
 }
 

@@ -19,6 +19,7 @@ use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
+use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::modules;
 use crate::interpreter::slot::Closable;
@@ -371,6 +372,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        Python::attach(|py| self.segment.get().mappings.update(py, |count| *count -= 1));
+        deallocate(|py| self.segment.get().mappings.update(py, |count| *count -= 1));
     }
 }

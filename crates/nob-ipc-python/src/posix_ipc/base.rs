@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::arguments::Request;
 use super::error::{never_opened, not_open, refuse};
+use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 
@@ -153,10 +154,7 @@ impl<T> Object<T> {
 impl<T> Drop for Object<T> {
     fn drop(&mut self) {
         if let Some(keep) = self.keep.get() {
-            // Python objects are deallocated with the GIL held; this takes it once more.
-            if let Some(object) = Python::attach(|py| self.slot.take(py)) {
-                keep(object);
-            }
+            deallocate(|py| self.slot.take(py).into_iter().for_each(keep));
         }
     }
 }
