@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use crate::convert::error::{invalid_argument, raise};
+use crate::interpreter::cell::intern;
 
 /// An argument as it was given, or not: `None` that was given is told from what was left out.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ fn mismatch<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T
     // A flag where the class has another argument: as if the flag always came second.
     let advice = match flag(value) {
         Ok(Some(_)) => {
-            let member = value.getattr(pyo3::intern!(value.py(), "_name_"))?;
+            let member = value.getattr(intern!(value.py(), "_name_"))?;
             format!("; give the flag by name: handle_existence=Flags.{member}")
         }
         _ => String::new(),
@@ -116,14 +117,14 @@ pub(crate) fn bounded(
 
 fn is_index(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyInt>()
-        || value.get_type().hasattr(pyo3::intern!(value.py(), "__index__")).unwrap_or(false)
+        || value.get_type().hasattr(intern!(value.py(), "__index__")).unwrap_or(false)
 }
 
 fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyInt>> {
     if let Ok(number) = value.cast::<PyInt>() {
         return Ok(number.clone());
     }
-    let number = value.call_method0(pyo3::intern!(value.py(), "__index__"))?;
+    let number = value.call_method0(intern!(value.py(), "__index__"))?;
     Ok(number.cast_into::<PyInt>()?)
 }
 
@@ -145,7 +146,7 @@ fn seconds(what: &str, value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
         return mismatch(what, WANTED, &value);
     }
     let py = value.py();
-    let is_float = value.get_type().hasattr(pyo3::intern!(py, "__float__"))?;
+    let is_float = value.get_type().hasattr(intern!(py, "__float__"))?;
     if is_index(&value) {
         match index(&value) {
             Ok(seconds) if seconds.lt(0)? => return mismatch(what, WANTED, &value),
@@ -159,7 +160,7 @@ fn seconds(what: &str, value: Arg<'_, '_>) -> PyResult<Option<Duration>> {
         }
     }
     if is_float {
-        let seconds = match value.call_method0(pyo3::intern!(py, "__float__")) {
+        let seconds = match value.call_method0(intern!(py, "__float__")) {
             // A fraction or decimal that is larger than every float.
             Err(error) if error.is_instance_of::<PyOverflowError>(py) && value.gt(0)? => {
                 return Ok(None);
@@ -320,10 +321,11 @@ fn flag(value: &Bound<'_, PyAny>) -> PyResult<Option<Existence>> {
     ];
     // By name, since a module that is imported again has other members.
     let class = value.get_type();
-    if class.name()? != "Flags" || class.module()? != "nob.ipc.flags" {
+    let module = class.getattr(intern!(value.py(), "__module__"))?;
+    if class.name()? != "Flags" || !module.eq(intern!(value.py(), "nob.ipc.flags"))? {
         return Ok(None);
     }
-    let name = value.getattr(pyo3::intern!(value.py(), "_name_"))?;
+    let name = value.getattr(intern!(value.py(), "_name_"))?;
     let name = name.cast::<PyString>()?.to_str()?;
     Ok(MEANINGS.iter().find(|(member, _)| *member == name).map(|(_, meaning)| *meaning))
 }

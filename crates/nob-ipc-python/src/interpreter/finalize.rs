@@ -14,12 +14,11 @@ use nob_ipc::{Deadline, Error, ErrorKind, Lifetime, Ownership, delete_all, delet
 use nob_ipc_redis::Background;
 use pyo3::exceptions::{PyImportError, PyMemoryError, PyRuntimeError};
 use pyo3::ffi;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::convert::error::raise;
-use crate::interpreter::cell::Guarded;
+use crate::interpreter::cell::{Guarded, intern};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::log::{self, Log};
 use crate::interpreter::modules::imported;

@@ -6,11 +6,10 @@
 use std::cell::Cell;
 
 use nob_ipc::{Deletion, Lifetime, Name, Ownership};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::interpreter::cell::Guarded;
+use crate::interpreter::cell::{Guarded, intern};
 use crate::interpreter::modules::imported;
 
 /// `logging.DEBUG`.

@@ -13,7 +13,7 @@ use pyo3::{IntoPyObjectExt, PyTypeInfo};
 use crate::convert::error::{invalid_argument, unsupported_operation};
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::{ask, may_go_on};
-use crate::interpreter::cell::Guarded;
+use crate::interpreter::cell::{Guarded, intern};
 use crate::interpreter::{finalize, modules};
 use crate::named::base::{self, Named};
 use crate::named::bounded_semaphore::NamedBoundedSemaphore;
@@ -176,7 +176,7 @@ impl Connection {
         if let Some(server) = &self.server {
             return ask(py, raise, || server.findings());
         }
-        let module = modules::import(pyo3::intern!(py, "nob.ipc._check"))?;
+        let module = modules::import(intern!(py, "nob.ipc._check"))?;
         module.call_method0("check")?.extract()
     }
 

@@ -3,6 +3,7 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 
+use crate::interpreter::cell::intern;
 use crate::interpreter::modules;
 use crate::server::There;
 
@@ -14,9 +15,9 @@ pub(crate) fn coroutine<'py, T>(
     arguments: impl PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let module = if there.get().is_some() {
-        pyo3::intern!(py, "nob.ipc._remote")
+        intern!(py, "nob.ipc._remote")
     } else {
-        pyo3::intern!(py, "nob.ipc._async")
+        intern!(py, "nob.ipc._async")
     };
     modules::import(module)?.getattr(function)?.call1(arguments)
 }
@@ -27,5 +28,5 @@ pub(crate) fn coroutine_here<'py>(
     function: &str,
     arguments: impl PyCallArgs<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    modules::import(pyo3::intern!(py, "nob.ipc._async"))?.getattr(function)?.call1(arguments)
+    modules::import(intern!(py, "nob.ipc._async"))?.getattr(function)?.call1(arguments)
 }

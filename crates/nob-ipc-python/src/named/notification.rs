@@ -6,6 +6,7 @@ use pyo3::types::PyTuple;
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Arg};
+use crate::interpreter::cell::intern;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 
@@ -65,7 +66,7 @@ fn start(
     argument: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let watch = Bound::new(py, Watch { watch })?;
-    let module = py.import(pyo3::intern!(py, "nob.ipc._notification"))?;
+    let module = py.import(intern!(py, "nob.ipc._notification"))?;
     module.call_method1("start", (watch, function, argument))?;
     Ok(())
 }

@@ -11,14 +11,13 @@ use nob_ipc::{Access, Kind, Reservation, SharedMemory, fork_generation};
 use pyo3::exceptions::{PyAttributeError, PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::pickle;
 use crate::convert::{self, Arg};
-use crate::interpreter::cell::Guarded;
+use crate::interpreter::cell::{Guarded, intern};
 use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::modules;

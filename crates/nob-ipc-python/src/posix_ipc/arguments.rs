@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use nob_ipc::{Existence, Kind, Name};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyString};
 
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
 use crate::convert::{self, Arg};
+use crate::interpreter::cell::Once;
 
 /// What every constructor is told.
 #[derive(Debug)]
@@ -89,8 +89,8 @@ struct OpenFlags {
 
 impl OpenFlags {
     fn of_system(py: Python<'_>) -> PyResult<&OpenFlags> {
-        static FLAGS: PyOnceLock<OpenFlags> = PyOnceLock::new();
-        FLAGS.get_or_try_init(py, || {
+        static FLAGS: Once<OpenFlags> = Once::new();
+        FLAGS.get_or_make(py, || {
             let os = py.import("os")?;
             let flag = |name: &str| os.getattr(name)?.extract::<i64>();
             Ok(OpenFlags {

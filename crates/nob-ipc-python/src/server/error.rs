@@ -13,6 +13,7 @@ use crate::convert::error as here;
 use crate::convert::message::message_tuple;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
+use crate::interpreter::cell::intern;
 use crate::interpreter::wait;
 
 pyo3::import_exception!(nob.ipc.errors, LockLost);
@@ -76,9 +77,9 @@ pub(crate) fn raising(returns: Returns) -> impl Fn(Python<'_>, &Error) -> PyErr 
             },
             ErrorKind::Unconfirmed => match error.detail::<Outcome>() {
                 None => Ok(()),
-                Some(outcome) => returns.value(py, (*outcome).clone()).and_then(|result| {
-                    exception.value(py).setattr(pyo3::intern!(py, "result"), result)
-                }),
+                Some(outcome) => returns
+                    .value(py, (*outcome).clone())
+                    .and_then(|result| exception.value(py).setattr(intern!(py, "result"), result)),
             },
             _ => Ok(()),
         };
@@ -111,7 +112,7 @@ impl Request {
     /// Puts it where `retry` of the exception finds it.
     pub(super) fn attach(self, py: Python<'_>, exception: &PyErr) -> PyResult<()> {
         let request = Bound::new(py, self)?;
-        exception.value(py).setattr(pyo3::intern!(py, "_request"), request)
+        exception.value(py).setattr(intern!(py, "_request"), request)
     }
 }
 
