@@ -54,20 +54,22 @@ impl<'py> Message<'py> {
     #[inline]
     pub(crate) fn given(value: Arg<'_, 'py>) -> PyResult<Message<'py>> {
         match value.0 {
-            Some(message) => Message::of(&message),
+            Some(message) => Message::of(message.to_owned()),
             None => Err(invalid_argument("the message is missing".into())),
         }
     }
 
     /// Takes anything bytes-like, or a `str`.
     #[inline]
-    pub(crate) fn of(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
-        match value.cast_exact::<PyBytes>() {
-            Ok(bytes) => Ok(Message::Bytes(bytes.clone())),
-            Err(_) => Message::of_other(value),
+    pub(crate) fn of(value: Bound<'py, PyAny>) -> PyResult<Message<'py>> {
+        if value.is_exact_instance_of::<PyBytes>() {
+            // SAFETY: it is `bytes`.
+            return Ok(Message::Bytes(unsafe { value.cast_into_unchecked() }));
         }
+        Message::of_other(&value)
     }
 
+    #[cold]
     fn of_other(value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
         if let Ok(bytes) = value.cast::<PyBytes>() {
             return Ok(Message::Bytes(bytes.clone()));

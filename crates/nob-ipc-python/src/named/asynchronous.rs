@@ -102,7 +102,7 @@ pub(crate) fn message<'py>(
 ) -> PyResult<(Bound<'py, PyBytes>, u32)> {
     let py = handle.py();
     let priority = convert::priority(priority)?;
-    let message = Message::of(message)?.into_bytes(py)?;
+    let message = Message::of(message.clone())?.into_bytes(py)?;
     let bytes = message.as_bytes();
     let checked = if let Ok(channel) = handle.cast::<NamedChannel>() {
         channel.get().slot().with(py, |it| it.check(bytes, priority))?

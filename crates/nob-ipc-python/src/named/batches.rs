@@ -30,7 +30,8 @@ pub(crate) fn send_many<M: Messages>(
     timeout: Option<Duration>,
 ) -> PyResult<usize> {
     let max_message_size = slot.with(py, M::max_message_size)?;
-    let messages = checked_messages(messages, max_message_size)?;
+    let messages = all_messages(messages)?;
+    let messages = checked(&messages, max_message_size)?;
     let deadline = wait::deadline(timeout);
     let mut sent = 0;
     while sent < messages.len() {
@@ -59,26 +60,22 @@ pub(crate) fn send_many<M: Messages>(
 fn send_some<M: Messages>(
     py: Python<'_>,
     slot: &Closable<M>,
-    messages: &[Message<'_>],
+    messages: &[&[u8]],
     priority: u32,
     deadline: Deadline,
 ) -> Result<usize, Ended> {
-    let sent = slot
-        .with(py, |queue| queue.try_send_many(&mut messages.iter().map(Message::bytes), priority));
+    let sent = slot.with(py, |queue| queue.try_send_many(&mut messages.iter().copied(), priority));
     match (sent.map_err(Ended::Closed)?.map_err(Ended::Failed)?, messages) {
         (0, [first, ..]) => {
-            let first = (first.bytes(), priority);
+            let first = (*first, priority);
             send_receive::wait_send(py, slot, first, deadline, AfterSignal::GoOn).map(usize::from)
         }
         (sent, _) => Ok(sent),
     }
 }
 
-/// All messages, each of which fits into the queue or channel.
-pub(crate) fn checked_messages<'py>(
-    messages: &Bound<'py, PyAny>,
-    max_message_size: usize,
-) -> PyResult<Vec<Message<'py>>> {
+/// All messages of an iterable.
+pub(crate) fn all_messages<'py>(messages: &Bound<'py, PyAny>) -> PyResult<Vec<Message<'py>>> {
     let Ok(iterator) = messages.try_iter() else {
         let kind = messages.get_type().name()?.to_string();
         let message = format!("messages must be an iterable of messages, not {kind}");
@@ -93,19 +90,31 @@ pub(crate) fn checked_messages<'py>(
     }
     let py = messages.py();
     let count = messages.cast::<PyList>().map_or(0, PyListMethods::len);
-    let mut checked = Vec::with_capacity(count);
+    let mut all = Vec::with_capacity(count);
     for (index, message) in iterator.enumerate() {
         if index % YIELD_EVERY == YIELD_EVERY - 1 {
             detach::yield_gil(py)?;
         }
-        let message = Message::of(&message?)?;
-        let length = message.bytes().len();
+        all.push(Message::of(message?)?);
+    }
+    Ok(all)
+}
+
+/// The bytes of messages, each of which fits into the queue or channel.
+pub(crate) fn checked<'a>(
+    messages: &'a [Message<'_>],
+    max_message_size: usize,
+) -> PyResult<Vec<&'a [u8]>> {
+    let mut checked = Vec::with_capacity(messages.len());
+    for (index, message) in messages.iter().enumerate() {
+        let bytes = message.bytes();
+        let length = bytes.len();
         if length > max_message_size {
             return Err(PyValueError::new_err(format!(
                 "message {index} has {length} bytes, and {max_message_size} are allowed; nothing was sent"
             )));
         }
-        checked.push(message);
+        checked.push(bytes);
     }
     Ok(checked)
 }

@@ -16,11 +16,11 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::convert::Arg;
 use crate::convert::error::invalid_argument;
-use crate::convert::message::{Message, tuple};
+use crate::convert::message::tuple;
 use crate::interpreter::detach;
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal, Ended};
-use crate::named::batches::{checked_messages, list_to_fill};
+use crate::named::batches::{all_messages, checked, list_to_fill};
 
 /// Up to so many bytes are copied with the GIL held.
 const QUICK: usize = 64 << 10;
@@ -113,8 +113,8 @@ pub(crate) fn send_many(
     timeout: Option<Duration>,
 ) -> PyResult<usize> {
     let max_message_size = slot.with(py, Channel::max_message_size)?;
-    let messages = checked_messages(messages, max_message_size)?;
-    let messages: Vec<&[u8]> = messages.iter().map(Message::bytes).collect();
+    let messages = all_messages(messages)?;
+    let messages = checked(&messages, max_message_size)?;
     let deadline = wait::deadline(timeout);
     let mut sent = 0;
     while let Some(rest @ [first, ..]) = messages.get(sent..) {

@@ -114,7 +114,7 @@ pub(crate) fn start_send(
     let py = queue.py();
     let deadline = wait::deadline(convert::timeout(timeout)?);
     let priority = convert::priority(priority)?;
-    let message = Message::of(message)?.into_bytes(py)?;
+    let message = Message::of(message.clone())?.into_bytes(py)?;
     let there = queue.get().there()?;
     let started = there.start_send(&events.get().0, key, message.as_bytes(), priority, deadline);
     PendingOf::new(py, started, Returns::Bool)

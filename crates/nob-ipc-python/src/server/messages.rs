@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use crate::convert::message::{Message, message_tuple};
 use crate::interpreter::ask::ask;
 use crate::interpreter::detach::{raise_later, yield_gil};
-use crate::named::batches::checked_messages;
+use crate::named::batches::{all_messages, checked};
 use crate::server::error::{Returns, raising};
 use crate::server::object::there_is_open;
 
@@ -47,7 +47,8 @@ pub(crate) fn send_many<'py>(
     deadline: Deadline,
 ) -> PyResult<usize> {
     there_is_open(queue.handle())?;
-    let messages = checked_messages(messages, queue.max_message_size())?;
+    let messages = all_messages(messages)?;
+    checked(&messages, queue.max_message_size())?;
     let messages: Vec<Bound<'py, PyBytes>> =
         messages.into_iter().map(|message| message.into_bytes(py)).collect::<PyResult<_>>()?;
     let messages: Vec<&[u8]> = messages.iter().map(PyBytesMethods::as_bytes).collect();
