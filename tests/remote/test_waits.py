@@ -344,9 +344,12 @@ def test_a_cancelled_block_releases(place: ipc.Connection, name: str, run: Run) 
     run(main())
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["under way", "ended"])
 def test_a_release_that_fails_unheard_hides_no_other_end(
-    server: Server, place: ipc.Connection, name: str, run: Run
+    server: Server, place: ipc.Connection, name: str, run: Run, ended: bool
 ) -> None:
+    """Cancelled while it is under way, or when the loop is about to hear that it has ended."""
+
     async def main() -> None:
         heard = []
         loop = asyncio.get_running_loop()
@@ -365,6 +368,8 @@ def test_a_release_that_fails_unheard_hides_no_other_end(
             queue.send(b"m")
             left.set()
             await asyncio.sleep(0)
+            if ended:
+                time.sleep(0.5)
             await asyncio.sleep(0)
             task.cancel()
             receiving = asyncio.create_task(queue.receive_async())

@@ -42,6 +42,8 @@ class _Operations:
         self._ended: dict[int, asyncio.Future[None]] = {}
         # Those that go on though nobody awaits them any more.
         self._left: dict[int, _Pending] = {}
+        # Those that have ended after they were cancelled, and whose coroutine has not run since.
+        self._ended_cancelled: set[int] = set()
         loop.add_reader(self._events.fileno(), self._wake)
 
     def _wake(self) -> None:
@@ -50,8 +52,11 @@ class _Operations:
             ended = self._ended.get(key)
             if left is not None:
                 self._let_go(left)
-            elif ended is not None and not ended.done():
-                ended.set_result(None)
+            elif ended is not None:
+                if ended.done():
+                    self._ended_cancelled.add(key)
+                else:
+                    ended.set_result(None)
 
     def _let_go(self, pending: _Pending) -> None:
         """Nobody awaits what has ended: the loop's handler hears of what went wrong."""
@@ -72,7 +77,7 @@ class _Operations:
             except BaseException:
                 if undo:
                     pending.cancel()
-                elif ended.cancelled():
+                elif ended.cancelled() and key not in self._ended_cancelled:
                     self._left[key] = pending
                 else:
                     self._let_go(pending)
@@ -80,6 +85,7 @@ class _Operations:
             return pending.claim()
         finally:
             del self._ended[key]
+            self._ended_cancelled.discard(key)
 
 
 _operations: WeakValueDictionary[tuple[int, int], _Operations] = WeakValueDictionary()
