@@ -69,12 +69,15 @@ test-rust: ## the tests of the crates
 	@echo '== Rust: tests and doctests'
 	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --features nob-ipc-redis/tls
 
+# Tests wait more than they work: three processes keep two cores busy. A file stays in one of them.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
+
 .PHONY: test-python
 test-python: $(VENV)/stamp-tools $(VENV)/stamp-package ## the tests of the Python package
 	@echo '== Python: stubs against the native module'
 	@$(PYTHON) -m mypy.stubtest nob.ipc nob.posix_ipc
 	@echo '== Python: tests'
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest $(SIDE_BY_SIDE)
 
 # With the wheel that `make packages` made.
 .PHONY: test-pythons

@@ -91,6 +91,9 @@ def of_debian(versions: list[str]) -> dict[str, Python]:
     return found
 
 
+SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
+"""Tests wait more than they work; a file stays in one process."""
+
 TOOLS = ("gcc", "libc6-dev", "procps", "strace", "util-linux")
 """What some tests use."""
 
@@ -125,7 +128,7 @@ def test(python: Python, version: str, wheel: Path, files: list[str]) -> bool:
         run(*python, "-m", "venv", "--clear", folder)
         and run(*pip, "--upgrade", "pip>=25.1")
         and run(*pip, "--group", "test", wheel.resolve())
-        and run(*within, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+        and run(*within, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SIDE_BY_SIDE, *files)
     )
 
 
