@@ -15,6 +15,7 @@ from nob.ipc import (
     NamedMessageQueue,
     NamedSemaphore,
     NamedSharedMemory,
+    _native,
     list_objects,
 )
 
@@ -42,6 +43,7 @@ calls = {
     "channel send": lambda: channel.send(text, 0),
     "channel send_many": lambda: channel.send_many([text] * 4, 0),
     "channel fileno": channel.fileno,
+    "poller": _native._Poller,
     "lock": lambda: (lock.acquire(), lock.acquire(timeout=0.001)),
     "bounded": lambda: (bounded.acquire(), bounded.acquire(timeout=0.001)),
     "a channel": lambda: NamedChannel(None, handle_existence=CREATE),
@@ -73,10 +75,15 @@ def end_without_memory(call: Callable[[], object], room: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-faults = []
-for room in 0, 1 << 16, 1 << 20:
-    for name, call in calls.items():
-        if status := end_without_memory(call, room):
-            faults.append(f"{name}: {status} with {room} bytes left")
+rooms = {name: [0, 1 << 16, 1 << 20] for name in calls}
+# Whether a thread that was started finds what it needs depends on a few kilobytes.
+for starts_thread in "channel fileno", "poller":
+    rooms[starts_thread] = [*range(0, 1 << 19, 1 << 12), 1 << 20]
+faults = [
+    f"{name}: {status} with {room} bytes left"
+    for name, call in calls.items()
+    for room in rooms[name]
+    if (status := end_without_memory(call, room))
+]
 if faults:
     sys.exit(", ".join(faults))

@@ -7,7 +7,6 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::layout::{Cursor, Page, room_for};
@@ -19,9 +18,6 @@ use crate::sys::futex::{self, Awaited};
 use crate::sys::mman::Mapped;
 use crate::sys::time::monotonic;
 use crate::sys::{self, Errno};
-
-/// Bytes of the thread's stack; it calls next to nothing.
-const STACK: usize = 64 << 10;
 
 /// How long the thread sleeps where it cannot sleep on several words, or there are too many.
 const POLL: Duration = Duration::from_millis(2);
@@ -249,12 +245,7 @@ impl Lookout {
         let mut list = self.list();
         list.try_reserve(1).map_err(|_| Errno::NOMEM)?;
         if !self.runs.load(Ordering::Relaxed) {
-            let thread = thread::Builder::new().name("nob-ipc lookout".into()).stack_size(STACK);
-            // A thread inherits the mask of the one that starts it.
-            let mask = sys::signal::block_all()?;
-            let started = thread.spawn(|| self.run());
-            sys::signal::set_mask(&mask)?;
-            started.map_err(|error| error.raw_os_error().map_or(Errno::AGAIN, Errno))?;
+            sys::thread::start("nob-ipc lookout", || self.run())?;
             self.runs.store(true, Ordering::Relaxed);
         }
         list.push(Arc::clone(watched));

@@ -6,19 +6,15 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::object::Permits;
-use crate::sys::{self, Errno};
+use crate::sys;
 
 /// How long the thread sleeps after something has changed, and how long at most: between the two it
 /// doubles.
 const FIRST_PAUSE: Duration = Duration::from_micros(500);
 const LAST_PAUSE: Duration = Duration::from_millis(8);
-
-/// Bytes of the thread's stack; it calls next to nothing.
-const STACK: usize = 64 << 10;
 
 /// Makes a descriptor readable when one of many semaphores has a permit, within 8 ms.
 ///
@@ -103,14 +99,9 @@ impl SemaphorePoller {
         readable.set_nonblocking(true)?;
         writable.set_nonblocking(true)?;
         let shared = Arc::new(Shared::default());
-        let thread = thread::Builder::new().name("nob-ipc poller".into()).stack_size(STACK);
         let watched = Arc::clone(&shared);
-        // A thread inherits the mask of the one that starts it.
-        let io_error = |errno: Errno| io::Error::from_raw_os_error(errno.0);
-        let mask = sys::signal::block_all().map_err(io_error)?;
-        let started = thread.spawn(move || poll(&watched, &writable));
-        sys::signal::set_mask(&mask).map_err(io_error)?;
-        started?;
+        sys::thread::start("nob-ipc poller", move || poll(&watched, &writable))
+            .map_err(|errno| io::Error::from_raw_os_error(errno.0))?;
         let generation = sys::fork::generation();
         Ok(SemaphorePoller { shared, readable, generation })
     }

@@ -22,6 +22,8 @@ mod errno;
 #[cfg(test)]
 pub(crate) mod fault;
 
+pub(crate) mod thread;
+
 #[path = "linux/mod.rs"]
 mod os;
 
