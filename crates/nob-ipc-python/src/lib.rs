@@ -18,8 +18,6 @@ mod server;
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::convert::pickle::restore;
-    #[pymodule_export]
     use crate::named::asynchronous::{Poller, Readable, message, register, seconds};
     #[pymodule_export]
     use crate::named::base::Named;
@@ -35,6 +33,8 @@ mod _native {
     use crate::named::message_queue::NamedMessageQueue;
     #[pymodule_export]
     use crate::named::notification::Watch;
+    #[pymodule_export]
+    use crate::named::pickle::restore;
     #[pymodule_export]
     use crate::named::registry::{list_objects, reap};
     #[pymodule_export]

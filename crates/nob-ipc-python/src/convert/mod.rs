@@ -3,7 +3,6 @@
 mod arguments;
 pub(crate) mod error;
 pub(crate) mod message;
-pub(crate) mod pickle;
 
 pub(crate) use arguments::{
     Arg, bounded, capacity, direction, durability, existence, given_name, lease, mode, name,

@@ -10,7 +10,6 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::convert::error::raise;
 use crate::convert::message::Message;
-use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::in_steps;
@@ -19,6 +18,7 @@ use crate::named::base::{self, Named};
 use crate::named::channel_messages as messages;
 use crate::named::connection::Place;
 use crate::named::coroutine::coroutine_here as coroutine;
+use crate::named::pickle;
 
 /// A channel of messages of any size that processes share by name.
 ///

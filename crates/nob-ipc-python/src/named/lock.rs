@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::raise;
-use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
 use crate::interpreter::deallocation::deallocate;
@@ -18,6 +17,7 @@ use crate::named::base::{self, Named};
 use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
+use crate::named::pickle;
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};
 

@@ -10,7 +10,6 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::message::Message;
-use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
@@ -21,6 +20,7 @@ use crate::named::batches;
 use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::notification;
+use crate::named::pickle;
 use crate::named::send_receive;
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};

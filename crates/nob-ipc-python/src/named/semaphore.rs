@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::raise;
-use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
 use crate::interpreter::detach::without_gil;
@@ -16,6 +15,7 @@ use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
 use crate::named::base::{self, Named};
 use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
+use crate::named::pickle;
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There};
 

@@ -15,7 +15,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
-use crate::convert::pickle;
 use crate::convert::{self, Arg};
 use crate::interpreter::cell::{Guarded, intern};
 use crate::interpreter::deallocation::deallocate;
@@ -24,6 +23,7 @@ use crate::interpreter::modules;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
 use crate::named::connection::Place;
+use crate::named::pickle;
 
 /// Between two looks whether the segment is still being made smaller.
 const PAUSE: Duration = Duration::from_millis(1);
