@@ -40,6 +40,10 @@ mod _native {
     #[pymodule_export]
     use crate::named::semaphore::NamedSemaphore;
     #[pymodule_export]
+    use crate::named::server_events::{
+        EventsOf, PendingOf, start_acquire, start_receive, start_release, start_send,
+    };
+    #[pymodule_export]
     use crate::named::shared_memory::{Lease, NamedSharedMemory};
     #[pymodule_export]
     use crate::posix_ipc::{
@@ -48,10 +52,6 @@ mod _native {
     };
     #[pymodule_export]
     use crate::server::error::Request;
-    #[pymodule_export]
-    use crate::server::events::{
-        EventsOf, PendingOf, start_acquire, start_receive, start_release, start_send,
-    };
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {

@@ -19,8 +19,8 @@ use crate::named::bounded_semaphore::NamedBoundedSemaphore;
 use crate::named::channel::NamedChannel;
 use crate::named::connection::{Connection, Place};
 use crate::named::lock::NamedLock;
+use crate::named::sharing::{self, Recipe};
 use crate::server::error::raise as raise_there;
-use crate::server::sharing::{self, Recipe};
 use crate::server::{Object, There, there_is_open};
 
 /// A handle to an object that processes share by name; what its kinds have in common.

@@ -18,6 +18,7 @@ use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
 use crate::named::pickle;
+use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};
 
@@ -112,7 +113,7 @@ impl NamedBoundedSemaphore {
             if let Some(unlink) = unlink {
                 options.unlink_on_drop(unlink);
             }
-            return server::open(slf, &place, options, name);
+            return server_opening::open(slf, &place, options, name);
         }
         let permits = without_gil(py, || options.open_named(&name));
         let permits = permits.map_err(|error| raise(py, &error))?;
@@ -314,7 +315,7 @@ impl GivesPermits for NamedBoundedSemaphore {
     }
 }
 
-impl server::MayBeThere for NamedBoundedSemaphore {
+impl MayBeThere for NamedBoundedSemaphore {
     type There = nob_ipc_redis::BoundedSemaphore;
 
     fn there(&self) -> &There<Self::There> {

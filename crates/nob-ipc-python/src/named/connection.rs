@@ -23,8 +23,8 @@ use crate::named::message_queue::NamedMessageQueue;
 use crate::named::registry;
 use crate::named::semaphore::NamedSemaphore;
 use crate::named::shared_memory::NamedSharedMemory;
+use crate::named::sharing;
 use crate::server::error::raise;
-use crate::server::sharing;
 
 /// The URL of this machine.
 const LOCAL: &str = "local:";

@@ -18,6 +18,7 @@ use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
 use crate::named::pickle;
+use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};
 
@@ -107,7 +108,7 @@ impl NamedLock {
             if let Some(unlink) = unlink {
                 options.unlink_on_drop(unlink);
             }
-            return server::open(slf, &place, options, name);
+            return server_opening::open(slf, &place, options, name);
         }
         let lock = without_gil(py, || options.open_named(&name));
         let lock = lock.map_err(|error| raise(py, &error))?;
@@ -347,7 +348,7 @@ impl GivesPermits for NamedLock {
     }
 }
 
-impl server::MayBeThere for NamedLock {
+impl MayBeThere for NamedLock {
     type There = nob_ipc_redis::Lock;
 
     fn there(&self) -> &There<Self::There> {

@@ -22,6 +22,7 @@ use crate::named::coroutine::coroutine;
 use crate::named::notification;
 use crate::named::pickle;
 use crate::named::send_receive;
+use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};
 
@@ -130,7 +131,7 @@ impl NamedMessageQueue {
             if let Some(unlink) = unlink {
                 options.unlink_on_drop(unlink);
             }
-            return server::open(slf, &place, options, name);
+            return server_opening::open(slf, &place, options, name);
         }
         let queue = without_gil(py, || options.open_named(&name));
         let queue = queue.map_err(|error| raise(py, &error))?;
@@ -201,7 +202,11 @@ impl NamedMessageQueue {
         let timeout = convert::timeout(timeout)?;
         let priority = convert::priority(priority)?;
         if let Some(there) = self.there.get() {
-            return server::send_many(py, there, messages, priority, wait::deadline(timeout));
+            let deadline = wait::deadline(timeout);
+            there_is_open(there.handle())?;
+            let messages = batches::all_messages(messages)?;
+            batches::checked(&messages, there.max_message_size())?;
+            return server::send_many(py, there, messages, priority, deadline);
         }
         batches::send_many(py, &self.slot, messages, priority, timeout)
     }
@@ -477,7 +482,7 @@ impl NamedMessageQueue {
     }
 }
 
-impl server::MayBeThere for NamedMessageQueue {
+impl MayBeThere for NamedMessageQueue {
     type There = nob_ipc_redis::MessageQueue;
 
     fn there(&self) -> &There<Self::There> {

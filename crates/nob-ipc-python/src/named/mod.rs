@@ -17,4 +17,7 @@ pub(crate) mod pickle;
 pub(crate) mod registry;
 pub(crate) mod semaphore;
 pub(crate) mod send_receive;
+pub(crate) mod server_events;
+pub(crate) mod server_opening;
 pub(crate) mod shared_memory;
+pub(crate) mod sharing;

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::interpreter::slot::Refusal;
 use crate::named::base::Named;
-use crate::server::sharing;
+use crate::named::sharing;
 
 /// What `__reduce__` returns: how to make the handle again, whatever the subclass's `__init__` wants, and
 /// the state of the subclass, as `object.__reduce_ex__` has it.

@@ -16,6 +16,7 @@ use crate::named::base::{self, Named};
 use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::pickle;
+use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There};
 
@@ -102,7 +103,7 @@ impl NamedSemaphore {
             if let Some(unlink) = unlink {
                 options.unlink_on_drop(unlink);
             }
-            return server::open(slf, &place, options, name);
+            return server_opening::open(slf, &place, options, name);
         }
         let semaphore = without_gil(py, || options.open_named(&name));
         let semaphore = semaphore.map_err(|error| raise(py, &error))?;
@@ -279,7 +280,7 @@ impl GivesPermits for NamedSemaphore {
     }
 }
 
-impl server::MayBeThere for NamedSemaphore {
+impl MayBeThere for NamedSemaphore {
     type There = nob_ipc_redis::Semaphore;
 
     fn there(&self) -> &There<Self::There> {

@@ -31,7 +31,7 @@ pub(crate) enum Returns {
 
 impl Returns {
     /// What came of a request, as the call returns it.
-    pub(super) fn value(self, py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
+    pub(crate) fn value(self, py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyAny>> {
         match (self, outcome) {
             (Returns::Bool, Outcome::Done(done)) => done.into_bound_py_any(py),
             (Returns::Bool, Outcome::Sent(count)) => (count > 0).into_bound_py_any(py),
@@ -103,14 +103,14 @@ enum Kind {
 type Open = Box<dyn FnOnce(Python<'_>) -> PyResult<Bound<'_, PyAny>> + Send>;
 
 impl Request {
-    pub(super) fn opening(
+    pub(crate) fn opening(
         open: impl FnOnce(Python<'_>) -> PyResult<Bound<'_, PyAny>> + Send + 'static,
     ) -> Request {
         Request(Kind::Opening(Mutex::new(Some(Box::new(open)))))
     }
 
     /// Puts it where `retry` of the exception finds it.
-    pub(super) fn attach(self, py: Python<'_>, exception: &PyErr) -> PyResult<()> {
+    pub(crate) fn attach(self, py: Python<'_>, exception: &PyErr) -> PyResult<()> {
         let request = Bound::new(py, self)?;
         exception.value(py).setattr(intern!(py, "_request"), request)
     }

@@ -8,9 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use crate::convert::message::{Message, message_tuple};
 use crate::interpreter::ask::ask;
 use crate::interpreter::detach::{raise_later, yield_gil};
-use crate::named::batches::{all_messages, checked};
 use crate::server::error::{Returns, raising};
-use crate::server::object::there_is_open;
 
 /// Sends a message; `false` when there was no room in time.
 pub(crate) fn send<'py>(
@@ -36,19 +34,16 @@ pub(crate) fn receive<'py>(
     received.map(|(message, priority)| message_tuple(py, &message, priority)).transpose()
 }
 
-/// Sends messages, all of which are checked before one is sent; how many were sent in time.
+/// Sends messages that have been checked; how many were sent in time.
 ///
 /// Once some have been sent, it raises nothing but that it is unknown whether more have.
 pub(crate) fn send_many<'py>(
     py: Python<'py>,
     queue: &MessageQueue,
-    messages: &Bound<'py, PyAny>,
+    messages: Vec<Message<'py>>,
     priority: u32,
     deadline: Deadline,
 ) -> PyResult<usize> {
-    there_is_open(queue.handle())?;
-    let messages = all_messages(messages)?;
-    checked(&messages, queue.max_message_size())?;
     let messages: Vec<Bound<'py, PyBytes>> =
         messages.into_iter().map(|message| message.into_bytes(py)).collect::<PyResult<_>>()?;
     let messages: Vec<&[u8]> = messages.iter().map(PyBytesMethods::as_bytes).collect();

@@ -5,14 +5,10 @@
 //! which looks here.
 
 pub(crate) mod error;
-pub(crate) mod events;
 mod messages;
 mod object;
-mod opening;
 mod permits;
-pub(crate) mod sharing;
 
 pub(crate) use messages::{receive, receive_many, send, send_many};
 pub(crate) use object::{Object, There, there_is_open};
-pub(crate) use opening::{MayBeThere, open};
 pub(crate) use permits::{Permits, acquire, leave, release};

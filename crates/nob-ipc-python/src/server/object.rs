@@ -58,7 +58,7 @@ impl<T> There<T> {
         There(OnceLock::new())
     }
 
-    /// Sets it; only [`Named`](crate::named::base::Named) does, which lets nobody do so twice.
+    /// Sets it; only the handle does, which lets nobody do so twice.
     pub(crate) fn set(&self, object: Arc<T>) {
         let _ = self.0.set(object);
     }

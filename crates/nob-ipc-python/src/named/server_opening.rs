@@ -13,7 +13,7 @@ use crate::interpreter::ask::ask;
 use crate::named::base::Named;
 use crate::named::connection::Place;
 use crate::server::error::{Request, raise};
-use crate::server::object::{Object, There};
+use crate::server::{Object, There};
 
 /// How an object is opened.
 pub(crate) trait Options: Send + Sync + 'static {

@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 
 use crate::convert::message::Message;
 use crate::convert::{self, Arg};
-
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::wait;
 use crate::named::acquire::permits_there;
