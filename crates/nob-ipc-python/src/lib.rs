@@ -26,7 +26,7 @@ mod _native {
     #[pymodule_export]
     use crate::named::channel::NamedChannel;
     #[pymodule_export]
-    use crate::named::connection::{ClassAt, Connection, connect, shared};
+    use crate::named::connection::{ClassAt, connect};
     #[pymodule_export]
     use crate::named::lock::NamedLock;
     #[pymodule_export]
@@ -35,6 +35,8 @@ mod _native {
     use crate::named::notification::Watch;
     #[pymodule_export]
     use crate::named::pickle::restore;
+    #[pymodule_export]
+    use crate::named::place::Connection;
     #[pymodule_export]
     use crate::named::registry::{list_objects, reap};
     #[pymodule_export]
@@ -45,6 +47,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::named::shared_memory::{Lease, NamedSharedMemory};
+    #[pymodule_export]
+    use crate::named::sharing::shared;
     #[pymodule_export]
     use crate::posix_ipc::{
         MessageQueue, PosixNamed, Semaphore, SharedMemory, queue_defaults, unlink_message_queue,

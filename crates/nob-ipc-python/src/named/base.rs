@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use nob_ipc::{Kind, Lifetime, Name, Ownership, unlink};
+use nob_ipc::{Lifetime, Name, Ownership};
 use pyo3::PyClass;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -15,11 +15,6 @@ use crate::interpreter::detach::without_gil;
 use crate::interpreter::finalize;
 use crate::interpreter::log;
 use crate::interpreter::slot::{Closable, Refusal, Slot};
-use crate::named::bounded_semaphore::NamedBoundedSemaphore;
-use crate::named::channel::NamedChannel;
-use crate::named::connection::{Connection, Place};
-use crate::named::lock::NamedLock;
-use crate::named::sharing::{self, Recipe};
 use crate::server::error::raise as raise_there;
 use crate::server::{Object, There, there_is_open};
 
@@ -29,7 +24,12 @@ pub(crate) struct Named {
     /// The object, which a subclass has, too. It is closed before the name goes.
     slot: Arc<dyn Slot>,
     origin: OnceLock<Origin>,
+    /// `close()` of the subclass.
+    close: Close,
 }
+
+/// Closes a handle of a subclass.
+type Close = fn(&Bound<'_, Named>) -> PyResult<()>;
 
 /// Which object the handle was opened on.
 enum Origin {
@@ -37,7 +37,7 @@ enum Origin {
     /// On a server. The connection lives as long as the handle.
     There {
         object: Arc<dyn Object>,
-        _connection: Py<Connection>,
+        _connection: Py<PyAny>,
     },
 }
 
@@ -58,8 +58,9 @@ impl Origin {
 }
 
 impl Named {
-    /// A new handle of a subclass, and the slot for its object.
+    /// A new handle of a subclass with this `close()`, and the slot for its object.
     pub(crate) fn initializer<C, T>(
+        close: Close,
         subclass: impl FnOnce(Arc<Closable<T>>) -> C,
     ) -> PyClassInitializer<C>
     where
@@ -68,7 +69,8 @@ impl Named {
         PyClassInitializer<C>: From<(C, Named)>,
     {
         let slot = Arc::new(Closable::new());
-        let base = Named { slot: Arc::clone(&slot) as Arc<dyn Slot>, origin: OnceLock::new() };
+        let base =
+            Named { slot: Arc::clone(&slot) as Arc<dyn Slot>, origin: OnceLock::new(), close };
         (subclass(slot), base).into()
     }
 
@@ -109,7 +111,7 @@ impl Named {
     pub(crate) fn open_there<T: Object>(
         &self,
         py: Python<'_>,
-        place: &Place<'_>,
+        connection: Py<PyAny>,
         there: &There<T>,
         object: T,
     ) -> PyResult<()> {
@@ -117,7 +119,6 @@ impl Named {
         let object = Arc::new(object);
         let shared = Arc::clone(&object) as Arc<dyn Object>;
         finalize::remember_there(py, &shared)?;
-        let connection = place.connection()?.clone().unbind();
         if self.origin.set(Origin::There { object: shared, _connection: connection }).is_err() {
             return self.check_unset();
         }
@@ -135,11 +136,6 @@ impl Named {
             Some(Origin::There { object, .. }) => Some(&**object),
             _ => None,
         }
-    }
-
-    /// How another process connects to the server of the object.
-    pub(crate) fn recipe(&self) -> Option<Recipe> {
-        self.there().map(|there| sharing::recipe(there.handle().connection()))
     }
 
     /// Fails unless the handle is open.
@@ -306,18 +302,15 @@ impl Drop for Named {
     }
 }
 
+/// `close()` of a subclass that has none of its own.
+pub(crate) fn close(handle: &Bound<'_, Named>) -> PyResult<()> {
+    handle.get().close(handle.py())
+}
+
 /// Closes a handle, and removes the name if unlink_on_delete says so.
 pub(crate) fn end(handle: &Bound<'_, Named>) -> PyResult<()> {
     let py = handle.py();
-    let closed = if let Ok(lock) = handle.cast::<NamedLock>() {
-        NamedLock::close(lock)
-    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
-        NamedBoundedSemaphore::close(permits)
-    } else if let Ok(channel) = handle.cast::<NamedChannel>() {
-        NamedChannel::close(channel)
-    } else {
-        handle.get().close(py)
-    };
+    let closed = (handle.get().close)(handle);
     let deleted = match handle.get().origin.get() {
         None => Ok(()),
         Some(Origin::Here(ownership)) => {
@@ -332,23 +325,8 @@ pub(crate) fn end(handle: &Bound<'_, Named>) -> PyResult<()> {
     closed.and(deleted)
 }
 
-/// Removes a name without opening what has it.
-pub(crate) fn unlink_name(
-    py: Python<'_>,
-    kind: Kind,
-    name: &Bound<'_, PyAny>,
-    connection: Arg<'_, '_>,
-) -> PyResult<()> {
-    let place = Place::of(connection)?;
-    let name: Name = convert::given_name(kind, name)?;
-    if let Some(server) = place.server() {
-        return ask(py, raise_there, || server.unlink(&name));
-    }
-    unlinked(py, &name, without_gil(py, || unlink(&name)))
-}
-
 /// That the end of the interpreter was first is no error.
-fn unlinked(py: Python<'_>, name: &Name, done: nob_ipc::Result<()>) -> PyResult<()> {
+pub(crate) fn unlinked(py: Python<'_>, name: &Name, done: nob_ipc::Result<()>) -> PyResult<()> {
     match done {
         Ok(()) => log::unlinked(py, name),
         Err(error) if finalize::was_first(py, &error) => Ok(()),

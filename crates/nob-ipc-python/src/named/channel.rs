@@ -14,11 +14,11 @@ use crate::convert::{self, Arg};
 use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::in_steps;
 use crate::interpreter::slot::Closable;
-use crate::named::base::{self, Named};
+use crate::named::base::Named;
 use crate::named::channel_messages as messages;
-use crate::named::connection::Place;
 use crate::named::coroutine::coroutine_here as coroutine;
 use crate::named::pickle;
+use crate::named::place::{self, Place};
 
 /// A channel of messages of any size that processes share by name.
 ///
@@ -77,7 +77,10 @@ impl NamedChannel {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedChannel { slot, readable: Guarded::new(None) })
+        Named::initializer(
+            |channel| Self::close(channel.cast()?),
+            |slot| NamedChannel { slot, readable: Guarded::new(None) },
+        )
     }
 
     #[pyo3(signature = (
@@ -470,7 +473,7 @@ impl NamedChannel {
         name: &Bound<'_, PyAny>,
         connection: Arg<'_, '_>,
     ) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Channel, name, connection)
+        place::unlink_name(cls.py(), Kind::Channel, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -13,11 +13,11 @@ use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
-use crate::named::base::{self, Named};
-use crate::named::connection::{Place, refuse_mode};
+use crate::named::base::Named;
 use crate::named::coroutine::coroutine;
 use crate::named::holding;
 use crate::named::pickle;
+use crate::named::place::{self, Place, refuse_mode};
 use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There, there_is_open};
@@ -67,7 +67,10 @@ impl NamedLock {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedLock { slot, there: There::new() })
+        Named::initializer(
+            |lock| Self::close(lock.cast()?),
+            |slot| NamedLock { slot, there: There::new() },
+        )
     }
 
     #[pyo3(signature = (
@@ -314,7 +317,7 @@ impl NamedLock {
         name: &Bound<'_, PyAny>,
         connection: Arg<'_, '_>,
     ) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Lock, name, connection)
+        place::unlink_name(cls.py(), Kind::Lock, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -17,10 +17,10 @@ use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal};
 use crate::named::base::{self, Named};
 use crate::named::batches;
-use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::notification;
 use crate::named::pickle;
+use crate::named::place::{self, Place, refuse_mode};
 use crate::named::send_receive;
 use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
@@ -71,7 +71,7 @@ impl NamedMessageQueue {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedMessageQueue { slot, there: There::new() })
+        Named::initializer(base::close, |slot| NamedMessageQueue { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -441,7 +441,7 @@ impl NamedMessageQueue {
         name: &Bound<'_, PyAny>,
         connection: Arg<'_, '_>,
     ) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::MessageQueue, name, connection)
+        place::unlink_name(cls.py(), Kind::MessageQueue, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod message_queue;
 pub(crate) mod notification;
 pub(crate) mod pickle;
+pub(crate) mod place;
 pub(crate) mod registry;
 pub(crate) mod semaphore;
 pub(crate) mod send_receive;

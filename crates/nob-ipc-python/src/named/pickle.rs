@@ -21,7 +21,8 @@ pub(crate) fn reduce<'py, T: PyClass<BaseType = Named>>(
     let handle = handle.as_any();
     options.set_item("unlink_on_delete", named.unlink_when_restored()?)?;
     // Where it is: the handle connects when it is restored, and not before.
-    options.set_item("connection", named.recipe())?;
+    let recipe = named.there().map(|there| sharing::recipe(there.handle().connection()));
+    options.set_item("connection", recipe)?;
     let restore = py.import("nob.ipc._native")?.getattr("_restore")?;
     let (positional, keywords) = new_arguments(handle)?;
     let class = handle.get_type();

@@ -13,9 +13,9 @@ use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
 use crate::named::acquire::{GivesPermits, acquire_with, leave, release};
 use crate::named::base::{self, Named};
-use crate::named::connection::{Place, refuse_mode};
 use crate::named::coroutine::coroutine;
 use crate::named::pickle;
+use crate::named::place::{self, Place, refuse_mode};
 use crate::named::server_opening::{self, MayBeThere};
 use crate::server::error::raise as raise_there;
 use crate::server::{self, There};
@@ -60,7 +60,7 @@ impl NamedSemaphore {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedSemaphore { slot, there: There::new() })
+        Named::initializer(base::close, |slot| NamedSemaphore { slot, there: There::new() })
     }
 
     #[pyo3(signature = (
@@ -253,7 +253,7 @@ impl NamedSemaphore {
         name: &Bound<'_, PyAny>,
         connection: Arg<'_, '_>,
     ) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::Semaphore, name, connection)
+        place::unlink_name(cls.py(), Kind::Semaphore, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

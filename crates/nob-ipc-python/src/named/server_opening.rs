@@ -11,7 +11,7 @@ use pyo3::pyclass::boolean_struct::True;
 
 use crate::interpreter::ask::ask;
 use crate::named::base::Named;
-use crate::named::connection::Place;
+use crate::named::place::Place;
 use crate::server::error::{Request, raise};
 use crate::server::{Object, There};
 
@@ -74,7 +74,9 @@ where
     };
     match (ask(py, failed, || options.open(&name)), unknown) {
         (Ok(object), _) => {
-            handle.as_super().get().open_there(py, place, handle.get().there(), object)?;
+            let connection = place.connection()?.as_any().clone().unbind();
+            let named = handle.as_super().get();
+            named.open_there(py, connection, handle.get().there(), object)?;
             place.add(handle)
         }
         (Err(exception), None) => Err(exception),

@@ -22,8 +22,8 @@ use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::modules;
 use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
-use crate::named::connection::Place;
 use crate::named::pickle;
+use crate::named::place::{self, Place};
 
 /// Between two looks whether the segment is still being made smaller.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -79,7 +79,7 @@ impl NamedSharedMemory {
         _args: &Bound<'_, PyTuple>,
         _kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyClassInitializer<Self> {
-        Named::initializer(|slot| NamedSharedMemory {
+        Named::initializer(base::close, |slot| NamedSharedMemory {
             slot,
             mappings: Guarded::new(0),
             shrinking: AtomicU64::new(0),
@@ -325,7 +325,7 @@ impl NamedSharedMemory {
         name: &Bound<'_, PyAny>,
         connection: Arg<'_, '_>,
     ) -> PyResult<()> {
-        base::unlink_name(cls.py(), Kind::SharedMemory, name, connection)
+        place::unlink_name(cls.py(), Kind::SharedMemory, name, connection)
     }
 
     /// Pickle as a handle that links by name; ValueError when closed.

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::interpreter::cell::Guarded;
-use crate::named::connection::Connection;
+use crate::named::place::Connection;
 
 /// What a connection is made with: URL, patience in seconds, durability, namespace.
 pub(crate) type Recipe = (String, f64, String, String);
@@ -21,7 +21,8 @@ pub(crate) fn recipe(server: &nob_ipc_redis::Connection) -> Recipe {
     (server.secret_url().into(), patience, durability, server.namespace().into())
 }
 
-/// The connection that unpickled handles of this recipe share.
+/// The connection to a server that unpickled handles share.
+#[pyfunction(name = "_shared")]
 pub(crate) fn shared<'py>(recipe: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, Connection>> {
     let py = recipe.py();
     let recipe: Recipe = recipe.extract()?;
