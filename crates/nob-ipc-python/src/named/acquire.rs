@@ -2,19 +2,15 @@
 
 #![expect(clippy::inline_always, reason = "returns behind a system call are mispredicted")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use nob_ipc::{Deadline, Permits};
 use pyo3::prelude::*;
 
-use crate::convert::error::{invalid_argument, raise, unsupported_operation};
+use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Arg};
 use crate::interpreter::slot::Closable;
 use crate::interpreter::wait::{self, AfterSignal, Ended};
-use crate::named::bounded_semaphore::NamedBoundedSemaphore;
-use crate::named::lock::NamedLock;
-use crate::named::semaphore::NamedSemaphore;
 use crate::server;
 
 /// A class that gives out permits.
@@ -123,31 +119,4 @@ pub(crate) fn leave<C: GivesPermits>(
     let Some(there) = handle.there() else { return release(py, handle) };
     let exception = exception.0.filter(|exception| !exception.is_none());
     server::leave(py, there, exception.as_deref())
-}
-
-/// The object of a handle of any such class, for a thread of ours that outlives the handle.
-pub(crate) fn share(handle: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Permits>> {
-    fn of<C: GivesPermits>(py: Python<'_>, handle: &C) -> PyResult<Arc<dyn Permits>> {
-        Ok(handle.slot().share(py)?)
-    }
-    let py = handle.py();
-    if let Ok(lock) = handle.cast::<NamedLock>() {
-        of(py, lock.get())
-    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
-        of(py, permits.get())
-    } else {
-        of(py, handle.cast::<NamedSemaphore>()?.get())
-    }
-}
-
-/// The object of a handle of any such class, which is on a server.
-pub(crate) fn permits_there<'a>(handle: &'a Bound<'_, PyAny>) -> PyResult<&'a dyn server::Permits> {
-    let there = if let Ok(lock) = handle.cast::<NamedLock>() {
-        lock.get().there()
-    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
-        permits.get().there()
-    } else {
-        handle.cast::<NamedSemaphore>()?.get().there()
-    };
-    there.ok_or_else(|| unsupported_operation("the object is not on a server"))
 }

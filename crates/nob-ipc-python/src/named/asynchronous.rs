@@ -1,17 +1,21 @@
 //! What the asyncio side, `nob.ipc._async`, needs of the core.
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 
-use nob_ipc::{Readiness, SemaphorePoller};
+use nob_ipc::{Permits, Readiness, SemaphorePoller};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::convert::error::raise;
 use crate::convert::message::Message;
 use crate::convert::{self, Arg};
-use crate::named::acquire::share;
+use crate::named::acquire::GivesPermits;
+use crate::named::bounded_semaphore::NamedBoundedSemaphore;
 use crate::named::channel::NamedChannel;
+use crate::named::lock::NamedLock;
 use crate::named::message_queue::NamedMessageQueue;
+use crate::named::semaphore::NamedSemaphore;
 
 /// Watches what gives out permits for those who wait in one loop.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Poller")]
@@ -43,6 +47,21 @@ impl Poller {
     /// The keys of those that have a permit; makes the descriptor unreadable.
     fn ready(&self) -> PyResult<Vec<u64>> {
         Ok(self.0.ready()?)
+    }
+}
+
+/// The object of a handle of any class that gives out permits, for a thread of ours that outlives the handle.
+fn share(handle: &Bound<'_, PyAny>) -> PyResult<Arc<dyn Permits>> {
+    fn of<C: GivesPermits>(py: Python<'_>, handle: &C) -> PyResult<Arc<dyn Permits>> {
+        Ok(handle.slot().share(py)?)
+    }
+    let py = handle.py();
+    if let Ok(lock) = handle.cast::<NamedLock>() {
+        of(py, lock.get())
+    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
+        of(py, permits.get())
+    } else {
+        of(py, handle.cast::<NamedSemaphore>()?.get())
     }
 }
 

@@ -8,12 +8,17 @@ use nob_ipc_redis::{Events, Pending};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::convert::error::unsupported_operation;
 use crate::convert::message::Message;
 use crate::convert::{self, Arg};
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::wait;
-use crate::named::acquire::permits_there;
+use crate::named::acquire::GivesPermits;
+use crate::named::bounded_semaphore::NamedBoundedSemaphore;
+use crate::named::lock::NamedLock;
 use crate::named::message_queue::NamedMessageQueue;
+use crate::named::semaphore::NamedSemaphore;
+use crate::server;
 use crate::server::error::{Returns, raise, raising};
 
 /// Tells a loop that operations have ended.
@@ -73,6 +78,18 @@ impl PendingOf {
             without_gil(py, || pending.cancel());
         }
     }
+}
+
+/// The object of a handle of any class that gives out permits, which is on a server.
+fn permits_there<'a>(handle: &'a Bound<'_, PyAny>) -> PyResult<&'a dyn server::Permits> {
+    let there = if let Ok(lock) = handle.cast::<NamedLock>() {
+        lock.get().there()
+    } else if let Ok(permits) = handle.cast::<NamedBoundedSemaphore>() {
+        permits.get().there()
+    } else {
+        handle.cast::<NamedSemaphore>()?.get().there()
+    };
+    there.ok_or_else(|| unsupported_operation("the object is not on a server"))
 }
 
 /// Begin to acquire; the events will have the key.
