@@ -60,7 +60,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
         crate::interpreter::finalize::check_interpreter()?;
-        crate::interpreter::fastcall::install_all(module.py())?;
+        crate::named::fast_paths::install_all(module.py())?;
         crate::interpreter::finalize::register(module)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod channel;
 pub(crate) mod channel_messages;
 pub(crate) mod connection;
 pub(crate) mod coroutine;
+pub(crate) mod fast_paths;
 pub(crate) mod holding;
 pub(crate) mod lock;
 pub(crate) mod message_queue;
