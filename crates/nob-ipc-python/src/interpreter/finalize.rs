@@ -23,7 +23,6 @@ use crate::interpreter::detach::without_gil;
 use crate::interpreter::log::{self, Log};
 use crate::interpreter::modules::imported;
 use crate::interpreter::slot::Slot;
-use crate::server::Object;
 
 #[cfg(not(any(test, panic = "abort")))]
 compile_error!(
@@ -70,18 +69,24 @@ pub(crate) fn remember(
     room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
 }
 
+/// A handle to an object on a server.
+pub(crate) trait HandleThere: Send + Sync {
+    /// Closes it, and removes the name if it is due.
+    fn delete(&self) -> nob_ipc::Result<()>;
+}
+
 /// The handles to objects on servers, likewise.
-static HANDLES_THERE: Guarded<Vec<Weak<dyn Object>>> = Guarded::new(Vec::new());
+static HANDLES_THERE: Guarded<Vec<Weak<dyn HandleThere>>> = Guarded::new(Vec::new());
 
 /// Remembers a handle to an object on a server that is being opened.
-pub(crate) fn remember_there(py: Python<'_>, object: &Arc<dyn Object>) -> PyResult<()> {
+pub(crate) fn remember_there(py: Python<'_>, handle: Weak<dyn HandleThere>) -> PyResult<()> {
     let mut handles = HANDLES_THERE.replace(py, Vec::new());
     if handles.len() == handles.capacity() {
-        handles.retain(|object| object.strong_count() > 0);
+        handles.retain(|handle| handle.strong_count() > 0);
     }
     let room = handles.try_reserve(1);
     if room.is_ok() {
-        handles.push(Arc::downgrade(object));
+        handles.push(handle);
     }
     HANDLES_THERE.replace(py, handles);
     room.map_err(|_| PyMemoryError::new_err("no memory to remember the handle"))
@@ -119,7 +124,7 @@ fn finish_background(py: Python<'_>) {
 
 /// Closes a handle to an object on a server, and removes the name if it is due; failures go to
 /// `sys.unraisablehook`.
-pub(crate) fn delete_there(py: Python<'_>, handle: &nob_ipc_redis::Handle) {
+pub(crate) fn delete_there(py: Python<'_>, handle: &(impl HandleThere + ?Sized)) {
     if let Err(error) = without_gil(py, || handle.delete()) {
         unraisable(py, &error);
     }
@@ -127,9 +132,9 @@ pub(crate) fn delete_there(py: Python<'_>, handle: &nob_ipc_redis::Handle) {
 
 /// Does so with all of them: nobody reaches a server when the interpreter has ended.
 fn delete_all_there(py: Python<'_>) {
-    for object in HANDLES_THERE.replace(py, Vec::new()) {
-        if let Some(object) = object.upgrade() {
-            delete_there(py, object.handle());
+    for handle in HANDLES_THERE.replace(py, Vec::new()) {
+        if let Some(handle) = handle.upgrade() {
+            delete_there(py, &*handle);
         }
     }
 }

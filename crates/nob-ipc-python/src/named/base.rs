@@ -117,8 +117,8 @@ impl Named {
     ) -> PyResult<()> {
         finalize::arrange_end(py)?;
         let object = Arc::new(object);
-        let shared = Arc::clone(&object) as Arc<dyn Object>;
-        finalize::remember_there(py, &shared)?;
+        let shared = Arc::clone(&object);
+        finalize::remember_there(py, Arc::<T>::downgrade(&object))?;
         if self.origin.set(Origin::There { object: shared, _connection: connection }).is_err() {
             return self.check_unset();
         }
@@ -274,7 +274,7 @@ impl Named {
         match self.origin.get() {
             None => {}
             Some(Origin::Here(ownership)) => finalize::delete(py, ownership),
-            Some(Origin::There { object, .. }) => finalize::delete_there(py, object.handle()),
+            Some(Origin::There { object, .. }) => finalize::delete_there(py, &**object),
         }
     }
 

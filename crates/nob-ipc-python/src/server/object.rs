@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use nob_ipc_redis::{BoundedSemaphore, Handle, Lock, MessageQueue, Semaphore};
 use pyo3::prelude::*;
 
+use crate::interpreter::finalize::HandleThere;
 use crate::interpreter::slot::closed;
 
 /// An object on a server, of any kind.
@@ -14,6 +15,12 @@ pub(crate) trait Object: Send + Sync + 'static {
     /// Whether the handle has something that goes with it.
     fn holds(&self) -> bool {
         false
+    }
+}
+
+impl<T: Object + ?Sized> HandleThere for T {
+    fn delete(&self) -> nob_ipc::Result<()> {
+        self.handle().delete()
     }
 }
 
