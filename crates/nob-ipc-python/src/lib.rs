@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 mod convert;
 mod interpreter;
 mod named;
+mod once;
 mod posix_ipc;
 mod reserve;
 mod server;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyString};
 
 use crate::convert::error::{invalid_argument, raise};
-use crate::interpreter::cell::intern;
+use crate::once::intern;
 
 /// An argument as it was given, or not: `None` that was given is told from what was left out.
 #[derive(Clone, Copy)]

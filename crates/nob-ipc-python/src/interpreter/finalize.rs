@@ -18,11 +18,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyModule};
 
 use crate::convert::error::raise;
-use crate::interpreter::cell::{Guarded, intern};
+use crate::interpreter::cell::Guarded;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::log::{self, Log};
 use crate::interpreter::modules::imported;
 use crate::interpreter::slot::Slot;
+use crate::once::intern;
 
 #[cfg(not(any(test, panic = "abort")))]
 compile_error!(

@@ -9,8 +9,9 @@ use nob_ipc::{Deletion, Lifetime, Name, Ownership};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::interpreter::cell::{Guarded, intern};
+use crate::interpreter::cell::Guarded;
 use crate::interpreter::modules::imported;
+use crate::once::intern;
 
 /// `logging.DEBUG`.
 const DEBUG: i32 = 10;

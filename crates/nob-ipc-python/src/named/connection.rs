@@ -12,7 +12,6 @@ use pyo3::{IntoPyObjectExt, PyTypeInfo};
 use crate::convert::error::invalid_argument;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
-use crate::interpreter::cell::intern;
 use crate::interpreter::modules;
 use crate::named::bounded_semaphore::NamedBoundedSemaphore;
 use crate::named::channel::NamedChannel;
@@ -23,6 +22,7 @@ use crate::named::registry;
 use crate::named::semaphore::NamedSemaphore;
 use crate::named::shared_memory::NamedSharedMemory;
 use crate::named::sharing;
+use crate::once::intern;
 use crate::server::error::raise;
 
 /// What tells where objects are, if the program does not.

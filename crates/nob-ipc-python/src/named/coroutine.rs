@@ -3,8 +3,8 @@
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 
-use crate::interpreter::cell::intern;
 use crate::interpreter::modules;
+use crate::once::intern;
 use crate::server::There;
 
 /// Makes the coroutine `FUNCTION(*arguments)`.

@@ -6,9 +6,9 @@ use pyo3::types::PyTuple;
 
 use crate::convert::error::{invalid_argument, raise};
 use crate::convert::{self, Arg};
-use crate::interpreter::cell::intern;
 use crate::interpreter::detach::without_gil;
 use crate::interpreter::slot::Closable;
+use crate::once::intern;
 
 /// A request for a notification, waited for by a thread of its own.
 #[pyclass(module = "nob.ipc._native", frozen, name = "_Watch")]

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::convert::error::{raise, unsupported_operation};
 use crate::convert::{self, Arg};
-use crate::interpreter::cell::{Guarded, intern};
+use crate::interpreter::cell::Guarded;
 use crate::interpreter::deallocation::deallocate;
 use crate::interpreter::detach::{in_steps, without_gil};
 use crate::interpreter::modules;
@@ -24,6 +24,7 @@ use crate::interpreter::slot::Closable;
 use crate::named::base::{self, Named};
 use crate::named::pickle;
 use crate::named::place::{self, Place};
+use crate::once::intern;
 
 /// Between two looks whether the segment is still being made smaller.
 const PAUSE: Duration = Duration::from_millis(1);

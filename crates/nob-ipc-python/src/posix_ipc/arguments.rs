@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyBytes, PyString};
 use super::error::refuse;
 use crate::convert::error::invalid_argument;
 use crate::convert::{self, Arg};
-use crate::interpreter::cell::Once;
+use crate::once::Once;
 
 /// What every constructor is told.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use crate::convert::error as here;
 use crate::convert::message::message_tuple;
 use crate::convert::{self, Arg};
 use crate::interpreter::ask::ask;
-use crate::interpreter::cell::intern;
 use crate::interpreter::wait;
+use crate::once::intern;
 
 pyo3::import_exception!(nob.ipc.errors, LockLost);
 
