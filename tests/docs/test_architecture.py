@@ -21,6 +21,8 @@ SECTION = re.compile(r"^##+ .*?`([^`]+)`$(.*?)(?=^##|\Z)", re.DOTALL | re.MULTIL
 ROW = re.compile(r"^\| (`[^|]*) \|", re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+\.(?:rs|py|pyi|md|txt|toml))`")
 NAME = re.compile(r"`(\w+)::(\w+)`")
+BINDING = ROOT / "crates/nob-ipc-python/src"
+IMPORT = re.compile(r"\b(?:crate::(\w+)|super)::(?:(\w+)|\{([^}]*)\})")
 ENTRIES = {"mod.rs", "__init__.py"}
 """What a folder is entered by, which is described with the folder."""
 
@@ -68,3 +70,28 @@ def test_functions_in_the_text_are_defined() -> None:
     functions = {function for owner, function in NAME.findall(TEXT) if owner != "Python"}
     assert functions
     assert [name for name in functions if not re.search(rf"\b(?:const|fn) {name}\b", code)] == []
+
+
+def imports(file: Path) -> set[Path]:
+    """The files and folders of the binding that a file of it names."""
+    found = set()
+    for folder, one, several in IMPORT.findall(file.read_text(encoding="utf-8")):
+        for name in [one] if one else several.split(","):
+            place = BINDING / folder if folder else file.parent
+            files = (place / f"{name.strip()}.rs", place.with_suffix(".rs"))
+            found.add(next((path for path in files if path.is_file()), place))
+    return found
+
+
+def test_the_binding_uses_only_what_the_tables_have_below() -> None:
+    files = {file: place for place, file in enumerate(listed()) if BINDING in file.parents}
+    folders = {file.parent: place for file, place in reversed(files.items())}
+    places = files | folders
+    upward = [
+        f"{file.relative_to(BINDING)} uses {used.relative_to(BINDING)}"
+        for file, place in files.items()
+        for used in imports(file)
+        if used not in (file, file.parent) and places[used] <= place
+    ]
+    assert len(files) > len(folders) > 1
+    assert upward == []
