@@ -8,11 +8,12 @@ from support.kinds import CHANNEL, LOCK, PERMITS, QUEUE, SEGMENT, SEMAPHORE, Kin
 from support.scripts import Script
 
 CODE = """
-import contextlib, faulthandler, logging, pickle
+import contextlib, faulthandler, logging, pickle, warnings
 import nob.ipc, nob.posix_ipc
 # An import that another thread has not finished is CPython's own to worry about.
 import mmap, nob.ipc.errors, nob.ipc._mapping, nob.ipc._notification
 
+warnings.simplefilter("ignore", DeprecationWarning)  # to fork beside threads is the point
 logging.getLogger("nob.ipc").setLevel(logging.DEBUG)
 logging.getLogger("nob.ipc").addHandler(logging.NullHandler())
 
