@@ -166,23 +166,31 @@ impl Client {
 
     /// The server to ask about an object.
     pub(crate) fn route(&self, object: &Object, pause: Pause<'_>) -> Result<Address, Fault> {
-        let url = &self.settings.url;
-        let known = match url.topology {
-            Topology::Cluster => lock(&self.routes).get(&object.name_key).cloned(),
-            _ => lock(&self.primary).clone(),
-        };
-        if let Some(address) = known {
+        if let Some(address) = self.known_route(object) {
             return Ok(address);
         }
         let address = self.discover(pause)?;
-        if url.topology != Topology::Cluster {
-            *lock(&self.primary) = Some(address.clone());
+        if self.settings.url.topology != Topology::Cluster {
+            self.use_primary(address.clone());
         }
         Ok(address)
     }
 
+    /// The same, as far as that is known already.
+    pub(crate) fn known_route(&self, object: &Object) -> Option<Address> {
+        match self.settings.url.topology {
+            Topology::Cluster => lock(&self.routes).get(&object.name_key).cloned(),
+            _ => lock(&self.primary).clone(),
+        }
+    }
+
+    /// This server is the one to ask, outside of a cluster.
+    pub(crate) fn use_primary(&self, address: Address) {
+        *lock(&self.primary) = Some(address);
+    }
+
     /// A server to ask for the way.
-    fn discover(&self, pause: Pause<'_>) -> Result<Address, Fault> {
+    pub(crate) fn discover(&self, pause: Pause<'_>) -> Result<Address, Fault> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let nodes = lock(&self.nodes).clone();
         link::discover(&self.settings.url, &nodes, turn, pause)

@@ -3,7 +3,8 @@
 //!
 //! The same names, options and calls as on one machine: code that is generic over
 //! [`Permits`](nob_ipc::Permits) and [`Messages`](nob_ipc::Messages) runs on both. The client is
-//! blocking, uses no async runtime, and has one native thread for each process and connection.
+//! blocking, uses no async runtime, and has one native thread for each process and connection, and
+//! while that would wait for a host to be looked up, or for sentinels, another that does.
 //!
 //! ```no_run
 //! use nob_ipc::Existence;

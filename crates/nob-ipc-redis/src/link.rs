@@ -1,6 +1,7 @@
 //! One connection to one server.
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
@@ -50,8 +51,13 @@ impl Link {
 
     /// Begins to connect and to log in, for listening: nothing blocks, and messages of subscriptions
     /// come between answers. Also how many answers are due before it is known who is there.
-    pub(crate) fn begin(url: &Url, address: &Address, turn: usize) -> Result<(Link, usize), Fault> {
-        let mut link = Link::new(Transport::begin(url, address, turn)?, address);
+    pub(crate) fn begin(
+        url: &Url,
+        address: &Address,
+        found: &[SocketAddr],
+        turn: usize,
+    ) -> Result<(Link, usize), Fault> {
+        let mut link = Link::new(Transport::begin(url, address, found, turn)?, address);
         let mut count = 1;
         login(url, |command| {
             encode(link.out(), command.iter().copied());

@@ -51,18 +51,22 @@ impl Transport {
         }
     }
 
-    /// Begins to connect. Nothing waits, apart from looking a host up; what fails later shows when
-    /// it is read. `turn` counts the attempts, which begin with another address of the host each.
-    pub(crate) fn begin(url: &Url, address: &Address, turn: usize) -> Result<Transport, Fault> {
+    /// Begins to connect. Nothing waits; what fails later shows when it is read. `found`: what the
+    /// host was looked up to. `turn` counts the attempts, which begin with another of them each.
+    pub(crate) fn begin(
+        url: &Url,
+        address: &Address,
+        found: &[SocketAddr],
+        turn: usize,
+    ) -> Result<Transport, Fault> {
         match address {
             Address::Unix(path) => {
                 let stream = connect_unix(path)?;
                 stream.set_nonblocking(true)?;
                 Ok(Transport::Unix(stream))
             }
-            Address::Tcp { host, port } => {
-                let all: Vec<SocketAddr> = (host.as_str(), *port).to_socket_addrs()?.collect();
-                let address = all.get(turn % all.len().max(1)).ok_or_else(no_address)?;
+            Address::Tcp { host, .. } => {
+                let address = found.get(turn % found.len().max(1)).ok_or_else(no_address)?;
                 let stream = TcpStream::from(begin_tcp(*address)?);
                 stream.set_nodelay(true)?;
                 if url.tls { Ok(encrypt(url, host, stream)?) } else { Ok(Transport::Tcp(stream)) }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::Reactor;
 use super::job::Job;
+use super::search::{Found, Search};
 use super::task::Task;
 use crate::client::Client;
+use crate::fault::Fault;
 use crate::object::Object;
 use crate::sync::{lock, number};
 use crate::sys;
@@ -40,6 +42,8 @@ pub(super) enum Command {
     Cancel(u64),
     CloseHandle(u64),
     Settle(Job),
+    /// What was searched for.
+    Found(Search, Result<Found, Fault>),
     /// Something else has changed: a hold, or the end has come.
     Look,
 }
@@ -56,6 +60,16 @@ impl Client {
         }
         drop(hub);
         sys::ring(self.bell.as_fd());
+    }
+
+    /// Tells the native thread what it has asked another for, if it is there still.
+    pub(super) fn answer_reactor(&self, command: Command) {
+        let mut hub = lock(&self.hub);
+        if hub.running {
+            hub.inbox.push(command);
+            drop(hub);
+            sys::ring(self.bell.as_fd());
+        }
     }
 
     /// One who waits for an object is woken from here on. The first for an object has its channel

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::task::State;
-use super::{Due, Reactor, Way};
+use super::{Due, Reached, Reactor, Way};
 use crate::fault::Fault;
 use crate::sync::lock;
 use crate::url::Address;
@@ -29,13 +29,13 @@ impl Reactor {
             Some(listeners) => listeners.object.clone(),
             None => return Ok(()),
         };
-        match self.peer(&object, None, false) {
-            Ok((_, peer)) if !peer.is_ready() => {
-                peer.wanted.push(channel.clone());
+        match self.reach(&object, None, false) {
+            Ok(Reached::Later(kept)) => {
+                kept.channels.push(channel.clone());
                 self.channels.insert(channel, None);
                 Ok(())
             }
-            Ok(((address, _), peer)) => {
+            Ok(Reached::Ready((address, _), peer)) => {
                 encode(peer.link.out(), [&b"SSUBSCRIBE"[..], &channel]);
                 peer.due(Due::Subscribe(channel.clone()));
                 self.channels.insert(channel, Some(address));

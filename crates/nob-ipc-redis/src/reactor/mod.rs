@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,13 +20,14 @@ use crate::object::Object;
 use crate::scripts::Script;
 use crate::sync::lock;
 use crate::sys;
-use crate::transport::{SILENCE, SLICE};
+use crate::transport::SILENCE;
 use crate::url::Address;
 use crate::wire::{Value, encode};
 
 mod hub;
 mod job;
 mod listening;
+mod search;
 mod task;
 pub(crate) use hub::Hub;
 pub(crate) use job::{Job, Purpose};
@@ -33,6 +35,7 @@ pub(crate) use task::Task;
 
 use hub::Command;
 use job::{End, Sending};
+use search::Search;
 
 /// How often a quiet connection is looked after.
 const BEAT: Duration = Duration::from_secs(5);
@@ -53,13 +56,34 @@ struct Peer {
     due: VecDeque<Due>,
     /// What is to be sent once it is known who is there: no request may reach a server as another
     /// user, or in another database.
-    kept: VecDeque<Box<Sending>>,
-    /// The same for channels to subscribe.
-    wanted: Vec<Vec<u8>>,
+    kept: Kept,
+    /// It has said that it is not the one to ask.
+    refuses: bool,
     /// An answer that is to be confirmed by the next.
     answered: Option<(Box<Sending>, Value)>,
     /// Since when an answer is due and nothing has come.
     silent_since: Instant,
+}
+
+/// What waits for a connection.
+#[derive(Default)]
+struct Kept {
+    jobs: VecDeque<Box<Sending>>,
+    /// To subscribe.
+    channels: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.channels.is_empty()
+    }
+}
+
+/// Where a request goes.
+enum Reached<'a> {
+    Ready(Way, &'a mut Peer),
+    /// To what waits until it is known who is there, or where.
+    Later(&'a mut Kept),
 }
 
 /// What an answer is to.
@@ -78,6 +102,12 @@ enum Due {
 struct Reactor {
     client: Arc<Client>,
     peers: HashMap<Way, Peer>,
+    /// What is being searched for, and what waits for it.
+    searches: HashMap<Search, Kept>,
+    /// When sentinels may be asked again that nothing waits for.
+    search_again: Instant,
+    /// Hosts that were looked up, for those who begin to connect now.
+    hosts: HashMap<String, Vec<SocketAddr>>,
     queue: VecDeque<Box<Sending>>,
     /// What the server refused to settle, and when to try again.
     put_off: VecDeque<(Instant, Box<Sending>)>,
@@ -102,6 +132,9 @@ impl Reactor {
         Reactor {
             client,
             peers: HashMap::new(),
+            searches: HashMap::new(),
+            search_again: now,
+            hosts: HashMap::new(),
             queue: VecDeque::new(),
             put_off: VecDeque::new(),
             tasks: HashMap::new(),
@@ -126,9 +159,11 @@ impl Reactor {
                 let end = *stop_at.get_or_insert_with(|| Instant::now() + LINGER);
                 let busy = |peer: &Peer| {
                     let job = |due: &Due| matches!(due, Due::Job(_));
-                    !peer.kept.is_empty() || peer.due.iter().any(job)
+                    !peer.kept.jobs.is_empty() || peer.due.iter().any(job)
                 };
-                let waiting = !self.queue.is_empty() || !self.put_off.is_empty();
+                let waiting = !self.queue.is_empty()
+                    || !self.put_off.is_empty()
+                    || self.searches.values().any(|kept| !kept.jobs.is_empty());
                 let idle = !waiting && !self.peers.values().any(busy);
                 if idle || Instant::now() >= end {
                     let mut hub = lock(&self.client.hub);
@@ -179,6 +214,7 @@ impl Reactor {
                     }
                 }
                 Command::Settle(job) => self.enqueue(job, MEMORY),
+                Command::Found(search, found) => self.found(&search, found),
                 Command::Look => {}
             }
         }
@@ -263,6 +299,7 @@ impl Reactor {
                 failed = self.send_job(sending).is_err();
             }
         }
+        self.hosts.clear();
         if failed {
             self.back_off();
             self.drop_late();
@@ -288,24 +325,29 @@ impl Reactor {
     }
 
     /// The connection to the server that has an object.
-    fn peer(
+    fn reach(
         &mut self,
         object: &Object,
         ask: Option<&Address>,
         bulk: bool,
-    ) -> Result<(Way, &mut Peer), Fault> {
-        let address = if let Some(address) = ask {
-            address.clone()
-        } else {
-            let late = self.search_end();
-            let mut pause = || if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) };
-            self.client.route(object, &mut pause)?
+    ) -> Result<Reached<'_>, Fault> {
+        let address = match ask {
+            Some(address) => Some(address.clone()),
+            None => self.route(object)?,
+        };
+        let Some(address) = address else {
+            return self.search(Search::Primary).map(Reached::Later);
         };
         let way = (address, bulk);
         let address = &way.0;
         if !self.peers.contains_key(&way) {
+            let found = match self.addresses(address) {
+                Ok(found) => found,
+                Err(search) => return self.search(search).map(Reached::Later),
+            };
             let turn = self.turns.get(address).copied().unwrap_or(0);
-            let (link, login) = match Link::begin(&self.client.settings.url, address, turn) {
+            let url = &self.client.settings.url;
+            let (link, login) = match Link::begin(url, address, &found, turn) {
                 Ok(begun) => begun,
                 Err(fault) => {
                     self.client.forget(object);
@@ -313,23 +355,15 @@ impl Reactor {
                 }
             };
             let due = (0..login).map(|_| Due::Login).collect();
-            let (kept, wanted, silent_since) = (VecDeque::new(), Vec::new(), Instant::now());
-            let peer = Peer { link, due, kept, wanted, answered: None, silent_since };
+            let (kept, silent_since) = (Kept::default(), Instant::now());
+            let peer = Peer { link, due, kept, refuses: false, answered: None, silent_since };
             self.peers.insert(way.clone(), peer);
         }
         match self.peers.get_mut(&way) {
-            Some(peer) => Ok((way, peer)),
+            Some(peer) if peer.is_ready() => Ok(Reached::Ready(way, peer)),
+            Some(peer) => Ok(Reached::Later(&mut peer.kept)),
             None => Err(Fault::Silence),
         }
-    }
-
-    /// When asking sentinels for the way has to end: tasks are to hear in time that it was for
-    /// nothing.
-    fn search_end(&self) -> Instant {
-        let now = Instant::now();
-        let asking = self.tasks.values().filter(|task| task.is_asking());
-        let end = asking.map(|task| task.end).fold(now + SILENCE, Instant::min);
-        end.max(now + SLICE)
     }
 
     /// Whether anybody still wants to know the answer.
@@ -348,13 +382,13 @@ impl Reactor {
         }
         let client = self.client.clone();
         let ask = sending.ask.take();
-        match self.peer(&sending.job.object, ask.as_ref(), sending.job.bulk) {
-            Ok((_, peer)) if !peer.is_ready() => {
+        match self.reach(&sending.job.object, ask.as_ref(), sending.job.bulk) {
+            Ok(Reached::Later(kept)) => {
                 sending.ask = ask;
-                peer.kept.push_back(sending);
+                kept.jobs.push_back(sending);
                 Ok(())
             }
-            Ok((way, peer)) => {
+            Ok(Reached::Ready(way, peer)) => {
                 if ask.is_some() {
                     encode(peer.link.out(), [&b"ASKING"[..]]);
                     peer.due(Due::Asking);
@@ -469,8 +503,8 @@ impl Reactor {
                         return Err(Fault::Refused(refusal));
                     }
                     if peer.is_ready() {
-                        self.queue.extend(peer.kept.drain(..));
-                        self.wanted.append(&mut peer.wanted);
+                        self.queue.append(&mut peer.kept.jobs);
+                        self.wanted.append(&mut peer.kept.channels);
                         self.turns.remove(address);
                         self.back_off = Duration::ZERO;
                     }
@@ -479,7 +513,7 @@ impl Reactor {
                     if has_changed(&value) && sending.confirmation(&self.client).is_some() {
                         peer.answered = Some((sending, value));
                     } else {
-                        self.answer(address, sending, value);
+                        self.answer(way, sending, value);
                     }
                 }
                 Some(Due::Confirmation) => {
@@ -497,7 +531,8 @@ impl Reactor {
     }
 
     /// An answer has come to a job. Some only say where, how or when to ask again.
-    fn answer(&mut self, address: &Address, mut sending: Box<Sending>, answer: Value) {
+    fn answer(&mut self, way: &Way, mut sending: Box<Sending>, answer: Value) {
+        let address = &way.0;
         let refusal = match answer {
             Value::Error(refusal) => refusal,
             answer => return self.finish(*sending, &End::Answer(answer)),
@@ -517,6 +552,9 @@ impl Reactor {
         } else if is_transient(&refusal) {
             if is_wrong_server(&refusal) {
                 self.client.forget(&object);
+                if let Some(peer) = self.peers.get_mut(way) {
+                    peer.refuses = true;
+                }
             }
             self.again = self.again.max(Instant::now() + Duration::from_millis(20));
         } else {
@@ -576,22 +614,7 @@ impl Reactor {
             *self.turns.entry(address.clone()).or_default() += 1;
             self.back_off();
         }
-        for sending in peer.kept {
-            self.client.forget(&sending.job.object);
-            match fault {
-                Fault::Refused(refusal) if !is_transient(refusal) => {
-                    self.refused(sending, Fault::Refused(refusal.clone()));
-                }
-                Fault::Io(error) if is_permanent(fault) => {
-                    let same = io::Error::new(error.kind(), error.to_string());
-                    self.refused(sending, Fault::Io(same));
-                }
-                _ => self.queue.push_back(sending),
-            }
-        }
-        for channel in peer.wanted {
-            self.listen_anew(channel);
-        }
+        self.not_reached(peer.kept, fault);
         let answered = peer.answered.map(|(sending, _)| Due::Job(sending));
         for due in answered.into_iter().chain(peer.due) {
             if let Due::Job(mut sending) = due {
@@ -613,6 +636,27 @@ impl Reactor {
             .map(|(channel, _)| channel.clone())
             .collect();
         for channel in lost {
+            self.listen_anew(channel);
+        }
+        self.drop_late();
+    }
+
+    /// What waited for a connection gets none yet, or never.
+    fn not_reached(&mut self, kept: Kept, fault: &Fault) {
+        for sending in kept.jobs {
+            self.client.forget(&sending.job.object);
+            match fault {
+                Fault::Refused(refusal) if !is_transient(refusal) => {
+                    self.refused(sending, Fault::Refused(refusal.clone()));
+                }
+                Fault::Io(error) if is_permanent(fault) => {
+                    let same = io::Error::new(error.kind(), error.to_string());
+                    self.refused(sending, Fault::Io(same));
+                }
+                _ => self.queue.push_back(sending),
+            }
+        }
+        for channel in kept.channels {
             self.listen_anew(channel);
         }
         self.drop_late();

@@ -83,12 +83,6 @@ impl Task {
     }
 }
 
-impl Task {
-    pub(super) fn is_asking(&self) -> bool {
-        matches!(self.state, State::Asking { .. })
-    }
-}
-
 impl Reactor {
     /// Begins an attempt of a task.
     pub(super) fn attempt(&mut self, id: u64) {

@@ -13,6 +13,7 @@ mod holds;
 mod late;
 mod many_servers;
 mod model;
+mod search;
 mod security;
 mod watch;
 

@@ -1,0 +1,204 @@
+//! Hosts that are looked up slowly, and sentinels that do not answer, hold up nobody who does not need
+//! them.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::io::{BufRead, BufReader, Write};
+use std::mem;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nob_ipc::{Deadline, Existence};
+use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome};
+use nob_ipc_testing::{Server, wait_until, watchdog};
+
+use crate::server;
+
+/// How long looking up [`HOST`] takes, in ms.
+static DELAY: AtomicU64 = AtomicU64::new(0);
+/// How often it was looked up.
+static LOOKED_UP: AtomicUsize = AtomicUsize::new(0);
+
+/// This machine, by a name that nobody else has.
+const HOST: &CStr = c"slow.nob-ipc.test";
+
+type LookUp = unsafe extern "C" fn(
+    *const c_char,
+    *const c_char,
+    *const libc::addrinfo,
+    *mut *mut libc::addrinfo,
+) -> c_int;
+
+/// What the standard library looks hosts up by, in this program.
+///
+/// # Safety
+///
+/// That of the C library's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    host: *const c_char,
+    service: *const c_char,
+    hints: *const libc::addrinfo,
+    found: *mut *mut libc::addrinfo,
+) -> c_int {
+    // SAFETY: the function of that name has this type.
+    let real = unsafe {
+        let real = libc::dlsym(libc::RTLD_NEXT, c"getaddrinfo".as_ptr());
+        mem::transmute::<*mut libc::c_void, Option<LookUp>>(real)
+    };
+    let real = real.expect("the C library has it");
+    // SAFETY: it is null, or a string.
+    let is_ours = !host.is_null() && unsafe { CStr::from_ptr(host) } == HOST;
+    if is_ours {
+        LOOKED_UP.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(DELAY.load(Ordering::SeqCst)));
+    }
+    let host = if is_ours { c"127.0.0.1".as_ptr() } else { host };
+    // SAFETY: the caller's arguments, and at most another string.
+    unsafe { real(host, service, hints, found) }
+}
+
+/// A sentinel that names a server, until it falls silent.
+struct Sentinel {
+    port: u16,
+    silent: Arc<AtomicBool>,
+    /// How many have asked it since then.
+    kept_waiting: Arc<AtomicUsize>,
+}
+
+impl Sentinel {
+    fn start(primary: u16) -> Sentinel {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent = Arc::new(AtomicBool::new(false));
+        let kept_waiting = Arc::new(AtomicUsize::new(0));
+        let sentinel =
+            Sentinel { port, silent: silent.clone(), kept_waiting: kept_waiting.clone() };
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (silent, kept_waiting) = (silent.clone(), kept_waiting.clone());
+                thread::spawn(move || serve(client.unwrap(), primary, &silent, &kept_waiting));
+            }
+        });
+        sentinel
+    }
+}
+
+fn serve(mut client: TcpStream, primary: u16, silent: &AtomicBool, kept_waiting: &AtomicUsize) {
+    let mut words = BufReader::new(client.try_clone().unwrap()).lines();
+    // The name of the primary comes last.
+    while let Some(Ok(word)) = words.next() {
+        if word != "primary" {
+            continue;
+        }
+        if silent.load(Ordering::SeqCst) {
+            kept_waiting.fetch_add(1, Ordering::SeqCst);
+            continue;
+        }
+        let port = primary.to_string();
+        write!(client, "*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()).unwrap();
+    }
+}
+
+fn short_lease(connection: &Connection, name: &str) -> Lock {
+    let mut options = Lock::options(connection);
+    options.lease(Duration::from_secs(1)).existence(Existence::Create).open(name).unwrap()
+}
+
+fn stays_held(lock: &Lock, until: impl Fn() -> bool) {
+    while !until() {
+        assert!(lock.is_held());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// No lease ends, and no message is late, because a sentinel that is to name the primary says nothing.
+#[test]
+fn a_sentinel_that_hangs_holds_nothing_up() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let sentinel = Sentinel::start(server.port);
+    let url = format!("redis+sentinel://127.0.0.1:{}/primary", sentinel.port);
+    let connection = Connection::options().patience(Duration::from_secs(1)).open(&url).unwrap();
+    let lock = short_lease(&connection, "/l");
+    let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
+    let theirs = Connection::open(&server.url()).unwrap();
+    let theirs = MessageQueue::options(&theirs).open("/q").unwrap();
+    let events = Events::new().unwrap();
+    let waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    wait_until(|| server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).contains("name="));
+    assert!(lock.try_acquire().unwrap());
+
+    // Who calls has lost his connection, and finds none; the one that listens is there.
+    sentinel.silent.store(true, Ordering::SeqCst);
+    server.demand(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| queue.current_messages());
+        stays_held(&lock, || begin.elapsed() > Duration::from_secs(4));
+        assert!(caller.join().unwrap().is_err());
+    });
+    assert!(sentinel.kept_waiting.load(Ordering::SeqCst) > 1);
+    theirs.send(b"on", 0).unwrap();
+    stays_held(&lock, || !events.ready().is_empty());
+    let claimed = waiting.claim();
+    let Some(Ok(Outcome::Messages(messages))) = claimed else { panic!("{claimed:?}") };
+    assert_eq!(messages, [(b"on".to_vec(), 0)]);
+    sentinel.silent.store(false, Ordering::SeqCst);
+    lock.release().unwrap();
+    // Nobody asks any more.
+    connection.close().unwrap();
+    wait_until(|| !searches());
+}
+
+/// Whether a thread of this process looks for something. Those of other tests end as well.
+fn searches() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let name = |thread: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default()
+    };
+    threads.into_iter().any(|thread| name(thread).trim() == "nob-ipc-find")
+}
+
+/// A node whose name is looked up slowly ends no lease at another.
+#[test]
+fn a_host_that_is_looked_up_slowly_holds_nothing_up() {
+    let _watchdog = watchdog();
+    let Some(nodes) = Server::start_cluster(2) else { return };
+    let name = HOST.to_str().unwrap();
+    nodes[1].demand(&["CONFIG", "SET", "cluster-announce-hostname", name]);
+    nodes[0].demand(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"]);
+    wait_until(|| nodes[0].command(&["CLUSTER", "SLOTS"]).contains(name));
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port);
+    let connection = Connection::open(&url).unwrap();
+    let own = |key: String| {
+        let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", &key]);
+        slot[1..].parse::<u32>().unwrap() < 8192
+    };
+    let mut names = (0..100).map(|number| format!("/n{number}"));
+    let here = names.find(|name| own(format!("nipc:{{l{name}}}"))).unwrap();
+    let there = names.find(|name| !own(format!("nipc:{{q{name}}}"))).unwrap();
+    let lock = short_lease(&connection, &here);
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open(&there).unwrap();
+    lock.acquire().unwrap();
+    thread::sleep(Duration::from_millis(500));
+
+    DELAY.store(3000, Ordering::SeqCst);
+    let before = LOOKED_UP.load(Ordering::SeqCst);
+    let events = Events::new().unwrap();
+    let waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    stays_held(&lock, || LOOKED_UP.load(Ordering::SeqCst) > before);
+    // Who waits is served once the host is found.
+    queue.send(b"on", 0).unwrap();
+    let begin = Instant::now();
+    stays_held(&lock, || begin.elapsed() > Duration::from_millis(3500));
+    wait_until(|| !events.ready().is_empty());
+    let Some(Ok(Outcome::Messages(messages))) = waiting.claim() else { panic!("no messages") };
+    assert_eq!(messages, [(b"on".to_vec(), 0)]);
+    DELAY.store(0, Ordering::SeqCst);
+    lock.release().unwrap();
+    wait_until(|| !searches());
+}
