@@ -285,13 +285,13 @@ impl Connection {
         Watch::new(self)
     }
 
-    /// What the server says of itself that matters here, and what of it is likely to hurt; `None`
-    /// where this user may not ask it (`INFO`).
+    /// What the server says of itself that matters here, what this user may do there, and what of
+    /// that is likely to hurt.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::ServerUnavailable`].
-    pub fn checks(&self) -> Result<Option<Vec<ServerCheck>>> {
+    pub fn checks(&self) -> Result<Vec<ServerCheck>> {
         inspect::checks(self)
     }
 

@@ -10,6 +10,7 @@ use crate::fault::{self, Fault, Stop, code, is_transient};
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
+use crate::rights;
 use crate::transport::{Pause, SLICE};
 use crate::url::{Address, Durability, Topology};
 
@@ -233,7 +234,7 @@ impl ServerCheck {
 }
 
 /// Repeats a command that does no harm, as long as patience lasts.
-fn patiently<T>(
+pub(crate) fn patiently<T>(
     connection: &Connection,
     mut command: impl FnMut(Pause<'_>) -> std::result::Result<T, Fault>,
 ) -> std::result::Result<T, Fault> {
@@ -279,20 +280,29 @@ pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     }
 }
 
-/// `None`: this user may not ask.
-pub(crate) fn checks(connection: &Connection) -> Result<Option<Vec<ServerCheck>>> {
+pub(crate) fn checks(connection: &Connection) -> Result<Vec<ServerCheck>> {
     connection.check_open(None)?;
-    Ok(Info::ask(connection)?.map(|info| info.checks(connection)))
+    let mut checks = match Info::ask(connection)? {
+        Some(info) => info.checks(connection),
+        None => vec![ServerCheck {
+            what: "information",
+            value: "refused".into(),
+            meaning: "what the server says of itself (INFO) tells whether it suits",
+            objection: None,
+            finding: Some(
+                "this user may not ask the server about itself (INFO): whether it suits was not \
+                 checked; permit +info"
+                    .into(),
+            ),
+        }],
+    };
+    checks.extend(rights::check(connection)?);
+    Ok(checks)
 }
 
 pub(crate) fn findings(connection: &Connection) -> Result<Vec<String>> {
-    let Some(checks) = checks(connection)? else {
-        return Ok(vec![
-            "this user may not ask the server about itself (INFO): nothing was checked".into(),
-        ]);
-    };
     let sentence = |check: ServerCheck| check.objection.or(check.finding);
-    Ok(checks.into_iter().filter_map(sentence).collect())
+    Ok(checks(connection)?.into_iter().filter_map(sentence).collect())
 }
 
 /// The nodes that have keys.

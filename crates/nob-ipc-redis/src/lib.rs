@@ -106,6 +106,7 @@ mod object;
 mod opening;
 mod plan;
 mod reactor;
+mod rights;
 mod scripts;
 mod semaphore;
 mod sync;

@@ -280,11 +280,26 @@ fn doctor_looks_at_the_server() {
     assert!(text(well).contains("none is likely to hurt"));
     let checks: Vec<Value> = serde_json::from_str(&text(doctor(&[&"--json"]))).expect("it is JSON");
     let names: Vec<_> = checks.iter().filter_map(|check| check["check"].as_str()).collect();
-    for name in ["server", "version", "role", "maxmemory-policy", "appendonly", "replicas"] {
+    for name in
+        ["server", "version", "role", "maxmemory-policy", "appendonly", "replicas", "rights"]
+    {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
     let page = text(doctor(&[&"--all"]));
     assert!(names.iter().all(|name| page.contains(name)), "{page}");
+
+    // Who may not wake others is told before an object is to be made.
+    let rights = "reset on nopass +@all -spublish ~nipc:{?/* &nipc:{?/*";
+    let user: Vec<&str> = ["ACL", "SETUSER", "mute"].into_iter().chain(rights.split(' ')).collect();
+    server.demand(&user);
+    let url = format!("redis://mute:x@127.0.0.1:{}", server.port);
+    let mute = nob(&[&"doctor", &"--check", &"--at", &url]);
+    assert_eq!(mute.status.code(), Some(1), "{mute:?}");
+    let page = String::from_utf8(mute.stdout).expect("it is UTF-8");
+    assert!(page.contains("! rights") && page.contains("ACL SETUSER mute +spublish\n"), "{page}");
+    server.demand(&["ACL", "SETUSER", "mute", "-info", "+spublish"]);
+    let page = text(nob(&[&"doctor", &"--at", &url]));
+    assert!(page.contains("! information") && page.contains("1 is likely to hurt"), "{page}");
 
     server.demand(&["CONFIG", "SET", "appendonly", "no"]);
     server.demand(&["CONFIG", "SET", "maxmemory", "100kb"]);

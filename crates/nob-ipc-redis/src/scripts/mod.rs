@@ -82,6 +82,9 @@ scripts! {
     LeaveSenders change "leave.lua" "MS" false false false;
 }
 
+/// Says which commands this user may run; called with none of the keys.
+pub(crate) const RIGHTS: &str = text!(look "rights.lua");
+
 impl Script {
     pub(crate) fn text(self) -> &'static Text {
         &ALL[self as usize]
@@ -91,6 +94,12 @@ impl Script {
     pub(crate) fn keys(self, object: &Object, slot: &[u8], token: &[u8]) -> Vec<Vec<u8>> {
         self.text().keys.bytes().map(|letter| object.key(letter, slot, token)).collect()
     }
+}
+
+/// The texts of all.
+#[cfg(test)]
+pub(crate) fn texts() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|script| script.body)
 }
 
 /// The digests by which a server knows the scripts.

@@ -77,8 +77,11 @@ fn the_least_rights_suffice() {
         assert!(!permits.handle().is_stale().unwrap());
     }
     assert_eq!(connection.list_objects().unwrap_err().kind(), ErrorKind::PermissionDenied);
-    assert_eq!(connection.findings().unwrap().len(), 1);
-    assert_eq!(connection.checks().unwrap(), None);
+    // What the server is was not told, and nothing else is missing.
+    let [finding] = &connection.findings().unwrap()[..] else { panic!("one finding") };
+    assert!(finding.contains("INFO"), "{finding}");
+    let lists = connection.checks().unwrap().pop().unwrap();
+    assert_eq!((lists.what, &*lists.value), ("right to list", "+scan is missing"));
     let wrong = Connection::open(&url.replace("p%40ss", "wrong")).unwrap_err();
     assert_eq!(wrong.kind(), ErrorKind::PermissionDenied);
     assert!(!wrong.to_string().contains("wrong@"), "{wrong}");
@@ -132,6 +135,56 @@ fn without_the_right_to_wake_nothing_is_made() {
     assert_eq!(server.command(&["DBSIZE"]), ":0");
 }
 
+/// R26: the checks name each right that is missing, before a call needs it.
+#[test]
+fn each_missing_right_is_named() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let url = format!("redis://some@127.0.0.1:{}", server.port);
+    let told = |rights: &[&str], durability| {
+        let user = ["ACL", "SETUSER", "some", "reset", "on", "nopass", "+info"];
+        server.demand(&[&user, rights].concat());
+        let connection = Connection::options().durability(durability).open(&url).unwrap();
+        let checks = connection.checks().unwrap();
+        checks.into_iter().find(|check| check.what == "rights").unwrap()
+    };
+    let memory = |rights: &[&str]| told(rights, Durability::Memory);
+    let whole = memory(RIGHTS);
+    assert_eq!((&*whole.value, whole.finding), ("enough for all calls", None));
+    // Everybody may say HELLO, and who may not PING does not come so far.
+    for missing in RIGHTS.iter().filter(|right| !["+ping", "+hello"].contains(right)) {
+        let others: Vec<&str> = RIGHTS.iter().copied().filter(|right| right != missing).collect();
+        let check = memory(&others);
+        let whole = format!(" {} ", check.value);
+        assert!(whole.contains(&format!(" {missing} ")), "{missing}: {whole}");
+        let finding = check.finding.unwrap();
+        assert!(finding.contains(missing), "{finding}");
+        // What it advises is enough.
+        if let Some((_, advice)) = finding.split_once("ACL SETUSER some ") {
+            let advice: Vec<&str> = advice.split(' ').collect();
+            assert_eq!(memory(&[&others[..], &advice].concat()).finding, None);
+        }
+    }
+    // The keys of a kind.
+    let queues = |sign: &str| format!("{sign}nipc:{{q/*");
+    let (keys, channels) = (queues("~"), queues("&"));
+    let some = [&[&*keys, &*channels], &RIGHTS[2..]].concat();
+    assert_eq!(
+        memory(&some).value,
+        "&nipc:{b/* &nipc:{l/* &nipc:{s/* ~nipc:{b/* ~nipc:{l/* ~nipc:{s/* is missing"
+    );
+    // Who may only read.
+    let reads = [&["%R~nipc:{?/*"], &RIGHTS[1..]].concat();
+    assert!(memory(&reads).value.contains("+hset"));
+    // What the durability takes.
+    assert_eq!(told(RIGHTS, Durability::Replica).value, "+wait is missing");
+    assert_eq!(told(&[RIGHTS, &["+wait"]].concat(), Durability::Replica).finding, None);
+    // Without PING nobody connects.
+    let user = ["ACL", "SETUSER", "some", "reset", "on", "nopass"];
+    server.demand(&user);
+    assert_eq!(Connection::open(&url).unwrap_err().kind(), ErrorKind::PermissionDenied);
+}
+
 /// R27: a full server is ENOSPC that names `maxmemory`, and can be emptied.
 #[test]
 fn a_full_server_can_be_emptied() {
@@ -180,11 +233,11 @@ fn a_server_that_forgets_does_not_suit() {
     assert!(connection.findings().unwrap()[0].contains("appendonly"));
     let sure = Connection::options().durability(Durability::Replica).open(&server.url()).unwrap();
     assert_eq!(server.command(&["CONFIG", "SET", "maxmemory", "100kb"]), "+OK");
-    let checks = sure.checks().unwrap().unwrap();
+    let checks = sure.checks().unwrap();
     let hurting: Vec<&str> =
         checks.iter().filter(|check| check.finding.is_some()).map(|check| check.what).collect();
     assert_eq!(hurting, ["maxmemory", "appendonly", "replicas"]);
-    let plain = connection.checks().unwrap().unwrap();
+    let plain = connection.checks().unwrap();
     assert_eq!(plain.iter().filter(|check| check.finding.is_some()).count(), 2);
     assert!(checks.iter().all(|check| check.objection.is_none() && !check.value.is_empty()));
     // It has become unsuitable meanwhile.
