@@ -310,16 +310,17 @@ pub(crate) fn primaries(connection: &Connection) -> std::result::Result<Vec<Addr
     let client = connection.client().map_err(|error| Fault::Protocol(error.to_string()))?;
     let mut pause = || connection.pause();
     let url = &connection.settings().url;
+    let asked = client.discover(&mut pause)?;
     if url.topology != Topology::Cluster {
-        return Ok(vec![crate::link::discover(url, &[], 0, &mut pause)?]);
+        return Ok(vec![asked]);
     }
-    let slots = client.command(&[b"CLUSTER", b"SLOTS"], &mut pause)?;
+    let slots = client.command_at(&asked, &[b"CLUSTER", b"SLOTS"], &mut pause)?;
     let mut addresses = Vec::new();
     for range in slots.list() {
         let [_, _, node, ..] = range.list() else { continue };
         let [host, port, ..] = node.list() else { continue };
         let Some(port) = port.integer().and_then(|port| u16::try_from(port).ok()) else { continue };
-        let address = Address::Tcp { host: host.text(), port };
+        let address = Address::beside(&asked, &host.text(), port);
         if !addresses.contains(&address) {
             addresses.push(address);
         }

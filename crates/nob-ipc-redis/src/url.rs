@@ -61,6 +61,16 @@ pub(crate) enum Address {
 }
 
 impl Address {
+    /// A node that another one names: without a host, it is that one's.
+    pub(crate) fn beside(asked: &Address, host: &str, port: u16) -> Address {
+        match asked {
+            Address::Tcp { host: asked, .. } if host.is_empty() => {
+                Address::Tcp { host: asked.clone(), port }
+            }
+            _ => Address::Tcp { host: host.into(), port },
+        }
+    }
+
     /// `host:port` as servers say it. `None`: it is none.
     pub(crate) fn parse(text: &str) -> Option<Address> {
         let (host, port) = text.rsplit_once(':')?;
