@@ -10,7 +10,6 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 use crate::Connection;
 use crate::events::{self, Events, Pending};
 use crate::handle::Handle;
-use crate::hold::Held;
 use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
@@ -195,58 +194,61 @@ impl BoundedSemaphore {
     /// # Errors
     ///
     /// As [`release`](BoundedSemaphore::release); none is given back if the handle has fewer. What
-    /// could not be given back is not renewed any more, and ends with its lease.
+    /// could not be given back is not renewed any more, and ends with its lease. After
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and after an interruption, another call first
+    /// repeats that very release, as [`Retry`](crate::Retry) does, unless a permit was taken since
+    /// then; what it gives back counts.
     pub fn release_many(&self, count: u32) -> Result<()> {
-        let held = self.take_out(count)?;
-        let plan = Self::plan_release(&held);
-        match self.handle.once(&plan) {
-            Ok(answer) => {
-                let gone = answer.list().get(1).and_then(Value::integer) != Some(0);
-                if gone || held.iter().any(|held| !held.is_good()) {
-                    Err(self.lost())
-                } else {
-                    Ok(())
-                }
-            }
-            Err(error) => {
-                // It is this handle's still, as far as anybody knows.
-                if let Some(hold) = self.handle.existing_hold()
-                    && !matches!(error.kind(), ErrorKind::StaleHandle | ErrorKind::Unconfirmed)
-                {
-                    hold.put_back(held);
-                }
-                Err(error)
+        let mut left = count as usize;
+        self.check_count(count)?;
+        while left > 0 {
+            let plan = self.plan_release(left)?;
+            left = left.saturating_sub(plan.held.len());
+            let lost = Self::has_lost(&plan);
+            let answer = self.handle.once(&plan)?;
+            let gone = answer.list().get(1).and_then(Value::integer) != Some(0);
+            if gone || lost {
+                return Err(self.lost());
             }
         }
+        Ok(())
     }
 
-    /// Takes permits out of the hold of this handle, to give them back.
-    fn take_out(&self, count: u32) -> Result<Vec<Held>> {
+    /// Whether something of it was lost before it was to be given back.
+    fn has_lost(plan: &Plan<'_>) -> bool {
+        plan.again.is_none() && plan.held.iter().any(|held| !held.is_good())
+    }
+
+    /// How up to `count` permits are given back together: they are taken out of the hold.
+    fn plan_release(&self, count: usize) -> Result<Plan<'static>> {
+        let (held, unanswered) = self.handle.take_to_release(count)?;
+        let Some(token) = held.first().map(|held| held.token.clone()) else {
+            return Err(self.not_held(1));
+        };
+        let mut tail = vec![Cow::Borrowed(&b"release"[..])];
+        tail.extend(held.iter().map(|held| Cow::Owned(held.token.clone().into_bytes())));
+        let plan = Plan { held, ..Plan::once(Script::Give, Operation::Release, tail) };
+        Ok(Plan { token, ..plan }.repeating(unanswered))
+    }
+
+    /// Whether this handle has so many permits.
+    fn check_count(&self, count: u32) -> Result<()> {
         let name = self.handle.name();
         if count == 0 {
             let why = "the number of permits to release must be at least 1, not 0".into();
             return Err(invalid(name, Operation::Release, why));
         }
-        let subject = self.handle.subject(Operation::Release);
-        let hold = self.handle.existing_hold();
-        match hold {
-            Some(hold) if hold.held().len() >= count as usize => Ok(hold.take(count as usize)),
-            _ => {
-                let why = if count == 1 {
-                    "this handle has no permit; acquire one first"
-                } else {
-                    "this handle has not so many permits, so none was released; acquire first"
-                };
-                Err(Error::elsewhere(subject, ErrorKind::NotHeld, None, why))
-            }
-        }
+        let has = self.handle.existing_hold().map_or(0, |hold| hold.held().len());
+        if has >= count as usize { Ok(()) } else { Err(self.not_held(count)) }
     }
 
-    fn plan_release(held: &[Held]) -> Plan<'static> {
-        let token = held.first().map_or_else(String::new, |held| held.token.clone());
-        let mut tail = vec![Cow::Borrowed(&b"release"[..])];
-        tail.extend(held.iter().map(|held| Cow::Owned(held.token.clone().into_bytes())));
-        Plan { script: Script::Give, operation: Operation::Release, token, tail }
+    fn not_held(&self, count: u32) -> Error {
+        let why = if count == 1 {
+            "this handle has no permit; acquire one first"
+        } else {
+            "this handle has not so many permits, so none was released; acquire first"
+        };
+        Error::elsewhere(self.handle.subject(Operation::Release), ErrorKind::NotHeld, None, why)
     }
 
     fn lost(&self) -> Error {
@@ -301,18 +303,17 @@ impl BoundedSemaphore {
     }
 
     /// Begins to give one permit back; `events` tells of the end. The handle does not hold it from
-    /// here on.
+    /// here on, unless that fails; then it is as after [`release`](BoundedSemaphore::release).
     ///
     /// # Errors
     ///
     /// [`Closed`](ErrorKind::Closed), [`NotHeld`](ErrorKind::NotHeld),
     /// [`LockLost`](ErrorKind::LockLost).
     pub fn start_release(&self, events: &Events, token: u64) -> Result<Pending> {
-        let held = self.take_out(1)?;
-        if held.iter().any(|held| !held.is_good()) {
+        let plan = self.plan_release(1)?;
+        if Self::has_lost(&plan) {
             return Err(self.lost());
         }
-        let plan = Self::plan_release(&held);
         events::start(&self.handle, events, token, plan, false, Deadline::NEVER)
     }
 }

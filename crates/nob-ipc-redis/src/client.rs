@@ -36,9 +36,6 @@ pub(crate) struct Settings {
 /// has lost power can delay the others by.
 pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
-/// How long an answer is remembered by the server that a retry may ask for, with a margin.
-pub(crate) const MEMORY: Duration = Duration::from_secs(540);
-
 /// How many connections are kept that nobody uses.
 const IDLE: usize = 64;
 
@@ -267,7 +264,7 @@ impl Client {
         result
     }
 
-    /// Repeats a request that was not answered, under its number.
+    /// Repeats a request that was not answered, under its number, if it has one.
     pub(crate) fn call_again(
         &self,
         request: &Request<'_>,
@@ -275,6 +272,10 @@ impl Client {
         until: Option<Instant>,
         pause: Pause<'_>,
     ) -> Result<Value, Failure> {
+        if !request.script.text().numbered {
+            // The slot that it was sent by serves others.
+            return self.call(request, until, pause);
+        }
         let mut session = Session { link: None, slot };
         let result = Attempts::new(self, request, until).run(&mut session, pause);
         self.end_session(session, request, &result);

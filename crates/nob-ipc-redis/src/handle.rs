@@ -11,7 +11,7 @@ use nob_ipc::{Deadline, Error, ErrorKind, Existence, Name, Operation, Result, fo
 use crate::client::{Client, Failure, Request};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Stop};
-use crate::hold::Hold;
+use crate::hold::{Held, Hold};
 use crate::object::Object;
 use crate::opening::Common;
 use crate::plan::{Outcome, Plan};
@@ -19,6 +19,7 @@ use crate::reactor::Job;
 use crate::scripts::Script;
 use crate::sync::{lock, number};
 use crate::sys;
+use crate::unanswered::Unanswered;
 use crate::waiter::{Line, Waiter};
 use crate::wire::Value;
 
@@ -210,11 +211,16 @@ impl Handle {
         }
     }
 
+    pub(crate) fn check_open(&self, operation: Operation) -> Result<()> {
+        if self.is_closed() {
+            return Err(fault::stopped(self.subject(operation), Stop::Closed));
+        }
+        Ok(())
+    }
+
     /// One request that does not wait for the object.
     pub(crate) fn once(&self, plan: &Plan<'_>) -> Result<Value> {
-        if self.is_closed() {
-            return Err(fault::stopped(self.subject(plan.operation), Stop::Closed));
-        }
+        self.check_open(plan.operation)?;
         self.run(plan, None, &mut self.pause(Deadline::NEVER))
     }
 
@@ -226,9 +232,14 @@ impl Handle {
         pause: &mut dyn FnMut() -> std::result::Result<(), Stop>,
     ) -> Result<Value> {
         let client = self.connection.client()?;
-        match plan
-            .with_request(&self.object, b"", b"-", |request| client.call(request, until, pause))
-        {
+        let called = plan.with_request(&self.object, b"", b"-", |request| match &plan.again {
+            Some((unanswered, slot)) => {
+                let until = unanswered.end(until, client.settings.patience);
+                client.call_again(request, *slot, until, pause)
+            }
+            None => client.call(request, until, pause),
+        });
+        match called {
             Ok(value) => plan.check(self, value),
             Err(failure) => Err(plan.failed(self, &client, &failure)),
         }
@@ -241,9 +252,7 @@ impl Handle {
         deadline: Deadline,
         tried: bool,
     ) -> Result<Option<Outcome>> {
-        if self.is_closed() {
-            return Err(fault::stopped(self.subject(plan.operation), Stop::Closed));
-        }
+        self.check_open(plan.operation)?;
         let client = self.connection.client()?;
         let mut pause = self.pause(deadline);
         if !tried || deadline.remaining() == Some(Duration::ZERO) {
@@ -333,6 +342,16 @@ impl Handle {
         holds.entry(self.id).or_insert_with(new).clone()
     }
 
+    /// What this handle is to give up next, as [`Hold::take_to_release`].
+    pub(crate) fn take_to_release(
+        &self,
+        count: usize,
+    ) -> Result<(Vec<Held>, Option<Arc<Unanswered>>)> {
+        self.check_open(Operation::Release)?;
+        let hold = self.existing_hold();
+        Ok(hold.map(|hold| hold.take_to_release(count)).unwrap_or_default())
+    }
+
     /// The hold of this handle, if it has taken anything in this process.
     pub(crate) fn existing_hold(&self) -> Option<Arc<Hold>> {
         let client = self.connection.client().ok()?;
@@ -353,7 +372,9 @@ pub(crate) fn let_go(client: &Client, hold: &Hold) -> Result<()> {
     for part in all.chunks(if is_lock { 1 } else { PERMITS }) {
         let tokens = part.iter().map(|held| held.token.as_bytes());
         let (script, arguments): (_, Vec<&[u8]>) = if is_lock {
-            (Script::Unlock, tokens.chain([&b"abandon"[..]]).collect())
+            // One that was to be released leaves nothing half done.
+            let how: &[u8] = if part[0].leaving { b"release" } else { b"abandon" };
+            (Script::Unlock, tokens.chain([how]).collect())
         } else {
             (Script::Give, [&b"release"[..]].into_iter().chain(tokens).collect())
         };

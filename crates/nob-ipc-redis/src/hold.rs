@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::object::Object;
 use crate::sync::lock;
 use crate::sys::boot_time;
+use crate::unanswered::Unanswered;
 
 /// One lock or permit.
 #[derive(Clone, Debug)]
@@ -16,12 +17,20 @@ pub(crate) struct Held {
     /// the way and for clocks.
     good_until: Duration,
     /// It was to be released, and the server could not be told: its lease is not renewed.
-    leaving: bool,
+    pub leaving: bool,
+    /// The release, if it may have been done.
+    unanswered: Option<Arc<Unanswered>>,
 }
 
 impl Held {
+    /// Whether one may count on it.
     pub(crate) fn is_good(&self) -> bool {
-        boot_time() < self.good_until
+        boot_time() < self.good_until && !self.may_be_released()
+    }
+
+    /// Whether it was released, as far as anybody knows, or not.
+    pub(crate) fn may_be_released(&self) -> bool {
+        self.unanswered.is_some()
     }
 
     fn is_renewed(&self) -> bool {
@@ -65,7 +74,7 @@ impl Hold {
         let next = sent + self.pause();
         state.next = if state.held.is_empty() { next } else { state.next.min(next) };
         let good_until = self.good(sent);
-        state.held.push(Held { token, fence, good_until, leaving: false });
+        state.held.push(Held { token, fence, good_until, leaving: false, unanswered: None });
         state.next
     }
 
@@ -92,18 +101,42 @@ impl Hold {
         state.held.split_off(rest)
     }
 
-    /// Puts back what was taken out, since the server could not be told. The lease ends it.
-    pub(crate) fn put_back(&self, held: Vec<Held>) {
-        let leaving = held.into_iter().map(|held| Held { leaving: true, ..held });
-        lock(&self.state).held.extend(leaving);
+    /// Puts back what was taken out to be released, since the server has not said that it is. The lease
+    /// ends it, if the release was not done; where it may have been, it is the one to be repeated.
+    pub(crate) fn put_back(&self, held: &[Held], unanswered: Option<&Arc<Unanswered>>) {
+        let unanswered = unanswered.cloned();
+        let left =
+            |held: &Held| Held { leaving: true, unanswered: unanswered.clone(), ..held.clone() };
+        lock(&self.state).held.extend(held.iter().map(left));
     }
 
-    /// It was to be released, and the server could not be told. The lease ends it.
-    pub(crate) fn leave(&self, token: &str) {
+    /// Takes out what is to be given back together, next to what else is: a release that was not
+    /// answered, if nothing was taken since then or `count` is more than there is besides; else up to
+    /// `count`, those that are good first. Also the unanswered release.
+    pub(crate) fn take_to_release(&self, count: usize) -> (Vec<Held>, Option<Arc<Unanswered>>) {
         let mut state = lock(&self.state);
-        for held in state.held.iter_mut().filter(|held| held.token == token) {
-            held.leaving = true;
+        let besides = state.held.iter().filter(|held| !held.may_be_released()).count();
+        let last = match state.held.last() {
+            Some(held) if held.may_be_released() => held.unanswered.clone(),
+            _ if count <= besides => None,
+            _ => state.held.iter().rev().find_map(|held| held.unanswered.clone()),
+        };
+        if let Some(release) = last {
+            let of_it =
+                |held: &Held| held.unanswered.as_ref().is_some_and(|it| Arc::ptr_eq(it, &release));
+            let (taken, rest) = state.held.drain(..).partition(of_it);
+            state.held = rest;
+            return (taken, Some(release));
         }
+        // Those whose release was not answered come first, and are left alone.
+        state.held.sort_by_key(|held| (!held.may_be_released(), held.is_good()));
+        let rest = state.held.len().saturating_sub(count);
+        (state.held.split_off(rest), None)
+    }
+
+    /// What may have been released is over.
+    pub(crate) fn forget_unanswered(&self) {
+        lock(&self.state).held.retain(|held| !held.may_be_released());
     }
 
     pub(crate) fn remove(&self, token: &str) {

@@ -113,6 +113,7 @@ mod sync;
 #[allow(unsafe_code)]
 mod sys;
 mod transport;
+mod unanswered;
 mod url;
 mod waiter;
 mod watch;

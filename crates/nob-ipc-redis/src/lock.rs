@@ -172,10 +172,12 @@ impl Lock {
     /// What this handle holds, the lost included.
     fn hold(&self, operation: Operation) -> Result<Held> {
         let held = self.handle.existing_hold().and_then(|hold| hold.last());
-        held.ok_or_else(|| {
-            let why = "this handle does not hold it; acquire it first";
-            Error::elsewhere(self.handle.subject(operation), ErrorKind::NotHeld, None, why)
-        })
+        held.filter(|held| !held.may_be_released()).ok_or_else(|| self.not_held(operation))
+    }
+
+    fn not_held(&self, operation: Operation) -> Error {
+        let why = "this handle does not hold it; acquire it first";
+        Error::elsewhere(self.handle.subject(operation), ErrorKind::NotHeld, None, why)
     }
 
     fn lost(&self, operation: Operation) -> Error {
@@ -184,26 +186,17 @@ impl Lock {
         Error::elsewhere(self.handle.subject(operation), ErrorKind::LockLost, None, why)
     }
 
-    fn forget(&self, held: &Held) {
-        if let Some(hold) = self.handle.existing_hold() {
-            hold.remove(&held.token);
-        }
-    }
-
-    /// What is held, to be released. A lost one is forgotten: the next owner is to be told of it.
-    fn to_release(&self) -> Result<Held> {
-        let held = self.hold(Operation::Release)?;
-        if held.is_good() {
-            return Ok(held);
-        }
-        self.forget(&held);
-        Err(self.lost(Operation::Release))
-    }
-
-    fn plan_release(held: &Held) -> Plan<'static> {
-        let token = held.token.clone();
-        let tail = vec![Cow::Owned(token.clone().into_bytes()), Cow::Borrowed(&b"release"[..])];
-        Plan { script: Script::Unlock, operation: Operation::Release, token, tail }
+    /// How what is held is released: it is taken out. A lost one is forgotten: the next owner is to be
+    /// told of it.
+    fn plan_release(&self) -> Result<Plan<'static>> {
+        let (held, unanswered) = self.handle.take_to_release(1)?;
+        let Some(first) = held.first() else { return Err(self.not_held(Operation::Release)) };
+        let (token, good) = (first.token.clone(), first.is_good());
+        let how = Cow::Borrowed(&b"release"[..]);
+        let tail = vec![Cow::Owned(token.clone().into_bytes()), how];
+        let plan = Plan { held, ..Plan::once(Script::Unlock, Operation::Release, tail) };
+        let plan = Plan { token, ..plan }.repeating(unanswered);
+        if good || plan.again.is_some() { Ok(plan) } else { Err(self.lost(Operation::Release)) }
     }
 
     /// Gives the lock up, and wakes the first who waits.
@@ -213,24 +206,10 @@ impl Lock {
     /// [`NotHeld`](ErrorKind::NotHeld) if this handle does not hold it;
     /// [`LockLost`](ErrorKind::LockLost) if it did, and its lease ran out before; those of a
     /// [server](crate#errors): it may be held still then, and its lease, which is not renewed any
-    /// more, ends it.
+    /// more, ends it. After [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), and after an interruption,
+    /// another call repeats that very release, as [`Retry`](crate::Retry) does.
     pub fn release(&self) -> Result<()> {
-        let held = self.to_release()?;
-        let result = self.handle.once(&Self::plan_release(&held)).map(|_| ());
-        match &result {
-            Err(error)
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::LockLost | ErrorKind::StaleHandle | ErrorKind::Unconfirmed
-                ) =>
-            {
-                if let Some(hold) = self.handle.existing_hold() {
-                    hold.leave(&held.token);
-                }
-            }
-            _ => self.forget(&held),
-        }
-        result
+        self.handle.once(&self.plan_release()?).map(|_| ())
     }
 
     /// Says that all is well again: [`owner_died`](Lock::owner_died) is `false` from here on, for
@@ -323,18 +302,15 @@ impl Lock {
     }
 
     /// Begins to give the lock up; `events` tells of the end. The handle does not hold it from here
-    /// on.
+    /// on, unless that fails; then it is as after [`release`](Lock::release).
     ///
     /// # Errors
     ///
     /// [`Closed`](ErrorKind::Closed), [`NotHeld`](ErrorKind::NotHeld),
     /// [`LockLost`](ErrorKind::LockLost).
     pub fn start_release(&self, events: &Events, token: u64) -> Result<Pending> {
-        let held = self.to_release()?;
-        let plan = Self::plan_release(&held);
-        let pending = events::start(&self.handle, events, token, plan, false, Deadline::NEVER)?;
-        self.forget(&held);
-        Ok(pending)
+        let plan = self.plan_release()?;
+        events::start(&self.handle, events, token, plan, false, Deadline::NEVER)
     }
 }
 

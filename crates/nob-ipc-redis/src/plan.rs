@@ -2,19 +2,21 @@
 //! undone.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nob_ipc::{Deadline, Error, ErrorKind, Operation, Result};
 
-use crate::client::{Client, Failure, LOOK, MEMORY, Request, Slot};
+use crate::client::{Client, Failure, LOOK, Request, Slot};
 use crate::fault::{self, Fault};
 use crate::handle::{self, Handle};
+use crate::hold::Held;
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
 use crate::scripts::Script;
 use crate::sync::lock;
 use crate::sys;
+use crate::unanswered::Unanswered;
 use crate::wire::Value;
 
 /// What an operation came to.
@@ -38,12 +40,16 @@ pub(crate) struct Plan<'a> {
     pub token: String,
     /// The arguments behind those that say who waits.
     pub tail: Vec<Cow<'a, [u8]>>,
+    /// An earlier call has sent this very request, with this slot, and has had no answer.
+    pub again: Option<(Arc<Unanswered>, Slot)>,
+    /// What it gives up, taken out of the hold of its handle.
+    pub held: Vec<Held>,
 }
 
 impl<'a> Plan<'a> {
     /// A request that does not wait for anything.
     pub(crate) fn once(script: Script, operation: Operation, tail: Vec<Cow<'a, [u8]>>) -> Plan<'a> {
-        Plan { script, operation, token: String::new(), tail }
+        Plan { script, operation, token: String::new(), tail, again: None, held: Vec::new() }
     }
 
     pub(crate) fn send(messages: &[&'a [u8]], priority: u32) -> Plan<'a> {
@@ -68,7 +74,7 @@ impl<'a> Plan<'a> {
         let token = format!("{:016x}.{}", sys::random(), std::process::id());
         let lease = lease.as_millis().to_string();
         let tail = vec![Cow::Owned(token.clone().into_bytes()), Cow::Owned(lease.into_bytes())];
-        Plan { script, operation: Operation::Acquire, token, tail }
+        Plan { script, operation: Operation::Acquire, token, tail, again: None, held: Vec::new() }
     }
 
     /// The same for the next attempt, with a token of its own; `None`: it has none. A copy of the
@@ -85,7 +91,17 @@ impl<'a> Plan<'a> {
 
     pub(crate) fn into_owned(self) -> Plan<'static> {
         let tail = self.tail.into_iter().map(|part| Cow::Owned(part.into_owned())).collect();
-        Plan { script: self.script, operation: self.operation, token: self.token, tail }
+        let Plan { script, operation, token, again, held, .. } = self;
+        Plan { script, operation, token, tail, again, held }
+    }
+
+    /// The same as the request that was not answered, if that can be repeated now.
+    pub(crate) fn repeating(self, unanswered: Option<Arc<Unanswered>>) -> Plan<'a> {
+        let again = unanswered.and_then(|unanswered| {
+            let slot = unanswered.begin()?;
+            Some((unanswered, slot))
+        });
+        Plan { again, ..self }
     }
 
     /// Whether one can stand in line for it.
@@ -117,6 +133,7 @@ impl<'a> Plan<'a> {
         let arguments = self.arguments(member, mode);
         let mut request = Request::new(self.script, object, &arguments);
         request.token = self.token.as_bytes();
+        request.again = self.again.is_some();
         call(&request)
     }
 
@@ -188,6 +205,10 @@ impl<'a> Plan<'a> {
             let fence = answer.list().get(1).and_then(Value::integer).unwrap_or(0);
             let fence = u64::try_from(fence).unwrap_or(0);
             let hold = handle.hold(client);
+            if self.script == Script::Lock {
+                // Whoever has it now, an earlier release is over.
+                hold.forget_unanswered();
+            }
             let due = hold.add(self.token.clone(), fence, sent);
             let closed = handle.is_closed();
             if closed || !hold.has(&self.token) {
@@ -250,33 +271,56 @@ impl<'a> Plan<'a> {
         if let Some(answer) = &failure.unconfirmed {
             return self.unconfirmed(handle, client, answer);
         }
-        let Some(slot) = failure.unanswered else { return failure.unavailable(subject) };
+        let Some(slot) = failure.unanswered else {
+            self.keep(handle, client, None);
+            return failure.unavailable(subject);
+        };
         if let Some(job) = self.settlement(client, &handle.object, slot) {
             client.settle(job);
             return failure.unavailable(subject);
         }
-        let numbered = self.script.text().numbered;
-        let retry = |client: &Arc<Client>| Retry {
-            client: client.clone(),
-            object: handle.object.clone(),
-            handle: handle.id,
-            plan: self.clone().into_owned(),
-            slot: Mutex::new(Some(slot)),
-            until: Instant::now() + MEMORY.saturating_sub(client.settings.patience),
+        if !self.script.text().changes {
+            return failure.unavailable(subject);
+        }
+        let unanswered = if let Some((unanswered, slot)) = &self.again {
+            unanswered.put_back(*slot);
+            unanswered.clone()
+        } else {
+            let numbered = self.script.text().numbered;
+            Unanswered::new(client, if numbered { slot } else { Slot::NONE })
         };
+        self.keep(handle, client, Some(&unanswered));
         match &failure.fault {
-            _ if !self.script.text().changes => failure.unavailable(subject),
-            Fault::Stopped(stop) => {
-                if numbered {
-                    client.give_slot(slot);
-                }
-                fault::stopped(subject, *stop)
-            }
+            Fault::Stopped(stop) => fault::stopped(subject, *stop),
             fault => {
+                let plan = Plan { again: None, ..self.clone() }.into_owned();
+                let (client, object) = (client.clone(), handle.object.clone());
+                let retry = Retry { client, object, handle: handle.id, plan, unanswered };
                 let error = fault::unknown(subject, &failure.server, fault);
-                error.with_detail(Arc::new(retry(client)))
+                error.with_detail(Arc::new(retry))
             }
         }
+    }
+
+    /// What was to be given up is held still, as far as anybody knows: it can be given up again, or its
+    /// lease ends it. Through a handle that is closed, nobody can: that goes on in the background.
+    fn keep(&self, handle: &Handle, client: &Arc<Client>, unanswered: Option<&Arc<Unanswered>>) {
+        if self.held.is_empty() {
+            return;
+        }
+        if !handle.is_closed() {
+            return handle.hold(client).put_back(&self.held, unanswered);
+        }
+        let slot = unanswered.and_then(|unanswered| unanswered.begin());
+        client.settle(Job {
+            script: self.script,
+            object: handle.object.clone(),
+            slot: Some(slot.unwrap_or_else(|| client.take_slot())),
+            token: self.token.clone().into_bytes(),
+            arguments: self.tail.iter().map(|part| part.to_vec()).collect(),
+            bulk: false,
+            purpose: Purpose::Settle,
+        });
     }
 
     /// The error of a call that was done, and of which nobody is sure. A lock or permit is given up
@@ -339,8 +383,7 @@ pub struct Retry {
     object: Arc<Object>,
     handle: u64,
     plan: Plan<'static>,
-    slot: Mutex<Option<Slot>>,
-    until: Instant,
+    unanswered: Arc<Unanswered>,
 }
 
 impl Retry {
@@ -354,10 +397,9 @@ impl Retry {
     /// had again.
     pub fn again(&self, deadline: Deadline) -> Result<Outcome> {
         let subject = Some((self.plan.operation, &self.object.name));
-        let slot = *lock(&self.slot);
-        let Some(slot) = slot.filter(|_| Instant::now() < self.until) else {
-            let why = "it was retried already, or is more than 9 min old, and the server may not \
-                       remember it; look at the object";
+        let Some(slot) = self.unanswered.begin() else {
+            let why = "it was repeated already, is being repeated, or is more than 9 min old, and \
+                       the server may not remember it; look at the object";
             return Err(Error::elsewhere(
                 subject,
                 ErrorKind::OutcomeUnknown,
@@ -371,22 +413,21 @@ impl Retry {
             _ => Ok(()),
         };
         // Nothing is sent when the server may not remember it any more.
-        let ends_first = Instant::now() + client.settings.patience > self.until;
-        let until = handle::instant(deadline);
-        let until = until.map(|end| end.min(self.until)).or(ends_first.then_some(self.until));
+        let until = self.unanswered.end(handle::instant(deadline), client.settings.patience);
         let answer = self.plan.with_request(&self.object, b"", b"-", |request| {
             let request = Request { again: true, ..*request };
             client.call_again(&request, slot, until, &mut { check })
         });
+        if matches!(answer, Err(Failure { unanswered: Some(_), .. })) {
+            self.unanswered.put_back(slot);
+        } else {
+            // The session with this slot serves others from here on.
+            self.forget_hold();
+        }
         let refuse =
             |why: String, kind, errno| Err(Error::elsewhere(subject, kind, Some(errno), why));
         match answer {
             Ok(answer) => {
-                // The session with this slot serves others from here on.
-                *lock(&self.slot) = None;
-                if matches!(self.plan.script, Script::Unlock | Script::Give) {
-                    self.forget_hold();
-                }
                 match answer.word() {
                     b"OK" => Ok(self.plan.outcome(&answer).unwrap_or(Outcome::Done(true))),
                     // It had not run, and now there is no room.
@@ -426,22 +467,10 @@ impl Retry {
 impl Retry {
     /// What was to be given up is not held any more.
     fn forget_hold(&self) {
-        let hold = lock(&self.client.holds).get(&self.handle).cloned();
-        for token in self.plan.tail.iter().filter_map(|part| std::str::from_utf8(part).ok()) {
-            if let Some(hold) = &hold {
-                hold.remove(token);
+        if let Some(hold) = lock(&self.client.holds).get(&self.handle) {
+            for held in &self.plan.held {
+                hold.remove(&held.token);
             }
-        }
-    }
-}
-
-impl Drop for Retry {
-    fn drop(&mut self) {
-        // A later request of this slot makes an old copy of this one void.
-        if let Some(slot) = lock(&self.slot).take()
-            && self.plan.script.text().numbered
-        {
-            self.client.give_slot(slot);
         }
     }
 }

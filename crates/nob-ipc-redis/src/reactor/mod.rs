@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::client::{
-    Client, MEMORY, Request, Slot, has_changed, is_permanent, is_sure, redirection,
-};
+use crate::client::{Client, Request, Slot, has_changed, is_permanent, is_sure, redirection};
 use crate::fault::{Fault, Stop, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
 use crate::link::Link;
@@ -21,6 +19,7 @@ use crate::scripts::Script;
 use crate::sync::lock;
 use crate::sys;
 use crate::transport::SILENCE;
+use crate::unanswered::MEMORY;
 use crate::url::Address;
 use crate::wire::{Value, encode};
 

@@ -8,13 +8,14 @@ use nob_ipc::Deadline;
 
 use super::Reactor;
 use super::job::{End, Job, Purpose};
-use crate::client::{Client, Failure, MEMORY, Slot};
+use crate::client::{Client, Failure, Slot};
 use crate::events::{Claim, Events, Ticket};
 use crate::fault::{self, Fault, Stop};
 use crate::handle::{self, Handle, LATE};
 use crate::plan::{Outcome, Plan};
 use crate::scripts::Script;
 use crate::sync::lock;
+use crate::unanswered::MEMORY;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::Value;
@@ -63,7 +64,8 @@ impl Task {
     ) -> Box<Task> {
         let waits = plan.waits() && !deadline.has_passed();
         let waiter = waits.then(|| client.enlist(&handle.object, handle.id, Some(ticket.id)));
-        let slot = plan.script.text().numbered.then(|| client.take_slot());
+        let again = plan.again.as_ref().map(|(_, slot)| *slot);
+        let slot = again.or_else(|| plan.script.text().numbered.then(|| client.take_slot()));
         Box::new(Task {
             ticket,
             events: events.clone(),
@@ -105,7 +107,10 @@ impl Reactor {
         task.state = State::Asking { last };
         task.sent = None;
         task.lost = false;
-        let patience = now + self.client.settings.patience;
+        let patience = self.client.settings.patience;
+        let again = task.plan.again.as_ref();
+        let forgotten = again.and_then(|(unanswered, _)| unanswered.end(None, patience));
+        let patience = forgotten.unwrap_or(now + patience);
         let end = handle::instant(task.deadline);
         // As the blocking calls: an answer may come late.
         task.end = end.map_or(patience, |end| patience.min(end.max(now) + LATE));
@@ -146,8 +151,9 @@ impl Reactor {
     pub(super) fn fail(&mut self, task: Box<Task>, fault: Fault) {
         self.leave_line(&task);
         let unanswered = match task.state {
-            State::Asking { .. } => task.sent.and(Some(task.slot.unwrap_or(Slot::NONE))),
-            State::Asleep => None,
+            State::Asking { .. } if task.sent.is_some() => Some(task.slot.unwrap_or(Slot::NONE)),
+            // An earlier call has sent it.
+            _ => task.plan.again.as_ref().map(|(_, slot)| *slot),
         };
         let server = task
             .server

@@ -6,8 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, ErrorKind, Existence};
-use nob_ipc_redis::{BoundedSemaphore, Connection, Lock, MessageQueue, Outcome, Retry, Semaphore};
-use nob_ipc_testing::{Proxy, Server, watchdog};
+use nob_ipc_redis::{
+    BoundedSemaphore, Connection, Events, Lock, MessageQueue, Outcome, Pending, Retry, Semaphore,
+};
+use nob_ipc_testing::{Proxy, Server, wait_until, watchdog};
 
 use crate::server;
 
@@ -241,7 +243,8 @@ fn an_unknown_release_is_retried() {
             errors.push(other.join().unwrap());
         });
     });
-    assert!(lock.is_held() && permits.held() == 1, "as far as anybody knows");
+    // Nobody may count on them any more.
+    assert!(!lock.is_held() && permits.held() == 0);
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
         let retry = error.detail::<Retry>().unwrap();
@@ -252,6 +255,171 @@ fn an_unknown_release_is_retried() {
     assert_eq!(permits.release().unwrap_err().kind(), ErrorKind::NotHeld);
     assert!(!lock.is_locked().unwrap() && !lock.owner_died().unwrap());
     assert_eq!(permits.value().unwrap(), 1);
+}
+
+/// The error of an operation of which no answer comes.
+fn unknown(proxy: &Proxy, mut call: impl FnMut() -> nob_ipc::Result<()>) -> nob_ipc::Error {
+    proxy.cut(1_000_000);
+    let error = loop {
+        let error = call().unwrap_err();
+        // It may not have come so far.
+        if error.kind() != ErrorKind::ServerUnavailable {
+            break error;
+        }
+    };
+    proxy.cut(0);
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    error
+}
+
+/// R17, R21: after `OutcomeUnknown`, another `release()` of a lock or of permits is that very release.
+#[test]
+fn a_release_goes_on_with_the_one_that_was_not_answered() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let connection = Connection::open(&format!("{}?patience=0.3", proxy.url())).unwrap();
+    let (create, lease) = (Existence::Create, Duration::from_secs(1));
+    let lock = Lock::options(&connection).lease(lease).existence(create).open("/again").unwrap();
+    let mut options = BoundedSemaphore::options(&connection);
+    let permits = options.bound(3).existence(create).open("/again").unwrap();
+    let is_free = || !lock.is_locked().unwrap() && !lock.owner_died().unwrap();
+    let events = Events::new().unwrap();
+    let done = |pending: Pending| {
+        wait_until(|| !events.ready().is_empty());
+        pending.claim().unwrap()
+    };
+
+    for _ in 0..3 {
+        lock.acquire().unwrap();
+        let error = unknown(&proxy, || lock.release());
+        assert!(!lock.is_held() && lock.fence().unwrap_err().kind() == ErrorKind::NotHeld);
+        assert_eq!(lock.mark_repaired().unwrap_err().kind(), ErrorKind::NotHeld);
+        lock.release().unwrap();
+        assert!(is_free());
+        assert_eq!(lock.release().unwrap_err().kind(), ErrorKind::NotHeld);
+        // That very request was answered.
+        let over = error.detail::<Retry>().unwrap().again(Deadline::NEVER).unwrap_err();
+        assert_eq!(over.kind(), ErrorKind::OutcomeUnknown);
+    }
+    // Also after the lease, and when another has the lock by then.
+    lock.acquire().unwrap();
+    let error = unknown(&proxy, || lock.release());
+    let direct = Connection::open(&server.url()).unwrap();
+    let other = Lock::options(&direct).open("/again").unwrap();
+    assert!(other.try_acquire().unwrap());
+    thread::sleep(lease);
+    unknown(&proxy, || lock.release());
+    lock.release().unwrap();
+    drop(error);
+    assert!(other.is_held());
+    other.release().unwrap();
+
+    // Without threads, and from one to the other. What did not even get so far is held still.
+    lock.acquire().unwrap();
+    proxy.cut(1_000_000);
+    let error = done(lock.start_release(&events, 0).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+    assert!(lock.is_held());
+    proxy.cut(0);
+    assert_eq!(done(lock.start_release(&events, 1).unwrap()).unwrap(), Outcome::Done(true));
+    lock.acquire().unwrap();
+    proxy.cut(1_000_000);
+    let error = done(lock.start_release(&events, 1).unwrap()).unwrap_err();
+    proxy.cut(0);
+    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    assert_eq!(done(lock.start_release(&events, 2).unwrap()).unwrap(), Outcome::Done(true));
+    assert!(is_free());
+    lock.acquire().unwrap();
+    unknown(&proxy, || lock.release());
+    assert_eq!(done(lock.start_release(&events, 3).unwrap()).unwrap(), Outcome::Done(true));
+    assert!(is_free());
+
+    // Permits: the release that was not answered comes first, and counts.
+    permits.acquire().unwrap();
+    permits.acquire().unwrap();
+    permits.acquire().unwrap();
+    unknown(&proxy, || permits.release_many(2));
+    assert_eq!(permits.held(), 1);
+    permits.release_many(2).unwrap();
+    assert_eq!((permits.held(), permits.value().unwrap()), (1, 2));
+    unknown(&proxy, || permits.release());
+    // Who has taken another since then gives that back.
+    permits.acquire().unwrap();
+    permits.release().unwrap();
+    permits.release().unwrap();
+    assert_eq!((permits.held(), permits.value().unwrap()), (0, 3));
+    assert_eq!(permits.release().unwrap_err().kind(), ErrorKind::NotHeld);
+    permits.acquire().unwrap();
+    unknown(&proxy, || permits.release());
+    assert_eq!(done(permits.start_release(&events, 4).unwrap()).unwrap(), Outcome::Done(true));
+    assert_eq!(permits.value().unwrap(), 3);
+}
+
+/// A release that comes late does nothing to who has the lock by then.
+#[test]
+fn a_release_that_comes_late_is_the_one_that_was_repeated() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let connection = Connection::open(&format!("{}?patience=0.3", proxy.url())).unwrap();
+    let lock = Lock::options(&connection).existence(Existence::Create).open("/late").unwrap();
+    lock.acquire().unwrap();
+    proxy.hold_next();
+    // It is sent once more, on another connection.
+    lock.release().unwrap();
+    lock.acquire().unwrap();
+    assert_eq!(proxy.let_through(), 1);
+    assert!(lock.is_held() && lock.is_locked().unwrap());
+    lock.release().unwrap();
+}
+
+/// R21: a removal that is repeated is sent like any call: the place that the server remembers its first
+/// answer by is another's by then, whose messages would be mistaken for one's own.
+#[test]
+fn a_repeated_removal_takes_no_place_of_another() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let connection = Connection::open(&format!("{}?patience=0.3", proxy.url())).unwrap();
+    let mut options = MessageQueue::options(&connection);
+    let queue = options.existence(Existence::Create).open("/kept").unwrap();
+    let gone = options.open("/gone").unwrap();
+    let error = unknown(&proxy, || gone.handle().unlink());
+    let retry = error.detail::<Retry>().unwrap();
+    assert_eq!(retry.again(Deadline::NEVER).unwrap(), Outcome::Done(true));
+    for number in 0..6_u8 {
+        queue.send(&[number], 0).unwrap();
+    }
+    // Several at a time.
+    proxy.delay(Duration::from_millis(20));
+    let mut received: Vec<u8> = thread::scope(|scope| {
+        let receive = || queue.receive().unwrap().0[0];
+        let all: Vec<_> = (0..6).map(|_| scope.spawn(receive)).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    received.sort_unstable();
+    assert_eq!(received, [0, 1, 2, 3, 4, 5]);
+}
+
+/// R21: one retry at a time has the place that the server remembers the answer by.
+#[test]
+fn a_retry_is_not_made_twice_at_once() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let connection = Connection::open(&format!("{}?patience=0.3", proxy.url())).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/two").unwrap();
+    let error = unknown(&proxy, || queue.send(b"once", 0));
+    let retry = error.detail::<Retry>().unwrap();
+    proxy.delay(Duration::from_millis(50));
+    let results: Vec<_> = thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| retry.again(Deadline::NEVER))).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    assert_eq!(queue.current_messages().unwrap(), 1);
 }
 
 /// R21: `OutcomeUnknown`: `retry()` repeats that very request.
