@@ -366,7 +366,8 @@ pub(crate) fn confirmation(
         _ if !script.text().changes => None,
         Durability::Memory => None,
         Durability::Replica => Some(&[b"WAIT", b"1", b"100"]),
-        Durability::Fsync => Some(&[b"WAITAOF", b"1", b"0", b"1000"]),
+        // With `appendfsync everysec` it takes a second, and the time of the disk.
+        Durability::Fsync => Some(&[b"WAITAOF", b"1", b"0", b"1500"]),
     }
 }
 

@@ -88,7 +88,7 @@ fn needed(connection: &Connection) -> Vec<Probe> {
     probes.extend(match connection.durability() {
         Durability::Memory => None,
         Durability::Replica => Some(Probe::other(&["WAIT", "1", "100"])),
-        Durability::Fsync => Some(Probe::other(&["WAITAOF", "1", "0", "1000"])),
+        Durability::Fsync => Some(Probe::other(&["WAITAOF", "1", "0", "1500"])),
     });
     probes.extend(match connection.settings().url.topology {
         Topology::Single => None,

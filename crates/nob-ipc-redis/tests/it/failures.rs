@@ -3,9 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{ErrorKind, Existence};
-use nob_ipc_redis::{Connection, Lock, MessageQueue, Semaphore};
-use nob_ipc_testing::{Arguments, Child, Proxy, Role, say, watchdog};
+use nob_ipc::{Deadline, ErrorKind, Existence};
+use nob_ipc_redis::{
+    Connection, Durability, Events, Lock, MessageQueue, Outcome, Pending, Semaphore,
+};
+use nob_ipc_testing::{Arguments, Child, Proxy, Role, say, wait_until, watchdog};
 
 use crate::server;
 
@@ -61,6 +63,67 @@ fn a_killed_server_with_its_file_loses_nothing() {
         receiver.join().unwrap();
     });
     assert_eq!(queue.current_messages().unwrap(), 0);
+}
+
+/// R22: with `durability=fsync`, what returns is on the disk of the server, and what is not is `Unconfirmed`.
+#[test]
+fn what_the_disk_has_is_confirmed() {
+    let _watchdog = watchdog();
+    let mut server = server!("--appendonly", "yes", "--appendfsync", "everysec");
+    let plain = Connection::open(&server.url()).unwrap();
+    let queue = MessageQueue::options(&plain)
+        .max_messages(100)
+        .existence(Existence::Create)
+        .unlink_on_drop(false)
+        .open("/disk")
+        .unwrap();
+    let connect = || Connection::options().durability(Durability::Fsync).open(&server.url());
+    let connection = match connect() {
+        Ok(connection) => connection,
+        Err(error) => {
+            // The servers of the other kind are newer.
+            let says = server.command(&["INFO", "server"]);
+            assert!(says.contains("redis_version:7.0."), "{error}");
+            assert_eq!(error.raw_os_error(), Some(libc::ENOTSUP));
+            assert!(error.to_string().contains("WAITAOF"), "{error}");
+            eprintln!("skipped: Redis 7.0 cannot confirm what its disk has (WAITAOF)");
+            return;
+        }
+    };
+    let sure = MessageQueue::options(&connection).open("/disk").unwrap();
+    let events = Events::new().unwrap();
+    let ended = |pending: Pending| {
+        wait_until(|| !events.ready().is_empty());
+        pending.claim().unwrap()
+    };
+    let send = |number: u8| {
+        let never = Deadline::NEVER;
+        match number % 2 {
+            0 => sure.send(&[number], 0).map(|()| Outcome::Sent(1)),
+            _ => ended(sure.start_send(&events, 1, &[number], 0, never).unwrap()),
+        }
+    };
+    for number in 0..4 {
+        assert_eq!(send(number).unwrap(), Outcome::Sent(1));
+    }
+    let lock = Lock::options(&connection).existence(Existence::Create).open("/disk").unwrap();
+    lock.acquire().unwrap();
+    assert!(lock.is_held());
+    lock.release().unwrap();
+    drop(lock);
+    server.kill();
+    server.restart();
+    let numbers: Vec<u8> =
+        (0..4).map(|_| queue.try_receive_message().unwrap().unwrap().0[0]).collect();
+    assert_eq!(numbers, [0, 1, 2, 3]);
+    // Its disk has nothing to say any more.
+    server.demand(&["CONFIG", "SET", "appendonly", "no"]);
+    for number in 0..2 {
+        let error = send(number).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unconfirmed, "{error}");
+        assert_eq!(*error.detail::<Outcome>().unwrap(), Outcome::Sent(1));
+        assert_eq!(queue.receive().unwrap().0, [number]);
+    }
 }
 
 /// R23: `StaleHandle`: what is no longer on the server is never met as a new object.
