@@ -64,10 +64,15 @@ develop: $(VENV)/stamp-package ## the package and the command, into .venv
 .PHONY: test
 test: test-rust test-python ## all tests, examples and documented programs
 
+# They wait most of the time: for servers that hang, for leases that end.
+SERVER_TESTS = RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --quiet --locked -p nob-ipc-redis --features tls
+
 .PHONY: test-rust
 test-rust: ## the tests of the crates
 	@echo '== Rust: tests and doctests'
-	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --features nob-ipc-redis/tls
+	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --exclude nob-ipc-redis
+	@echo '== Rust: tests on servers'
+	@$(SERVER_TESTS)
 
 # Tests wait more than they work: three processes keep two cores busy. A file stays in one of them.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile
@@ -78,6 +83,14 @@ test-python: $(VENV)/stamp-tools $(VENV)/stamp-package ## the tests of the Pytho
 	@$(PYTHON) -m mypy.stubtest nob.ipc nob.posix_ipc
 	@echo '== Python: tests'
 	@$(PYTHON) -m pytest $(SIDE_BY_SIDE)
+
+# What differs between the engines: scripts, waking, rights, memory, replicas, Sentinel, clusters.
+.PHONY: test-valkey
+test-valkey: $(VENV)/stamp-tools $(VENV)/stamp-package ## the tests on servers, on a Valkey that is fetched from Debian's packages
+	@if program=$$($(PYTHON) packaging/valkey.py); then export NOB_IPC_REDIS_SERVER=$$program; \
+		echo "== $$($$program --version | cut -d' ' -f1-3): the crate, and parts of the package"; \
+		$(SERVER_TESTS) --test it; $(PYTHON) -m pytest -q tests/remote/test_guide.py tests/remote/test_many_servers.py; \
+	else echo 'skipped: the tests on Valkey'; fi
 
 # With the wheel that `make packages` made.
 .PHONY: test-pythons

@@ -190,24 +190,32 @@ fn a_server_that_hangs_while_one_logs_in_is_not_waited_for() {
     let events = Events::new().unwrap();
     assert_eq!(queue.receive_timeout(Duration::from_millis(10)).unwrap(), None);
     server.signal(libc::SIGSTOP);
-    for timeout in [100, 1000, 1900].map(Duration::from_millis) {
+    let ends_in_time = |timeout: Duration, native: bool| {
         let begin = Instant::now();
-        let error = queue.receive_timeout(timeout).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
-        let late = begin.elapsed().saturating_sub(timeout);
-        assert!(late < Duration::from_millis(2600), "{timeout:?}: {late:?} late");
-
-        let begin = Instant::now();
-        let pending = queue.start_receive(&events, 1, 1, Deadline::after(timeout)).unwrap();
-        let error = loop {
-            if let Some(outcome) = pending.claim() {
-                break outcome.unwrap_err();
+        let error = if native {
+            let pending = queue.start_receive(&events, 1, 1, Deadline::after(timeout)).unwrap();
+            loop {
+                if let Some(outcome) = pending.claim() {
+                    break outcome.unwrap_err();
+                }
+                std::thread::sleep(Duration::from_millis(5));
             }
-            std::thread::sleep(Duration::from_millis(5));
+        } else {
+            queue.receive_timeout(timeout).unwrap_err()
         };
         assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
         let late = begin.elapsed().saturating_sub(timeout);
-        assert!(late < Duration::from_millis(2600), "{timeout:?}: {late:?} late, in the loop");
+        assert!(late < Duration::from_millis(2600), "{timeout:?}, {native}: {late:?} late");
+    };
+    // Whoever is connected hears nothing; then all have to connect.
+    for timeouts in [&[100][..], &[100, 1000, 1900]] {
+        std::thread::scope(|scope| {
+            for timeout in timeouts.iter().copied().map(Duration::from_millis) {
+                for native in [false, true] {
+                    scope.spawn(move || ends_in_time(timeout, native));
+                }
+            }
+        });
     }
     server.signal(libc::SIGCONT);
 }
@@ -251,16 +259,9 @@ fn a_large_message_has_the_time_that_it_takes() {
     let server = server!();
     let proxy = Proxy::start(server.port);
     let connection = Connection::open(&proxy.url()).unwrap();
-    let queue = MessageQueue::options(&connection)
-        .max_message_size(8 << 20)
-        .existence(Existence::Create)
-        .open("/large")
-        .unwrap();
-    let message = vec![7; 8 << 20];
+    let message = vec![7; 6 << 20];
     let events = Events::new().unwrap();
-    // Pieces are of 64 KiB at the most, so it takes more than 3 s.
-    proxy.delay(Duration::from_millis(25));
-    for native in [false, true] {
+    let there_and_back = |queue: &MessageQueue, native: bool| {
         queue.send(&message, 0).unwrap();
         let received = if native {
             let pending = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
@@ -275,7 +276,20 @@ fn a_large_message_has_the_time_that_it_takes() {
             queue.receive().unwrap()
         };
         assert!(received == (message.clone(), 0));
-    }
+    };
+    let queue = |name: &str| {
+        let mut options = MessageQueue::options(&connection);
+        options.max_message_size(6 << 20).existence(Existence::Create).open(name).unwrap()
+    };
+    let queues = [(queue("/large"), false), (queue("/native"), true)];
+    // Pieces are of 64 KiB at the most, so each way takes more than 2.4 s.
+    proxy.delay(Duration::from_millis(25));
+    std::thread::scope(|scope| {
+        for (queue, native) in &queues {
+            scope.spawn(|| there_and_back(queue, *native));
+        }
+    });
+    proxy.delay(Duration::ZERO);
 }
 
 /// A server closes a connection that listens when it has 32 MB to send there.

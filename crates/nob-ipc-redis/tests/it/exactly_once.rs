@@ -203,12 +203,12 @@ fn what_a_frozen_server_has_taken_goes_back() {
 fn an_unknown_outcome_is_retried_once() {
     let _watchdog = watchdog();
     let server = server!();
-    let url = format!("{}?patience=2", server.url());
+    let url = format!("{}?patience=0.5", server.url());
     let connection = Connection::open(&url).unwrap();
     let queue =
         MessageQueue::options(&connection).existence(Existence::Create).open("/unknown").unwrap();
     let mut error = None;
-    frozen(&server, Duration::from_secs(4), || {
+    frozen(&server, Duration::from_secs(1), || {
         let unknown = queue.send(b"once", 5).unwrap_err();
         assert_eq!(unknown.kind(), ErrorKind::OutcomeUnknown, "{unknown}");
         error = Some(unknown);
@@ -228,7 +228,7 @@ fn an_unknown_outcome_is_retried_once() {
 fn an_unknown_release_is_retried() {
     let _watchdog = watchdog();
     let server = server!();
-    let connection = Connection::open(&format!("{}?patience=2", server.url())).unwrap();
+    let connection = Connection::open(&format!("{}?patience=0.5", server.url())).unwrap();
     let create = Existence::Create;
     let lock = Lock::options(&connection).existence(create).open("/unknown").unwrap();
     let permits =
@@ -236,7 +236,7 @@ fn an_unknown_release_is_retried() {
     lock.acquire().unwrap();
     permits.acquire().unwrap();
     let mut errors = Vec::new();
-    frozen(&server, Duration::from_secs(4), || {
+    frozen(&server, Duration::from_secs(1), || {
         thread::scope(|scope| {
             let other = scope.spawn(|| permits.release().unwrap_err());
             errors.push(lock.release().unwrap_err());
@@ -427,13 +427,13 @@ fn a_retry_is_not_made_twice_at_once() {
 fn an_unknown_creation_is_repeated() {
     let _watchdog = watchdog();
     let server = server!();
-    let connection = Connection::open(&format!("{}?patience=2", server.url())).unwrap();
+    let connection = Connection::open(&format!("{}?patience=0.5", server.url())).unwrap();
     let mut options = MessageQueue::options(&connection);
     options.existence(Existence::Create);
     // The server knows the script from here on.
     drop(options.open("/other").unwrap());
     let mut error = None;
-    frozen(&server, Duration::from_secs(4), || {
+    frozen(&server, Duration::from_secs(1), || {
         error = Some(options.open("/created").unwrap_err());
     });
     let error = error.unwrap();

@@ -46,16 +46,16 @@ fn a_killed_server_with_its_file_loses_nothing() {
         .unwrap();
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            for number in 0..2000_u32 {
+            for number in 0..800_u32 {
                 queue.send(&number.to_be_bytes(), 0).unwrap();
             }
         });
         let receiver = scope.spawn(|| {
-            for number in 0..2000_u32 {
+            for number in 0..800_u32 {
                 assert_eq!(queue.receive().unwrap().0, number.to_be_bytes());
             }
         });
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(200));
         server.kill();
         thread::sleep(Duration::from_millis(100));
         server.restart();

@@ -227,7 +227,7 @@ fn what_could_not_be_released_ends_with_its_lease() {
     assert!(lock.owner_died().unwrap());
     assert_eq!((lock.is_held(), permits.held()), (true, 1));
     // What is held now is renewed, and released.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(lease * 2);
     lock.release().unwrap();
     permits.release().unwrap();
     assert!(!lock.is_held() && permits.held() == 0);
