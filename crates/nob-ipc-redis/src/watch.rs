@@ -10,14 +10,14 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 use crate::bounded_semaphore::pid;
 use crate::client::{Request, Slot};
 use crate::connection::Connection;
-use crate::fault::{Fault, code, is_forbidden};
+use crate::fault::{Fault, code, is_forbidden, is_missing_script};
 use crate::inspect::{self, Cursor, ObjectInfo};
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{FORMAT, attributes};
 use crate::scripts::Script;
 use crate::transport::SILENCE;
-use crate::url::Address;
+use crate::url::{Address, Topology};
 use crate::wire::{Value, encode};
 
 /// What an object holds.
@@ -208,6 +208,8 @@ struct Node {
     cursor: Cursor,
     /// How many times its keys have been gone through.
     round: u64,
+    /// Whether it has more objects than are known: those of this round and of the last whole one.
+    overflows: (bool, bool),
 }
 
 /// Watches what is on a server, by [`Connection::watch`].
@@ -222,7 +224,6 @@ pub struct Watch {
     /// When it was asked last who has the keys.
     asked: Option<Instant>,
     entries: HashMap<Name, Entry>,
-    overflows: bool,
 }
 
 impl Watch {
@@ -232,7 +233,6 @@ impl Watch {
             nodes: Vec::new(),
             asked: None,
             entries: HashMap::new(),
-            overflows: false,
         }
     }
 
@@ -250,7 +250,7 @@ impl Watch {
     /// Whether there are more objects than it knows.
     #[must_use]
     pub fn overflows(&self) -> bool {
-        self.overflows
+        self.nodes.iter().any(|node| node.overflows.0 || node.overflows.1)
     }
 
     /// Goes through more keys, and looks at objects: at these first, then at those whose last look is the
@@ -299,7 +299,10 @@ impl Watch {
         }
         let addresses = match self.ask_for_nodes() {
             // Those that have answered until now may go on doing so: who knows them is asked again later.
-            Err(_) if self.nodes.iter().any(|node| node.link.is_some()) => {
+            Err(fault)
+                if !matches!(fault, Fault::Stopped(_))
+                    && self.nodes.iter().any(|node| node.link.is_some()) =>
+            {
                 self.asked = Some(Instant::now());
                 return Ok(());
             }
@@ -309,16 +312,18 @@ impl Watch {
         for address in addresses {
             if !self.nodes.iter().any(|node| node.address == address) {
                 let cursor = Cursor::default();
-                self.nodes.push(Node { address, link: None, cursor, round: 0 });
+                let overflows = (false, false);
+                self.nodes.push(Node { address, link: None, cursor, round: 0, overflows });
             }
         }
         self.asked = Some(Instant::now());
         Ok(())
     }
 
-    /// Each of those that the URL names may know who has the keys.
+    /// Each node that the URL names may know who has the keys. (Of sentinels, one call asks all.)
     fn ask_for_nodes(&self) -> std::result::Result<Vec<Address>, Fault> {
-        let mut tries = self.connection.settings().url.addresses.len();
+        let url = &self.connection.settings().url;
+        let mut tries = if url.topology == Topology::Cluster { url.addresses.len() } else { 1 };
         loop {
             tries -= 1;
             match inspect::primaries(&self.connection) {
@@ -332,7 +337,7 @@ impl Watch {
         let connection = &self.connection;
         let mut pause = || connection.pause();
         let scans = SCANS.div_ceil(self.nodes.len());
-        let Node { address, link, cursor, round } = &mut self.nodes[index];
+        let Node { address, link, cursor, round, overflows } = &mut self.nodes[index];
         let link = if let Some(link) = link {
             link
         } else {
@@ -342,7 +347,7 @@ impl Watch {
         for _ in 0..scans {
             for name in cursor.step(link, connection, &mut pause)? {
                 if self.entries.len() >= MOST && !self.entries.contains_key(&name) {
-                    self.overflows = true;
+                    overflows.0 = true;
                     continue;
                 }
                 let entry = self.entries.entry(name).or_insert_with(|| Entry {
@@ -358,6 +363,7 @@ impl Watch {
                 // What was not seen in a whole round is not there any more.
                 self.entries.retain(|_, entry| entry.node != *address || entry.round == *round);
                 *round += 1;
+                *overflows = (false, overflows.0);
                 break;
             }
         }
@@ -369,17 +375,24 @@ impl Watch {
         Ok(())
     }
 
-    /// Which objects are looked at in this step.
+    /// Which objects are looked at in this step. Those of a node that does not answer would be those whose
+    /// last look is the longest ago, and keep the others out.
     fn choose(&self, first: &[Name]) -> Vec<Name> {
-        let mut chosen: Vec<Name> =
-            first.iter().filter(|name| self.entries.contains_key(name)).cloned().collect();
+        let there = self.nodes.iter().filter(|node| node.link.is_some());
+        let there: HashSet<&Address> = there.map(|node| &node.address).collect();
+        let answers = |entry: &Entry| there.contains(&entry.node);
+        let mut chosen: Vec<Name> = first
+            .iter()
+            .filter(|name| self.entries.get(name).is_some_and(answers))
+            .cloned()
+            .collect();
         chosen.truncate(LOOKS);
         let left = LOOKS - chosen.len();
         let among: HashSet<&Name> = chosen.iter().collect();
         let mut rest: Vec<(Option<Instant>, &Name)> = self
             .entries
             .iter()
-            .filter(|(name, _)| !among.contains(name))
+            .filter(|(name, entry)| !among.contains(name) && answers(entry))
             .map(|(name, entry)| (entry.asked, name))
             .collect();
         if rest.len() > left && left > 0 {
@@ -429,9 +442,29 @@ impl Watch {
                 client.encode(link.out(), request, Slot::NONE, place == 0, false);
             });
         }
-        for watched in known {
-            let answer = link.answer(Instant::now() + SILENCE, false, &mut pause)?;
-            let now = Instant::now();
+        let mut answers = Vec::with_capacity(known.len());
+        for _ in &known {
+            answers.push(link.answer(Instant::now() + SILENCE, false, &mut pause)?);
+        }
+        // A first one that is refused brings nothing: then each of the others does.
+        let again: Vec<(&Arc<Watched>, &mut Value)> = known
+            .iter()
+            .zip(&mut answers)
+            .filter(|(_, answer)| match answer {
+                Value::Error(refusal) => is_missing_script(refusal),
+                _ => false,
+            })
+            .collect();
+        for (watched, _) in &again {
+            with_request(&connection, &watched.info, FEW_TOKENS, |request| {
+                client.encode(link.out(), request, Slot::NONE, true, false);
+            });
+        }
+        for (_, answer) in again {
+            *answer = link.answer(Instant::now() + SILENCE, false, &mut pause)?;
+        }
+        let now = Instant::now();
+        for (watched, answer) in known.into_iter().zip(answers) {
             let name = &watched.info.name;
             let Some(entry) = entries.get_mut(name) else { continue };
             entry.asked = Some(now);

@@ -182,6 +182,104 @@ fn a_step_is_a_bounded_piece_of_work() {
     assert_eq!(watch.objects().count(), 0);
 }
 
+/// More objects than it knows are told of as long as there are.
+#[test]
+fn too_many_objects_are_told_of() {
+    const MOST: usize = 10_000;
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    // Names are enough.
+    let fill = "for i = 1, ARGV[1] do redis.call('HSET', 'nipc:{s/' .. i .. '}', 'gen', i) end";
+    server.demand(&["EVAL", fill, "0", &(MOST + 500).to_string()]);
+    let mut watch = connection.watch();
+    let round = |watch: &mut Watch| (0..5).for_each(|_| watch.step(&[]).unwrap());
+    round(&mut watch);
+    assert!(watch.is_whole() && watch.overflows());
+    let clear = "for i = 1, ARGV[1] do redis.call('DEL', 'nipc:{s/' .. i .. '}') end";
+    server.demand(&["EVAL", clear, "0", "1000"]);
+    round(&mut watch);
+    assert!(!watch.overflows());
+}
+
+/// What a user may not look at hides nothing else, also where the server has not seen the script.
+#[test]
+fn one_that_may_not_be_looked_at_hides_no_other() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let names = ["/theirs", "/mine-1", "/mine-2"];
+    for name in names {
+        let mut options = Semaphore::options(&connection);
+        options.existence(Existence::LinkOrCreate).initial_value(5).open(name).unwrap();
+    }
+    // A script needs the right to write to the keys that it is given.
+    server.demand(&[
+        "ACL",
+        "SETUSER",
+        "some",
+        "on",
+        "nopass",
+        "+@all",
+        "%R~nipc:{?/*",
+        "~nipc:{s/mine*",
+    ]);
+    server.demand(&["SCRIPT", "FLUSH"]);
+    let some = Connection::open(&format!("redis://some@127.0.0.1:{}", server.port)).unwrap();
+    let mut watch = some.watch();
+    let first = names.map(|given| name(Kind::Semaphore, given));
+    watch.step(&first).unwrap();
+    let values = watch.objects().map(|watched| {
+        let content = watched.state.as_ref().map(|state| state.content.clone());
+        (watched.info.name.to_string(), content)
+    });
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(|one, other| one.0.cmp(&other.0));
+    let five = Some(Content::Value(5));
+    let seen: Vec<_> = values.into_iter().map(|(_, content)| content).collect();
+    assert_eq!(seen, [five.clone(), five, None]);
+}
+
+/// What a node has that is gone does not keep others from being looked at.
+#[test]
+fn objects_of_a_node_that_is_gone_hide_no_others() {
+    let _watchdog = watchdog();
+    let Some(mut nodes) = Server::start_cluster(2) else { return };
+    for node in &nodes {
+        node.demand(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let connection =
+        Connection::open(&format!("redis+cluster://127.0.0.1:{}", nodes[0].port)).unwrap();
+    let open = |name: &str| {
+        let mut options = Semaphore::options(&connection);
+        options.existence(Existence::LinkOrCreate).open(name).unwrap()
+    };
+    let is_first = |name: &str| {
+        let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("nipc:{{s{name}}}")]);
+        slot[1..].parse::<u32>().unwrap() < 8192
+    };
+    // More than one step looks at.
+    let names: Vec<String> = (0..700).map(|number| format!("/s{number}")).collect();
+    let (ours, theirs): (Vec<_>, Vec<_>) = names.iter().partition(|name| is_first(name));
+    assert!(theirs.len() > 256 && ours.len() > 1);
+    for name in &names {
+        open(name);
+    }
+    let mut watch = connection.watch();
+    while watch.objects().filter(|watched| watched.state.is_some()).count() < names.len() {
+        watch.step(&[]).unwrap();
+    }
+    nodes[1].kill();
+    let semaphore = open(ours[0]);
+    semaphore.release_many(7).unwrap();
+    let before = Instant::now();
+    for _ in 0..4 {
+        watch.step(&[]).unwrap_err();
+    }
+    let fresh = watch.objects().filter(|watched| watched.looked > Some(before)).count();
+    assert_eq!((fresh, watch.objects().count()), (ours.len(), names.len()));
+}
+
 /// A step ends soon, and says why; when the server is back, the next one goes on.
 #[test]
 fn a_server_that_does_not_answer() {
