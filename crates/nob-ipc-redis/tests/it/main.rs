@@ -19,7 +19,8 @@ mod watch;
 
 use nob_ipc_testing::Role;
 
-const ROLES: &[&[Role]] = &[failures::ROLES, holds::ROLES, existence::ROLES, security::ROLES];
+const ROLES: &[&[Role]] =
+    &[failures::ROLES, holds::ROLES, existence::ROLES, search::ROLES, security::ROLES];
 
 #[test]
 #[ignore = "a child process plays its role by this"]

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Existence};
+use nob_ipc::{Deadline, ErrorKind, Existence};
 use nob_ipc_redis::{Connection, Events, Lock, MessageQueue, Outcome};
-use nob_ipc_testing::{Server, wait_until, watchdog};
+use nob_ipc_testing::{Arguments, Child, Role, Server, forks, try_command, wait_until, watchdog};
 
 use crate::server;
+
+pub const ROLES: &[Role] = &[("fork_and_end", fork_and_end), ("end", end)];
 
 /// How long looking up [`HOST`] takes, in ms.
 static DELAY: AtomicU64 = AtomicU64::new(0);
@@ -200,4 +202,66 @@ fn a_host_that_is_looked_up_slowly_holds_nothing_up() {
     assert_eq!(messages, [(b"on".to_vec(), 0)]);
     lock.release().unwrap();
     wait_until(|| !searches());
+}
+
+/// Forks, and then ends, while a sentinel keeps its native thread waiting.
+fn fork_and_end(arguments: &Arguments) {
+    let port: u16 = arguments.text(0).parse().unwrap();
+    let sentinel = Sentinel::start(port);
+    let url = format!("redis+sentinel://127.0.0.1:{}/primary?patience=0.5", sentinel.port);
+    let connection = Connection::open(&url).unwrap();
+    let queue = MessageQueue::options(&connection)
+        .existence(Existence::Create)
+        .unlink_on_drop(false)
+        .open("/forked")
+        .unwrap();
+    let events = Events::new().unwrap();
+    let _waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    let pubsub = || try_command(port, &["CLIENT", "LIST", "TYPE", "pubsub"]).unwrap();
+    wait_until(|| pubsub().contains("name="));
+    sentinel.silent.store(true, Ordering::SeqCst);
+    for kind in ["pubsub", "normal"] {
+        try_command(port, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).unwrap();
+    }
+    wait_until(searches);
+    let direct = format!("redis://127.0.0.1:{port}");
+    forks::in_child(|| {
+        assert!(!searches());
+        let error = queue.send(b"x", 0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ServerUnavailable, "{error}");
+        let direct = Connection::open(&direct).unwrap();
+        MessageQueue::options(&direct).open("/forked").unwrap().send(b"x", 0).unwrap();
+    });
+    sentinel.silent.store(false, Ordering::SeqCst);
+    wait_until(|| !events.ready().is_empty());
+    sentinel.silent.store(true, Ordering::SeqCst);
+    for kind in ["pubsub", "normal"] {
+        try_command(port, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).unwrap();
+    }
+    let _more = queue.start_receive(&events, 2, 1, Deadline::NEVER).unwrap();
+    wait_until(searches);
+    connection.finish(Duration::from_secs(5)).unwrap();
+    wait_until(|| !searches());
+}
+
+/// Ends while a host is looked up.
+fn end(arguments: &Arguments) {
+    let url = format!("redis://{}:{}", HOST.to_str().unwrap(), arguments.text(0));
+    let connection = Connection::open(&url).unwrap();
+    let queue =
+        MessageQueue::options(&connection).existence(Existence::Create).open("/ended").unwrap();
+    DELAY.store(3_600_000, Ordering::SeqCst);
+    let events = Events::new().unwrap();
+    let _waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    wait_until(searches);
+}
+
+/// What searches is not there in a forked child, and keeps no process from ending.
+#[test]
+fn a_search_ends_with_its_process() {
+    let _watchdog = watchdog();
+    let server = server!();
+    for role in ["fork_and_end", "end"] {
+        Child::run(role, &[&server.port.to_string()]);
+    }
 }
