@@ -5,7 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 
-use crate::{check, signals, users, wait_until_in};
+use crate::{signals, users, wait_until_in, waiting};
 
 /// Makes a program end with the test that starts it, whatever becomes of the test, and find every
 /// signal at its default. (Under `nohup`, and in a background job of a shell, tests inherit signals that
@@ -110,8 +110,7 @@ impl Running {
 
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
-        // SAFETY: takes numbers only.
-        check(unsafe { libc::kill(self.id(), number) });
+        waiting::signal(self.id(), number);
     }
 
     /// Waits for its end.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::{Directory, check, prepare, spawn, wait_until};
+use crate::{Directory, prepare, spawn, wait_until, waiting};
 
 /// The program to start: the first that the environment variable `NOB_IPC_REDIS_SERVER` names, else
 /// `redis-server` or `valkey-server` of the path.
@@ -319,8 +319,7 @@ impl Server {
 
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
-        // SAFETY: takes numbers only.
-        check(unsafe { libc::kill(self.id(), number) });
+        waiting::signal(self.id(), number);
     }
 
     /// Kills it with SIGKILL.

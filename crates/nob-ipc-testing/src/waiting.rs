@@ -6,13 +6,34 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::signals;
+use crate::{check, signals};
 
 /// Returns when something is so. If it never is, the watchdog ends the test.
 pub fn wait_until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Sends a process a signal. Of one that is stopped, no thread runs any more when this returns: any of them
+/// can take the signal, and the others go on until it does.
+pub(crate) fn signal(pid: i32, number: i32) {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::kill(pid, number) });
+    if number == libc::SIGSTOP {
+        wait_until(|| is_stopped(pid));
+    }
+}
+
+/// Whether no thread of a process runs: all are stopped, or gone.
+fn is_stopped(pid: i32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let states = threads.flatten().filter_map(|thread| {
+        let line = fs::read_to_string(thread.path().join("stat")).ok()?;
+        // Behind the name, which may have any characters.
+        line.rsplit_once(") ")?.1.chars().next()
+    });
+    states.into_iter().all(|state| "TtZX".contains(state))
 }
 
 /// Returns when the thread sleeps in one of these system calls.

@@ -218,20 +218,25 @@ fn a_script_that_is_missed_at_the_end_of_the_patience() {
     let _watchdog = watchdog();
     let server = server!();
     let proxy = Proxy::start(server.port);
-    let connection = Connection::open(&format!("{}?patience=0.5", proxy.url())).unwrap();
-    let queue =
-        MessageQueue::options(&connection).existence(Existence::Create).open("/late").unwrap();
-    queue.send(b"known", 0).unwrap();
-    server.demand(&["SCRIPT", "FLUSH"]);
-    // The answer comes 0.6 s later.
-    proxy.delay(Duration::from_millis(300));
-    thread::scope(|scope| {
-        let sending = scope.spawn(|| queue.send(b"late", 0));
-        thread::sleep(Duration::from_millis(450));
-        proxy.delay(Duration::ZERO);
-        sending.join().unwrap().unwrap();
-    });
-    assert_eq!(queue.current_messages().unwrap(), 2);
+    let connection = Connection::open(&format!("{}?patience=0.6", proxy.url())).unwrap();
+    let sent = |name: &str| {
+        let queue =
+            MessageQueue::options(&connection).existence(Existence::Create).open(name).unwrap();
+        queue.send(b"known", 0).unwrap();
+        server.demand(&["SCRIPT", "FLUSH"]);
+        // The answer comes 0.65 s later.
+        proxy.delay(Duration::from_millis(325));
+        let sent = thread::scope(|scope| {
+            let sending = scope.spawn(|| queue.send(b"late", 0));
+            thread::sleep(Duration::from_millis(480));
+            proxy.delay(Duration::ZERO);
+            sending.join().unwrap()
+        });
+        assert!(sent.is_err() || queue.current_messages().unwrap() == 2);
+        sent
+    };
+    // On a busy machine it comes later still, when nobody waits for it any more.
+    assert!((0..8).any(|number| sent(&format!("/late{number}")).is_ok()));
 }
 
 #[test]
