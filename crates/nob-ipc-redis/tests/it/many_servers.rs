@@ -407,7 +407,7 @@ fn a_node_that_hangs_ends_no_lease_at_another() {
         Connection::open(&format!("redis+cluster://127.0.0.1:{}", nodes[0].port)).unwrap();
     let create = Existence::Create;
     let lock = Lock::options(&connection)
-        .lease(Duration::from_secs(1))
+        .lease(Duration::from_millis(1500))
         .existence(create)
         .open("/lease")
         .unwrap();

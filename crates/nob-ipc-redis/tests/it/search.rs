@@ -106,7 +106,9 @@ fn serve(mut client: TcpStream, primary: u16, silent: &AtomicBool, kept_waiting:
 
 fn short_lease(connection: &Connection, name: &str) -> Lock {
     let mut options = Lock::options(connection);
-    options.lease(Duration::from_secs(1)).existence(Existence::Create).open(name).unwrap()
+    // Over before what hangs is given up, and long enough for a busy machine.
+    let lease = Duration::from_millis(1500);
+    options.lease(lease).existence(Existence::Create).open(name).unwrap()
 }
 
 fn stays_held(lock: &Lock, until: impl Fn() -> bool) {
