@@ -14,8 +14,8 @@ Run = Callable[..., Any]
 
 
 async def settle() -> None:
-    """Long enough for all tasks to have come to their waits."""
-    await asyncio.sleep(0.05)
+    """Long enough for all tasks to have come to their waits, also those on a server."""
+    await asyncio.sleep(0.2)
 
 
 def new_loop(kind: str) -> asyncio.AbstractEventLoop:

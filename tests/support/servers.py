@@ -36,14 +36,29 @@ def each_server() -> list[str]:
     return programs() or ["none"]
 
 
-_ports = itertools.count(10_000 + os.getpid() % 20_000)
+_steps = itertools.count(os.getpid())
+_taken: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has, below those that Linux gives to connections."""
-    for port in _ports:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port))
+    """A port of 127.0.0.1 that nobody has, and no other process of the tests gets.
+
+    With the one 10,000 above, which a cluster also uses, it is below those that Linux gives to
+    connections. A socket of datagrams, which no server has, keeps it for as long as this process
+    lives: its server may be down for a while.
+    """
+    for step in _steps:
+        port = 10_000 + step % 10_000
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            for each in (port, port + 10_000):
+                with socket.socket() as listener:
+                    listener.bind(("127.0.0.1", each))
+        except OSError:
+            mark.close()
+        else:
+            _taken.append(mark)
             return port
     raise AssertionError("no port is free")
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -26,15 +26,20 @@ fn program() -> Option<PathBuf> {
     found("redis-server").or_else(|| found("valkey-server"))
 }
 
-/// A port of 127.0.0.1 that nobody has. With the one 10,000 above, which a cluster also uses, it is
-/// below those that Linux gives to connections.
+/// A port of 127.0.0.1 that nobody has, and no other process of the tests gets. With the one 10,000 above,
+/// which a cluster also uses, it is below those that Linux gives to connections. A socket of datagrams,
+/// which no server has, keeps it for as long as this process lives: its server may be down for a while.
 #[must_use]
 pub fn free_port() -> u16 {
     static STEPS: AtomicU32 = AtomicU32::new(0);
+    static TAKEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     loop {
         let step = process::id().wrapping_add(STEPS.fetch_add(1, Ordering::Relaxed));
         let port = 10_000 + u16::try_from(step % 10_000).expect("it is below 10,000");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let Ok(mark) = UdpSocket::bind(("127.0.0.1", port)) else { continue };
+        let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free(port) && is_free(port + 10_000) {
+            TAKEN.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
             return port;
         }
     }
