@@ -112,7 +112,8 @@ def handler(*_):
         {close}
 signal.signal(signal.SIGALRM, handler)
 def serve():
-    time.sleep(0.6)
+    # The child notices within half a second.
+    time.sleep(1.5)
     semaphore.release()
     queue.send(b"x")
     full.receive()
