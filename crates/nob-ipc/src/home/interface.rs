@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use super::mark::Mark;
 use super::usage::{self, Fresh, Locked, Pauses};
-use crate::channel::ChannelState;
 use crate::kind::Kind;
 use crate::name::Name;
-use crate::robust::state::State;
-use crate::sys::{self, Errno, Identity, QueueState, Stat};
+use crate::sys::{self, Errno, Identity, Stat};
 
 /// What became of a name that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,31 +25,14 @@ pub(crate) enum Removal {
 }
 
 /// An object as its home shows it.
-#[derive(Debug)]
 pub(crate) struct Found {
     pub name: Name,
     pub stat: Stat,
-    pub content: Content,
-    /// Whether it could be read, and is not what a file of its kind is.
-    pub is_damaged: bool,
+    /// What it holds can be read here; `None`: this user may not look, or could not.
+    pub opened: Option<Fresh>,
     pub mark: Marked,
     /// Whether somebody has a lock on it; `None`: that could not be asked.
     pub used: Option<bool>,
-}
-
-/// What an object holds; `None` inside: this user may not look, or could not.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
-    /// The value of a semaphore, and the one that it was made with.
-    Value { now: Option<u32>, initial: Option<u32> },
-    /// The bytes of a segment, as `Stat` tells.
-    Bytes,
-    /// The messages of a queue.
-    Messages(Option<QueueState>),
-    /// Who has a lock, or the permits of a bounded semaphore.
-    Owned(Option<State>),
-    /// How full a channel is.
-    Channel(Option<ChannelState>),
 }
 
 /// The creator's mark as it was found.
@@ -98,8 +79,9 @@ pub(crate) trait Home: Sync {
     /// One object; `None` if what has the name is none.
     fn find(&self, name: &Name) -> sys::Result<Option<Found>>;
 
-    /// All objects of these kinds. What cannot be read is listed as that.
-    fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)>;
+    /// Shows all objects of these kinds, one after the other, since each is open meanwhile. What cannot be
+    /// read is shown as that.
+    fn list(&self, kinds: &[Kind], show: &mut dyn FnMut(Found)) -> sys::Result<Coverage>;
 
     /// The device of all objects here; `None` where that cannot be told.
     fn device(&self) -> Option<u64>;

@@ -11,7 +11,7 @@ use crate::kind::Place;
 use crate::name::Name;
 
 pub use interface::Coverage;
-pub(crate) use interface::{Content, Found, Home, Marked, Removal};
+pub(crate) use interface::{Found, Home, Marked, Removal};
 
 /// The home of a place.
 pub(crate) fn at(place: Place) -> &'static dyn Home {

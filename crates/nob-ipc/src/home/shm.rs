@@ -1,14 +1,12 @@
 //! The files in `/dev/shm`: semaphores, segments, locks and bounded semaphores.
 
-use super::interface::{Content, Coverage, Found, Home, Marked};
+use super::interface::{Coverage, Found, Home, Marked};
 use super::mark::{self, Mark};
 use super::usage::{self, Fresh, Part};
 
-use crate::channel;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
-use crate::robust::state;
 use crate::sys::{
     self, AsFd, BorrowedFd, Errno, FileType, Identity, OpenMode, OwnedFd, Stat, flock,
 };
@@ -81,19 +79,11 @@ impl Home for Shm {
         if stat.file_type != FileType::Regular {
             return Ok(None);
         }
-        let (content, is_damaged) = content(name.kind(), fresh.as_fd());
-        Ok(Some(Found {
-            name: name.clone(),
-            stat,
-            content,
-            is_damaged,
-            mark: read_mark(fresh.as_fd()),
-            used: usage::is_used(&fresh).ok(),
-        }))
+        let (mark, used) = (read_mark(fresh.as_fd()), usage::is_used(&fresh).ok());
+        Ok(Some(Found { name: name.clone(), stat, opened: Some(fresh), mark, used }))
     }
 
-    fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
-        let mut objects = Vec::new();
+    fn list(&self, kinds: &[Kind], show: &mut dyn FnMut(Found)) -> sys::Result<Coverage> {
         for file in sys::files::names()? {
             let Some((kind, bare)) = Kind::of_file(Place::Shm, &file) else { continue };
             if !kinds.contains(&kind) {
@@ -102,9 +92,11 @@ impl Home for Shm {
             // The file "sem." has no name that a semaphore could have.
             let Ok(name) = Name::new(kind, sys::records::os_str(bare)) else { continue };
             // What fails here has been unlinked meanwhile: a file in the directory can be described.
-            objects.extend(self.find(&name).ok().flatten());
+            if let Ok(Some(found)) = self.find(&name) {
+                show(found);
+            }
         }
-        Ok((objects, Coverage::All))
+        Ok(Coverage::All)
     }
 
     fn device(&self) -> Option<u64> {
@@ -117,48 +109,7 @@ impl Home for Shm {
 /// A file that exists and cannot be opened: another user's, leased, or there is no descriptor left.
 fn unreadable(name: &Name, stat: Stat) -> Found {
     let used = usage::is_listed(stat.identity.file).then_some(true);
-    Found {
-        name: name.clone(),
-        stat,
-        content: unknown_content(name.kind()),
-        is_damaged: false,
-        mark: Marked::Unreadable,
-        used,
-    }
-}
-
-/// What a file of a kind holds that may not be read.
-fn unknown_content(kind: Kind) -> Content {
-    match kind {
-        Kind::Semaphore => Content::Value { now: None, initial: None },
-        Kind::Lock | Kind::BoundedSemaphore => Content::Owned(None),
-        Kind::Channel => Content::Channel(None),
-        Kind::SharedMemory | Kind::MessageQueue => Content::Bytes,
-    }
-}
-
-/// What a file of a kind holds, and whether it is damaged.
-fn content(kind: Kind, file: BorrowedFd<'_>) -> (Content, bool) {
-    match kind {
-        Kind::Semaphore => {
-            let now = sys::files::semaphore_value(file);
-            // A file that is too short is no semaphore, and has no value.
-            let is_damaged = now == Err(Errno::INVAL);
-            let initial = sys::xattr::initial_value(file);
-            (Content::Value { now: now.ok(), initial }, is_damaged)
-        }
-        Kind::Lock | Kind::BoundedSemaphore => {
-            let state = state::read(kind, file);
-            let is_damaged = matches!(state, Ok(None));
-            (Content::Owned(state.ok().flatten()), is_damaged)
-        }
-        Kind::Channel => {
-            let state = channel::state::read(file);
-            let is_damaged = matches!(state, Ok(None));
-            (Content::Channel(state.ok().flatten()), is_damaged)
-        }
-        Kind::SharedMemory | Kind::MessageQueue => (Content::Bytes, false),
-    }
+    Found { name: name.clone(), stat, opened: None, mark: Marked::Unreadable, used }
 }
 
 fn read_mark(file: BorrowedFd<'_>) -> Marked {

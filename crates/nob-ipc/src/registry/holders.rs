@@ -73,7 +73,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::home::{Content, Found, Marked};
+    use crate::home::{Found, Marked};
     use crate::kind::Kind;
     use crate::name::Name;
     use crate::sys::{FileId, FileType, Identity, Stat};
@@ -97,14 +97,7 @@ mod tests {
             accessed: SystemTime::UNIX_EPOCH,
         };
         let name = Name::new(Kind::Semaphore, "/x").unwrap();
-        Object::new(Found {
-            name,
-            stat,
-            content: Content::Value { now: None, initial: None },
-            is_damaged: false,
-            mark: Marked::Unmarked,
-            used: None,
-        })
+        Object::new(Found { name, stat, opened: None, mark: Marked::Unmarked, used: None })
     }
 
     fn process(users: [u32; 4], groups: &[u32]) -> Credentials {

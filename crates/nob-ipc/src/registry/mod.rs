@@ -36,6 +36,7 @@ use std::path::PathBuf;
 
 mod creator;
 mod holders;
+mod measure;
 mod object;
 mod reap;
 
@@ -49,7 +50,8 @@ use crate::sys::mqueue_fs;
 use crate::sys::records::{self, Squatted};
 use crate::sys::{self, Errno, Identity};
 pub use creator::Creator;
-pub use object::{Depth, Holder, LockState, Measure, Object, PermitsState, State, Unlinked};
+pub use measure::{Depth, LockState, Measure, PermitsState};
+pub use object::{Holder, Object, State, Unlinked};
 pub use reap::{Finding, Outcome, Reap};
 
 /// The objects that exist.
@@ -78,9 +80,9 @@ pub fn list(kinds: &[Kind]) -> Result<Listing> {
     let mut places = Place::ALL.to_vec();
     places.retain(|&place| kinds.iter().any(|kind| kind.place() == place));
     for &place in &places {
-        let (found, covered) =
-            home::at(place).list(kinds).map_err(|errno| cannot_list(place, errno))?;
-        objects.extend(found.into_iter().map(Object::new));
+        let covered = home::at(place)
+            .list(kinds, &mut |found| objects.push(Object::new(found)))
+            .map_err(|errno| cannot_list(place, errno))?;
         if covered != Coverage::All {
             queues = covered;
         }

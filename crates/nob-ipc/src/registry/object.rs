@@ -3,15 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use super::creator::Creator;
-use crate::channel::ChannelState;
+use super::measure::{Content, Measure};
 use crate::error::{Error, Operation, Result};
 use crate::home::usage::{self, Fresh};
-use crate::home::{self, Content, Found, Marked, Removal};
+use crate::home::{self, Found, Marked, Removal};
 use crate::kind::{Kind, Place};
 use crate::name::Name;
 use crate::object::ownership;
-use crate::robust::state::State as OwnedState;
-use crate::sys::{self, Errno, Identity, QueueState, Stat, UnlinkedFile};
+use crate::sys::{self, Errno, Identity, Stat, UnlinkedFile};
 
 /// A process that has an object open or mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,110 +49,6 @@ impl Unlinked {
     }
 }
 
-/// How full a queue is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Depth {
-    /// How many messages are in it.
-    pub messages: u64,
-    /// How many it takes.
-    pub max_messages: u64,
-    /// How many bytes a message may have.
-    pub max_message_size: u64,
-}
-
-impl Depth {
-    fn new(state: &QueueState) -> Depth {
-        Depth {
-            messages: state.current_messages,
-            max_messages: state.capacity.max_messages,
-            max_message_size: state.capacity.max_message_size,
-        }
-    }
-}
-
-/// Who has a lock, at the moment when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockState {
-    /// The process of the living handle that holds it, as it calls itself.
-    pub holder: Option<u32>,
-    /// For how long at the least: since somebody began to sleep for it, or its holder noted the time
-    /// ([`Lock::note_time`](crate::Lock::note_time)); `None`: neither has happened.
-    pub held_for: Option<Duration>,
-    /// How often it was ever acquired: the number of the last hold, as
-    /// [`fence`](crate::LockGuard::fence) tells its holder.
-    pub holds: u64,
-    /// How many threads sleep until it is free.
-    pub waiters: u32,
-    /// How often it was taken over from a handle that had died, or gave up.
-    pub deaths: u32,
-    /// Whether an owner has died with it, and nobody has said since that all is well.
-    pub owner_died: bool,
-}
-
-/// Who has the permits of a bounded semaphore, at the moment when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PermitsState {
-    /// How many are free, those of dead holders included.
-    pub free: u32,
-    /// How many there are.
-    pub bound: u32,
-    /// How many threads sleep until one is free.
-    pub waiters: u32,
-    /// How many were taken over from handles that had died, or gave up.
-    pub deaths: u32,
-}
-
-/// What an object measures; `None` inside: this user may not look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Measure {
-    /// A semaphore's value.
-    Value(Option<u32>),
-    /// A segment's size in bytes, and how many of them are really taken.
-    Size {
-        /// The size.
-        bytes: u64,
-        /// Memory that it takes, in whole pages.
-        allocated: u64,
-    },
-    /// A queue's messages and capacity.
-    Depth(Option<Depth>),
-    /// Who has a lock.
-    Lock(Option<LockState>),
-    /// Who has the permits of a bounded semaphore.
-    Permits(Option<PermitsState>),
-    /// How full a channel is.
-    Channel(Option<ChannelState>),
-}
-
-impl Measure {
-    fn of_owned(kind: Kind, state: Option<&OwnedState>) -> Measure {
-        if kind == Kind::Lock {
-            Measure::Lock(state.map(|state| LockState {
-                holder: state.holders.first().copied(),
-                held_for: state.held_for,
-                holds: state.holds,
-                waiters: state.waiters,
-                deaths: state.deaths,
-                owner_died: state.owner_died,
-            }))
-        } else {
-            Measure::Permits(state.map(|state| {
-                let held = u32::try_from(state.holders.len()).unwrap_or(u32::MAX);
-                PermitsState {
-                    free: state.bound.saturating_sub(held),
-                    bound: state.bound,
-                    waiters: state.waiters,
-                    deaths: state.deaths,
-                }
-            }))
-        }
-    }
-}
-
 /// What an object is to those who clean up, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -188,23 +83,9 @@ pub struct Object {
 
 impl Object {
     pub(super) fn new(found: Found) -> Object {
-        let Found { name, stat, content, is_damaged, mark, used } = found;
-        let measure = match &content {
-            Content::Value { now, .. } => Measure::Value(*now),
-            Content::Owned(state) => Measure::of_owned(name.kind(), state.as_ref()),
-            Content::Bytes => Measure::Size { bytes: stat.size, allocated: stat.allocated },
-            Content::Channel(state) => Measure::Channel(*state),
-            Content::Messages(state) => Measure::Depth(state.as_ref().map(Depth::new)),
-        };
+        let Content { measure, is_damaged, at_rest, owners } = Content::of(&found);
+        let Found { name, stat, mark, used, .. } = found;
         let creator = Creator::from(&mark);
-        let (at_rest, owners) = match content {
-            Content::Value { now, initial } => (now.is_some() && now == initial, Vec::new()),
-            Content::Owned(state) => (
-                state.as_ref().is_none_or(|state| !state.owner_died),
-                state.map(|state| state.holders).unwrap_or_default(),
-            ),
-            Content::Bytes | Content::Messages(_) | Content::Channel(_) => (true, Vec::new()),
-        };
         let holders = Vec::new();
         let unseen = 0;
         Object { name, stat, measure, is_damaged, at_rest, creator, owners, used, holders, unseen }

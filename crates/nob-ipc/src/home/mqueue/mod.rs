@@ -4,7 +4,7 @@ pub(crate) mod descriptor;
 pub(crate) mod record;
 pub(crate) mod registrations;
 
-use super::interface::{Content, Coverage, Found, Home, Marked};
+use super::interface::{Coverage, Found, Home, Marked};
 use super::usage::{self, Fresh};
 
 use crate::kind::{Kind, Place};
@@ -69,7 +69,7 @@ impl Home for Mqueue {
         look(name, directory.as_ref()).map(Some)
     }
 
-    fn list(&self, kinds: &[Kind]) -> sys::Result<(Vec<Found>, Coverage)> {
+    fn list(&self, kinds: &[Kind], show: &mut dyn FnMut(Found)) -> sys::Result<Coverage> {
         let (directory, names, coverage) = match QueueDirectory::open() {
             Ok(directory) => {
                 let name = |file: &Vec<u8>| {
@@ -86,8 +86,8 @@ impl Home for Mqueue {
         // What fails has been unlinked meanwhile, or is another user's without a directory to look at
         // it.
         let queues = names.iter().filter(|name| kinds.contains(&name.kind()));
-        let queues = queues.filter_map(|name| look(name, directory.as_ref()).ok());
-        Ok((queues.collect(), coverage))
+        queues.filter_map(|name| look(name, directory.as_ref()).ok()).for_each(show);
+        Ok(coverage)
     }
 
     fn device(&self) -> Option<u64> {
@@ -113,12 +113,10 @@ fn look(name: &Name, directory: Option<&QueueDirectory>) -> sys::Result<Found> {
         (Err(errno), None) => return Err(*errno),
     };
     let opened = opened.ok();
-    let state = opened.as_ref().and_then(|queue| sys::mqueue::state(queue.as_fd()).ok());
     let used = match &opened {
         Some(queue) => usage::is_used(queue).ok(),
         None => usage::is_listed(stat.identity.file).then_some(true),
     };
     let mark = record::mark_of(name, &stat);
-    let content = Content::Messages(state);
-    Ok(Found { name: name.clone(), stat, content, is_damaged: false, mark, used })
+    Ok(Found { name: name.clone(), stat, opened, mark, used })
 }
