@@ -8,7 +8,8 @@ use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::robust::header::{Content, Header, Image, Unfit};
+use crate::robust::header::{Content, Header, Unfit};
+use crate::robust::image::Image;
 use crate::robust::{Event, OwnedWord};
 use crate::sys::mman::Shared;
 use crate::sys::ring::Ring;

@@ -6,9 +6,10 @@ use std::os::fd::BorrowedFd;
 
 use super::layout::{Cursor, Lane, Limits, Page};
 use crate::kind::Kind;
-use crate::robust::header::{self, Fields, Header, Image};
+use crate::robust::header::{self, Fields, Header};
+use crate::robust::image::{Image, read_first};
 use crate::robust::life;
-use crate::robust::state::{read_first, waiters};
+use crate::robust::state::waiters;
 use crate::sys;
 
 /// How full a channel is, at the moment when it was looked at.

@@ -12,7 +12,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::event::Event;
-use super::word::OwnedWord;
+use super::image::Image;
+use super::word::{NOBODY, OwnedWord};
 use crate::kind::Kind;
 use crate::sys::Errno;
 use crate::sys::mman::Shared;
@@ -29,9 +30,6 @@ pub(crate) const SLOTS: u32 = 1023;
 
 /// How many permits a bounded semaphore may have.
 pub(crate) const MAX_PERMITS: u32 = 512;
-
-/// The number of no slot.
-pub(crate) const NOBODY: u32 = 0;
 
 /// The file of a lock or of a bounded semaphore, and the beginning of that of a channel.
 #[repr(C)]
@@ -233,19 +231,4 @@ pub(crate) fn check(kind: Kind, file_size: u64, fields: &Fields) -> Result<u32, 
 
 fn bad_size(found: u64, needed: u64) -> Cow<'static, str> {
     format!("its file has {found} bytes, and {needed} are needed").into()
-}
-
-/// A copy of a file's bytes.
-pub(crate) struct Image<'a>(pub &'a [u8]);
-
-impl Image<'_> {
-    pub(crate) fn word(&self, offset: usize) -> Option<u32> {
-        let bytes = self.0.get(offset..offset.checked_add(4)?)?;
-        Some(u32::from_ne_bytes(bytes.try_into().ok()?))
-    }
-
-    pub(crate) fn long(&self, offset: usize) -> Option<u64> {
-        let bytes = self.0.get(offset..offset.checked_add(8)?)?;
-        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
-    }
 }

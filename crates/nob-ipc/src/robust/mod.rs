@@ -14,15 +14,17 @@
 mod event;
 mod file;
 pub(crate) mod header;
+pub(crate) mod image;
 pub(crate) mod life;
 mod opening;
 pub(crate) mod state;
+mod taking;
 mod word;
 
 pub(crate) use event::Event;
 pub(crate) use file::RobustFile;
 pub(crate) use opening::{New, open};
-pub(crate) use word::OwnedWord;
+pub(crate) use word::{NOBODY, OwnedWord};
 
 use std::time::Duration;
 

@@ -1,13 +1,13 @@
-//! What a file tells to those who list objects: read without a mapping, so that one that shrinks meanwhile
-//! is an error and no signal. The right to read is enough.
+//! What a file tells to those who list objects. The right to read is enough.
 
 use std::mem::offset_of;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::header::{FILE_SIZE, Fields, Header, Image, NOBODY, SLOTS, Slot, check};
+use super::header::{FILE_SIZE, Fields, Header, SLOTS, Slot, check};
+use super::image::{Image, read_first};
 use super::life;
-use super::word::WordImage;
+use super::word::{NOBODY, WordImage};
 use crate::kind::Kind;
 use crate::sys;
 
@@ -39,14 +39,6 @@ pub(crate) fn read(kind: Kind, file: BorrowedFd<'_>) -> sys::Result<Option<State
     }
     let lives = |slot| life::is_alive(file, slot);
     parse(kind, &Image(&bytes), &lives).transpose()
-}
-
-/// The first bytes of a file: so many, or all.
-pub(crate) fn read_first(file: BorrowedFd<'_>, count: usize) -> sys::Result<Vec<u8>> {
-    let mut bytes = vec![0; count];
-    let length = sys::unistd::read_at(file, &mut bytes, 0)?;
-    bytes.truncate(length);
-    Ok(bytes)
 }
 
 /// How many threads of living handles sleep.
