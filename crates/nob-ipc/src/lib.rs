@@ -59,8 +59,8 @@ pub use error::{Error, ErrorKind, Operation, Result};
 
 mod object;
 pub use object::{
-    Deletion, Existence, Lifetime, Messages, Ownership, Permits, Received, delete_all,
-    delete_all_with, fork_generation, unlink,
+    Deletion, Direction, Existence, Lifetime, Messages, Ownership, Permits, Received, Reservation,
+    delete_all, delete_all_with, fork_generation, unlink,
 };
 
 mod wait;
@@ -70,9 +70,7 @@ mod semaphore;
 pub use semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphorePoller};
 
 mod shared_memory;
-pub use shared_memory::{
-    Access, Mapping, Reservation, SharedMemory, SharedMemoryOptions, SizePolicy,
-};
+pub use shared_memory::{Access, Mapping, SharedMemory, SharedMemoryOptions, SizePolicy};
 
 mod robust;
 
@@ -86,7 +84,7 @@ mod channel;
 pub use channel::{Channel, ChannelOptions, Readiness, Sink};
 
 mod message_queue;
-pub use message_queue::{Direction, MessageQueue, MessageQueueOptions, Watch};
+pub use message_queue::{MessageQueue, MessageQueueOptions, Watch};
 
 pub mod registry;
 

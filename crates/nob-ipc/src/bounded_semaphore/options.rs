@@ -7,10 +7,10 @@ use super::BoundedSemaphore;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::Kind;
 use crate::name::Name;
+use crate::object::Reservation;
 use crate::object::options::{Common, common_setters};
 use crate::robust::header::{FILE_SIZE, Header};
 use crate::robust::{self, New};
-use crate::shared_memory::Reservation;
 
 /// How a [`BoundedSemaphore`] is opened; made by [`BoundedSemaphore::options`].
 #[derive(Clone, Debug)]

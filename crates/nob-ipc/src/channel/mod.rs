@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use self::layout::{Cursor, Distance, Page};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::message_queue::Direction;
+use crate::object::Direction;
 use crate::object::ownership::Ownership;
 use crate::object::{Messages, Received};
 use crate::robust::{Event, OwnedWord, RobustFile};

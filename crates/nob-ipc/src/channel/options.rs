@@ -9,11 +9,11 @@ use super::layout::{
 };
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::Kind;
-use crate::message_queue::Direction;
 use crate::name::Name;
+use crate::object::Direction;
+use crate::object::Reservation;
 use crate::object::options::{Common, common_setters};
 use crate::robust::{self, New};
-use crate::shared_memory::Reservation;
 use crate::sys;
 
 /// The room of a channel whose maker does not say how much.

@@ -7,7 +7,7 @@ use super::layout::{Distance, PREFIX, room_for};
 use super::sink::{Buffer, Sink, Vectors};
 use super::{Channel, LOOK_FOR_MESSAGES, Wait};
 use crate::error::{Error, Operation, Result};
-use crate::message_queue::Direction;
+use crate::object::Direction;
 use crate::object::Received;
 use crate::sys::{Errno, kill_point};
 use crate::wait::{Deadline, retry_on_interrupt};

@@ -7,10 +7,10 @@ use super::Lock;
 use crate::error::Result;
 use crate::kind::Kind;
 use crate::name::Name;
+use crate::object::Reservation;
 use crate::object::options::{Common, common_setters};
 use crate::robust::header::{FILE_SIZE, Header};
 use crate::robust::{self, New};
-use crate::shared_memory::Reservation;
 
 /// How a [`Lock`] is opened; made by [`Lock::options`].
 #[derive(Clone, Debug)]

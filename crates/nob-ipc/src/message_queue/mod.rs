@@ -7,7 +7,7 @@ use self::wait::Side;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::mqueue::descriptor::QueueFd;
 use crate::object::ownership::Ownership;
-use crate::object::{Messages, Received};
+use crate::object::{Direction, Messages, Received};
 use crate::sys::mqueue::Until;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, QueueState};
 use crate::wait::spin::Waiters;
@@ -23,18 +23,6 @@ pub use watch::Watch;
 /// How long a wait spins before it sleeps; an attempt is a system call.
 const SPIN: Duration = Duration::from_micros(25);
 const SPIN_STRIDE: u32 = 2;
-
-/// What a handle may do with its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Direction {
-    /// Send and receive.
-    #[default]
-    Both,
-    /// Receive only.
-    Receive,
-    /// Send only.
-    Send,
-}
 
 /// A queue of messages that processes share by name.
 ///

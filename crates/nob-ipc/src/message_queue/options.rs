@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::{Direction, MessageQueue};
+use super::MessageQueue;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::mqueue::descriptor::QueueFd;
 use crate::home::mqueue::record;
@@ -11,6 +11,7 @@ use crate::home::usage::{self, Part, Pauses};
 use crate::kind::Kind;
 use crate::message_queue::limits;
 use crate::name::Name;
+use crate::object::Direction;
 use crate::object::existence::Existence;
 use crate::object::live;
 use crate::object::open::{self, Linked, Opening};

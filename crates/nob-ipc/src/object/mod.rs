@@ -10,5 +10,6 @@ mod traits;
 
 pub use existence::Existence;
 pub use live::{delete_all, delete_all_with};
+pub use options::{Direction, Reservation};
 pub use ownership::{Deletion, Lifetime, Ownership, fork_generation, unlink};
 pub use traits::{Messages, Permits, Received};

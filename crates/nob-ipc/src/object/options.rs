@@ -1,4 +1,4 @@
-//! What the options of all kinds have in common.
+//! What the options of several kinds have in common.
 
 use crate::error::Result;
 use crate::kind::Kind;
@@ -7,6 +7,28 @@ use crate::object::existence::Existence;
 use crate::object::ownership::Lifetime;
 use crate::object::{left, open};
 use crate::sys::Stat;
+
+/// What a handle may do with its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Send and receive.
+    #[default]
+    Both,
+    /// Receive only.
+    Receive,
+    /// Send only.
+    Send,
+}
+
+/// Whether a segment's memory is allocated when it is created or grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Reservation {
+    /// It is: want of memory is an error then.
+    #[default]
+    Reserved,
+    /// Each page is allocated when it is first touched; want of memory is a bus error then.
+    Sparse,
+}
 
 /// How an object of any kind is opened.
 #[derive(Clone, Copy, Debug)]

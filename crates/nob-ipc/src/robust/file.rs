@@ -322,11 +322,11 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
+    use crate::object::Reservation;
     use crate::object::existence::Existence;
     use crate::object::options::Common;
     use crate::robust::header::FILE_SIZE;
     use crate::robust::{self, New};
-    use crate::shared_memory::Reservation;
 
     /// A program that has inherited the descriptor of a handle keeps it from dying, but not from ending.
     #[test]

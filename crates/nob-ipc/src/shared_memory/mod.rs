@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::reserve::{self, OnStep, Stop};
 use crate::name::Name;
+use crate::object::Reservation;
 use crate::object::ownership::Ownership;
 use crate::sys::mman::Map;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
@@ -27,16 +28,6 @@ pub enum Access {
     /// Read, write, grow and shrink.
     #[default]
     ReadWrite,
-}
-
-/// Whether a segment's memory is allocated when it is created or grown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Reservation {
-    /// It is: want of memory is an error then.
-    #[default]
-    Reserved,
-    /// Each page is allocated when it is first touched; want of memory is a bus error then.
-    Sparse,
 }
 
 /// A segment of memory that processes share by name.

@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Access, Reservation, SharedMemory, SizePolicy, check_size, size_policy};
+use super::{Access, SharedMemory, SizePolicy, check_size, size_policy};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::home::reserve::{self, OnStep, Stop};
 use crate::home::shm;
 use crate::home::usage::Part;
 use crate::kind::Kind;
 use crate::name::Name;
+use crate::object::Reservation;
 use crate::object::existence::Existence;
 use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
