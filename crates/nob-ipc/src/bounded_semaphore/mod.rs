@@ -55,12 +55,6 @@ impl BoundedSemaphore {
     /// The largest bound.
     pub const MAX_BOUND: u32 = header::MAX_PERMITS;
 
-    /// Options to open one with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> BoundedSemaphoreOptions {
-        BoundedSemaphoreOptions::new()
-    }
-
     fn new(file: RobustFile) -> BoundedSemaphore {
         BoundedSemaphore { file, waiters: Waiters::new(), last: AtomicUsize::new(0) }
     }

@@ -20,8 +20,16 @@ pub struct BoundedSemaphoreOptions {
     common: Common,
 }
 
+impl BoundedSemaphore {
+    /// Options to open one with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> BoundedSemaphoreOptions {
+        BoundedSemaphoreOptions::new()
+    }
+}
+
 impl BoundedSemaphoreOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         BoundedSemaphoreOptions { bound: 1, inheritable: false, common: Common::new() }
     }
 

@@ -82,12 +82,6 @@ impl Channel {
     /// The largest number of priorities.
     pub const MAX_PRIORITIES: u32 = layout::MAX_LANES;
 
-    /// Options to open a channel with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> ChannelOptions {
-        ChannelOptions::new()
-    }
-
     fn new(file: RobustFile<Page>, direction: Direction) -> Channel {
         Channel {
             file,

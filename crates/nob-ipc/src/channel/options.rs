@@ -31,8 +31,16 @@ pub struct ChannelOptions {
     common: Common,
 }
 
+impl Channel {
+    /// Options to open a channel with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> ChannelOptions {
+        ChannelOptions::new()
+    }
+}
+
 impl ChannelOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         ChannelOptions {
             capacity: None,
             max_messages: None,

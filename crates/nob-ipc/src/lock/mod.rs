@@ -54,12 +54,6 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Options to open a lock with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> LockOptions {
-        LockOptions::new()
-    }
-
     fn new(file: RobustFile) -> Lock {
         Lock { file, waiters: Waiters::new() }
     }

@@ -19,8 +19,16 @@ pub struct LockOptions {
     common: Common,
 }
 
+impl Lock {
+    /// Options to open a lock with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> LockOptions {
+        LockOptions::new()
+    }
+}
+
 impl LockOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         LockOptions { inheritable: false, common: Common::new() }
     }
 

@@ -97,12 +97,6 @@ impl MessageQueue {
         limits::with_defaults(None, None).max_message_size
     }
 
-    /// Options to open a queue with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> MessageQueueOptions {
-        MessageQueueOptions::new()
-    }
-
     /// The name, and who unlinks it.
     #[must_use]
     pub fn ownership(&self) -> &Arc<Ownership> {

@@ -29,8 +29,16 @@ pub struct MessageQueueOptions {
     common: Common,
 }
 
+impl MessageQueue {
+    /// Options to open a queue with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> MessageQueueOptions {
+        MessageQueueOptions::new()
+    }
+}
+
 impl MessageQueueOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         MessageQueueOptions {
             max_messages: None,
             max_message_size: None,

@@ -61,12 +61,6 @@ impl Semaphore {
     /// The largest value (`SEM_VALUE_MAX`).
     pub const MAX_VALUE: u32 = sys::SEM_VALUE_MAX;
 
-    /// Options to open a semaphore with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> SemaphoreOptions {
-        SemaphoreOptions::new()
-    }
-
     /// The name, and who unlinks it.
     #[must_use]
     pub fn ownership(&self) -> &Arc<Ownership> {

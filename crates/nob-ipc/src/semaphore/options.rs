@@ -26,8 +26,16 @@ pub struct SemaphoreOptions {
     common: Common,
 }
 
+impl Semaphore {
+    /// Options to open a semaphore with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> SemaphoreOptions {
+        SemaphoreOptions::new()
+    }
+}
+
 impl SemaphoreOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         SemaphoreOptions { initial_value: 1, common: Common::new() }
     }
 

@@ -8,8 +8,27 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::name::Name;
 use crate::object::ownership::Ownership;
-use crate::shared_memory::Access;
+use crate::sys::OpenMode;
 use crate::sys::mman::Map;
+
+/// What a handle may do with its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Access {
+    /// Read only.
+    ReadOnly,
+    /// Read, write, grow and shrink.
+    #[default]
+    ReadWrite,
+}
+
+impl From<Access> for OpenMode {
+    fn from(access: Access) -> OpenMode {
+        match access {
+            Access::ReadOnly => OpenMode::ReadOnly,
+            Access::ReadWrite => OpenMode::ReadWrite,
+        }
+    }
+}
 
 /// A mapping of a whole segment; unmapped when it is dropped.
 ///

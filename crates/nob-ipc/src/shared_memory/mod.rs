@@ -9,26 +9,16 @@ use crate::name::Name;
 use crate::object::Reservation;
 use crate::object::ownership::Ownership;
 use crate::sys::mman::Map;
-use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd};
+use crate::sys::{self, AsFd, BorrowedFd, Errno, OwnedFd};
 
 mod mapping;
-pub use mapping::Mapping;
+pub use mapping::{Access, Mapping};
 
 mod size_policy;
 pub use size_policy::SizePolicy;
 
 mod options;
 pub use options::SharedMemoryOptions;
-
-/// What a handle may do with its segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Access {
-    /// Read only.
-    ReadOnly,
-    /// Read, write, grow and shrink.
-    #[default]
-    ReadWrite,
-}
 
 /// A segment of memory that processes share by name.
 ///
@@ -68,22 +58,7 @@ fn check_size(operation: Operation, name: &Name, size: u64) -> Result<()> {
     Err(Error::new(operation, name, ErrorKind::InvalidArgument, None, why))
 }
 
-impl From<Access> for OpenMode {
-    fn from(access: Access) -> OpenMode {
-        match access {
-            Access::ReadOnly => OpenMode::ReadOnly,
-            Access::ReadWrite => OpenMode::ReadWrite,
-        }
-    }
-}
-
 impl SharedMemory {
-    /// Options to open a segment with: link to one that exists, unless told otherwise.
-    #[must_use]
-    pub fn options() -> SharedMemoryOptions {
-        SharedMemoryOptions::new()
-    }
-
     /// The name, and who unlinks it.
     #[must_use]
     pub fn ownership(&self) -> &Arc<Ownership> {

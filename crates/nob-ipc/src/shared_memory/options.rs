@@ -30,8 +30,16 @@ pub struct SharedMemoryOptions {
     common: Common,
 }
 
+impl SharedMemory {
+    /// Options to open a segment with: link to one that exists, unless told otherwise.
+    #[must_use]
+    pub fn options() -> SharedMemoryOptions {
+        SharedMemoryOptions::new()
+    }
+}
+
 impl SharedMemoryOptions {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         SharedMemoryOptions {
             size: None,
             size_policy: SizePolicy::default(),
