@@ -1,31 +1,16 @@
 //! Namespaces in which a role or program is alone.
 
-use std::env;
-use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::io;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::roles::{self, Child};
-use crate::{output, prepare, users, watchdog};
+use crate::{mounts, output, prepare, users, watchdog};
 
 /// Mounts, IPC objects and processes of its own.
 const NAMESPACES: [&str; 6] =
     ["--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"];
-
-/// The mount namespace of the test that has made a machine, for what runs on it.
-const OUTSIDE: &str = "NOB_IPC_TEST_OUTSIDE";
-
-fn mount_namespace() -> OsString {
-    fs::read_link("/proc/self/ns/mnt").expect("/proc is mounted").into_os_string()
-}
-
-/// Whether this process runs on a machine of its own.
-pub(crate) fn is_here() -> bool {
-    env::var_os(OUTSIDE).is_some_and(|outside| outside != mount_namespace())
-}
 
 /// Gives this process a new namespace of a kind, such as `CLONE_NEWIPC`, for which only root has the right.
 /// If that fails, says that the test is skipped.
@@ -88,7 +73,7 @@ impl Machine {
                 None => command.env_remove(variable),
             };
         }
-        command.env(OUTSIDE, mount_namespace());
+        mounts::tell_outside(&mut command);
         if let Some(directory) = program.get_current_dir() {
             command.current_dir(directory);
         }

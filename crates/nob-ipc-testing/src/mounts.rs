@@ -1,14 +1,32 @@
 //! What a role changes on its [`Machine`](crate::Machine).
 
 use std::env;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::Command;
 use std::ptr;
 
-use crate::{check, machine};
+use crate::check;
+
+/// The mount namespace of the test that has made a machine, for what runs on it.
+const OUTSIDE: &str = "NOB_IPC_TEST_OUTSIDE";
+
+fn mount_namespace() -> OsString {
+    fs::read_link("/proc/self/ns/mnt").expect("/proc is mounted").into_os_string()
+}
+
+/// Tells a command that is to run on a machine of its own what the mount namespace outside is.
+pub(crate) fn tell_outside(command: &mut Command) {
+    command.env(OUTSIDE, mount_namespace());
+}
+
+/// Whether this process runs on a machine of its own.
+pub(crate) fn are_own() -> bool {
+    env::var_os(OUTSIDE).is_some_and(|outside| outside != mount_namespace())
+}
 
 /// Hides what is at a place behind an empty directory.
 pub fn hide(place: &CStr) {
@@ -48,7 +66,7 @@ pub fn remount_shm(flags: u64) {
 }
 
 fn mount(source: &CStr, target: &CStr, kind: Option<&CStr>, flags: u64, options: Option<&CStr>) {
-    assert!(machine::is_here(), "mounts are changed on a Machine alone");
+    assert!(are_own(), "mounts are changed on a Machine alone");
     let pointer = |text: Option<&CStr>| text.map_or(ptr::null(), CStr::as_ptr);
     // SAFETY: null or NUL-terminated strings that outlive the call.
     check(unsafe {

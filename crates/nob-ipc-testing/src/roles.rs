@@ -12,7 +12,7 @@ use std::thread;
 
 use nob_ipc::Kind;
 
-use crate::{Running, limits, machine, mounts, prepare, watchdog};
+use crate::{Running, limits, mounts, prepare, watchdog};
 
 /// The name of a role, and what a child does that plays it.
 pub type Role = (&'static str, fn(&Arguments));
@@ -57,7 +57,7 @@ pub fn play(roles: &[&[Role]]) {
     // Some roles end by a bus error.
     limits::set(libc::RLIMIT_CORE, 0);
     let _watchdog = watchdog();
-    if machine::is_here() && process::id() == 1 {
+    if mounts::are_own() && process::id() == 1 {
         mounts::own_tmp();
     }
     let arguments = env::var(ARGUMENTS).expect("the test gives arguments");
