@@ -1,7 +1,7 @@
 //! Which columns the list has at a width, and how wide they are.
 
-use super::model::Sort;
 use super::row::Place;
+use super::sort::Sort;
 
 /// What can be shown of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod columns;
 mod history;
 mod model;
 mod row;
+mod sort;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use ratatui::widgets::TableState;
 
 use super::history::History;
 use super::row::{Id, Place, Row};
+use super::sort::Sort;
 use super::totals::Totals;
 use crate::describe::{CANNOT_LIST_QUEUES, in_lists};
 use crate::people::Users;
@@ -29,48 +30,6 @@ pub enum Mode {
     /// Whether to remove an object is being asked.
     Confirm,
     Help,
-}
-
-/// What the list is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
-    #[default]
-    Kind,
-    Name,
-    Content,
-    Rate,
-    Owner,
-    Mode,
-    Age,
-    Status,
-    Waiting,
-    Lease,
-    Holders,
-    Creator,
-}
-
-impl Sort {
-    pub fn word(self) -> &'static str {
-        match self {
-            Sort::Kind => "kind",
-            Sort::Name => "name",
-            Sort::Content => "content",
-            Sort::Rate => "rate",
-            Sort::Owner => "owner",
-            Sort::Mode => "mode",
-            Sort::Age => "age",
-            Sort::Status => "status",
-            Sort::Waiting => "waiting",
-            Sort::Lease => "lease",
-            Sort::Holders => "holders",
-            Sort::Creator => "creator",
-        }
-    }
-
-    /// Whether the largest comes first, unless it is reversed.
-    fn descends(self) -> bool {
-        matches!(self, Sort::Content | Sort::Rate | Sort::Age | Sort::Holders | Sort::Waiting)
-    }
 }
 
 /// What a key asks of the program.
@@ -250,7 +209,7 @@ impl Model {
         let rate = |row: &Row| history.rates(row).into.unwrap_or(-1.0);
         let mut compare = |one: &Row, other: &Row| {
             let rates = if sort == Sort::Rate { (rate(one), rate(other)) } else { (0.0, 0.0) };
-            one.compare(other, sort, rates, users)
+            sort.compare(one, other, rates, users)
         };
         self.shown.sort_by(|one, other| {
             let order = compare(one, other);

@@ -1,6 +1,5 @@
 //! One line of the list: an object of this machine, or one on a server.
 
-use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,11 +8,10 @@ use nob_ipc::registry::{Measure, Object, State};
 use nob_ipc::{Kind, Name};
 use nob_ipc_redis::{Content, Watched};
 
-use super::model::Sort;
-use crate::describe::{self, holders_words, in_lists, measure_words, state_word};
+use crate::describe::{self, holders_words, measure_words, state_word};
 use crate::people::Users;
 use crate::server::objects;
-use crate::text::{self, natural_order};
+use crate::text;
 
 /// Where the objects are that are watched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,7 +170,8 @@ impl Row {
         }
     }
 
-    fn born(&self) -> Option<SystemTime> {
+    /// When it was created, or has changed where that alone is known.
+    pub fn born(&self) -> Option<SystemTime> {
         match self {
             Row::Here(object) => Some(object.created().unwrap_or(object.changed())),
             Row::There(_) => None,
@@ -278,34 +277,5 @@ impl Row {
                     has(&self.creator()) || holders.iter().any(|pid| pid.to_string() == filter)
                 }
             }
-    }
-
-    /// Which comes first; the rates are those of the two.
-    pub fn compare(
-        &self,
-        other: &Row,
-        sort: Sort,
-        rates: (f64, f64),
-        users: &mut Users,
-    ) -> Ordering {
-        match sort {
-            Sort::Kind => in_lists(self.name(), other.name()),
-            Sort::Name => natural_order(self.name().as_bytes(), other.name().as_bytes()),
-            Sort::Content => self.amount().cmp(&other.amount()),
-            Sort::Rate => rates.0.total_cmp(&rates.1),
-            Sort::Owner => self.owner(users).cmp(&other.owner(users)),
-            Sort::Mode => self.mode().cmp(&other.mode()),
-            // Not by the ages, which grow meanwhile.
-            Sort::Age => other.born().cmp(&self.born()),
-            Sort::Status => state_word(self.state()).cmp(state_word(other.state())),
-            Sort::Holders => self.holder_count().cmp(&other.holder_count()),
-            Sort::Waiting => self.waiters().cmp(&other.waiters()),
-            // Who holds nothing comes last.
-            Sort::Lease => {
-                let left = |row: &Row| row.lease().unwrap_or(Duration::MAX);
-                left(self).cmp(&left(other))
-            }
-            Sort::Creator => natural_order(self.creator().as_bytes(), other.creator().as_bytes()),
-        }
     }
 }
