@@ -21,8 +21,10 @@ SECTION = re.compile(r"^##+ .*?`([^`]+)`$(.*?)(?=^##|\Z)", re.DOTALL | re.MULTIL
 ROW = re.compile(r"^\| (`[^|]*) \|", re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+\.(?:rs|py|pyi|md|txt|toml))`")
 NAME = re.compile(r"`(\w+)::(\w+)`")
-BINDING = ROOT / "crates/nob-ipc-python/src"
-IMPORT = re.compile(r"\b(?:crate::(\w+)|super)::(?:(\w+)|\{([^}]*)\})")
+ORDERED = ("crates/nob-ipc/src", "crates/nob-ipc-python/src")
+"""The crates whose tables list the files from above to below."""
+PATH = re.compile(r"\b(crate|super)(?=::)((?:::\w+)*)(?:::\{([^}]*)\})?")
+UNIT_TESTS = ROOT / "crates/nob-ipc/src/fault_tests"
 ENTRIES = {"mod.rs", "__init__.py"}
 """What a folder is entered by, which is described with the folder."""
 
@@ -72,26 +74,40 @@ def test_functions_in_the_text_are_defined() -> None:
     assert [name for name in functions if not re.search(rf"\b(?:const|fn) {name}\b", code)] == []
 
 
-def imports(file: Path) -> set[Path]:
-    """The files and folders of the binding that a file of it names."""
+def imports(root: Path, file: Path) -> set[Path]:
+    """The files and folders of a crate that a file of it names, unit tests apart."""
+    code = re.sub(r"//.*", "", file.read_text(encoding="utf-8"))
+    code, _, _ = code.partition("#[cfg(test)]\nmod tests {")
+    above = file.parent.parent if file.name == "mod.rs" else file.parent
     found = set()
-    for folder, one, several in IMPORT.findall(file.read_text(encoding="utf-8")):
-        for name in [one] if one else several.split(","):
-            place = BINDING / folder if folder else file.parent
-            files = (place / f"{name.strip()}.rs", place.with_suffix(".rs"))
-            found.add(next((path for path in files if path.is_file()), place))
+    for start, path, several in PATH.findall(code):
+        for name in several.split(",") if several else [""]:
+            place = root if start == "crate" else above
+            for part in [*path.split("::"), *name.strip().split("::")]:
+                inside = next(filter(Path.exists, (place / part, place / f"{part}.rs")), None)
+                if inside is None:
+                    break
+                place = inside
+            found.add(root / "lib.rs" if place == root else place)
     return found
 
 
-def test_the_binding_uses_only_what_the_tables_have_below() -> None:
-    files = {file: place for place, file in enumerate(listed()) if BINDING in file.parents}
-    folders = {file.parent: place for file, place in reversed(files.items())}
-    places = files | folders
+@pytest.mark.parametrize("crate", ORDERED)
+def test_a_file_uses_only_what_the_tables_have_below(crate: str) -> None:
+    root = ROOT / crate
+    known = [file for file in listed() if root in file.parents and file.parent != UNIT_TESTS]
+    files = {file: place for place, file in enumerate(known)}
+    places = {file.parent: place for file, place in reversed(files.items())} | files
+    folders = set(places) - set(files) - {root}
+    # The file by which a folder is entered may use all of it, and all of it may use that file.
+    entries = {folder / "mod.rs": places[folder] for folder in folders}
     upward = [
-        f"{file.relative_to(BINDING)} uses {used.relative_to(BINDING)}"
-        for file, place in files.items()
-        for used in imports(file)
-        if used not in (file, file.parent) and places[used] <= place
+        f"{file.relative_to(root)} uses {used.relative_to(root)}"
+        for file, place in (entries | files).items()
+        for used in imports(root, file)
+        if used not in (file, *file.parents)
+        and not (file.name == "mod.rs" and file.parent in used.parents)
+        and places[used] <= place
     ]
     assert len(files) > len(folders) > 1
     assert upward == []
