@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Directory, output};
+use crate::directory::Directory;
+use crate::running::output;
 
 /// A certificate authority that nobody else knows, and a certificate of it for 127.0.0.1.
 pub struct Certificates {

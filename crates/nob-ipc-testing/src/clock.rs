@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::OnceLock;
 
-use crate::output;
+use crate::running::output;
 
 /// The wall clock of the programs that it is given to. It begins as that of the machine.
 pub(crate) struct Clock {

@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use crate::Unique;
+use crate::unique::Unique;
 
 /// A new directory. It is removed when it is dropped, with all that is in it.
 pub struct Directory(PathBuf);

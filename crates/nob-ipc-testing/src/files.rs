@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nob_ipc::Kind;
 
-use crate::check;
+use crate::calls::check;
 
 /// The kinds whose objects are files in `/dev/shm`.
 pub const KINDS: [Kind; 5] =

@@ -4,7 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitStatus;
 
-use crate::{check, users};
+use crate::calls::check;
+use crate::users;
 
 /// Forks. The child does what `body` says and ends without any clean-up, as after `_exit`.
 pub fn fork(body: impl FnOnce()) -> i32 {

@@ -26,6 +26,7 @@
     reason = "a helper of tests panics where the test has to fail, and is called for its effect"
 )]
 
+mod calls;
 mod certificates;
 mod clock;
 mod directory;
@@ -57,10 +58,3 @@ pub use server::{Proxy, Server, free_port, try_command};
 pub use unique::Unique;
 pub use waiting::{Waiter, thread_id, wait_until, wait_until_in};
 pub use watchdog::{Watchdog, stress, watchdog};
-
-/// Fails with the error of the last call if that has returned -1.
-#[track_caller]
-fn check(returned: i32) -> i32 {
-    assert_ne!(returned, -1, "{}", std::io::Error::last_os_error());
-    returned
-}

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-use crate::check;
+use crate::calls::check;
 
 /// Sets the soft limit of a resource; returns what it was.
 pub fn set(resource: libc::__rlimit_resource_t, soft: u64) -> u64 {

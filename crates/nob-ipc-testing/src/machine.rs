@@ -6,7 +6,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::roles::{self, Child};
-use crate::{mounts, output, prepare, users, watchdog};
+use crate::running::{output, prepare};
+use crate::watchdog::watchdog;
+use crate::{mounts, users};
 
 /// Mounts, IPC objects and processes of its own.
 const NAMESPACES: [&str; 6] =

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nob_ipc::Kind;
 
-use crate::{check, files, users};
+use crate::calls::check;
+use crate::{files, users};
 
 const ATTRIBUTE: &std::ffi::CStr = c"user.nob-ipc";
 

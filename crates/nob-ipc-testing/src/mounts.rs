@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::ptr;
 
-use crate::check;
+use crate::calls::check;
 
 /// The mount namespace of the test that has made a machine, for what runs on it.
 const OUTSIDE: &str = "NOB_IPC_TEST_OUTSIDE";

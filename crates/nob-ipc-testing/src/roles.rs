@@ -12,7 +12,9 @@ use std::thread;
 
 use nob_ipc::Kind;
 
-use crate::{Running, limits, mounts, prepare, watchdog};
+use crate::running::{Running, prepare};
+use crate::watchdog::watchdog;
+use crate::{limits, mounts};
 
 /// The name of a role, and what a child does that plays it.
 pub type Role = (&'static str, fn(&Arguments));

@@ -5,7 +5,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 
-use crate::{signals, users, wait_until_in, waiting};
+use crate::waiting::{self, wait_until_in};
+use crate::{signals, users};
 
 /// Makes a program end with the test that starts it, whatever becomes of the test, and find every
 /// signal at its default. (Under `nohup`, and in a background job of a shell, tests inherit signals that

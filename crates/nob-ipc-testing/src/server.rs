@@ -12,7 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Clock;
-use crate::{Directory, prepare, spawn, wait_until, waiting};
+use crate::directory::Directory;
+use crate::running::{prepare, spawn};
+use crate::waiting::{self, wait_until};
 
 /// The program to start: the first that the environment variable `NOB_IPC_REDIS_SERVER` names, else
 /// `redis-server` or `valkey-server` of the path.

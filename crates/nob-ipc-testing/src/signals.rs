@@ -5,7 +5,7 @@ use std::process;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::check;
+use crate::calls::check;
 
 /// Signals have the numbers from 1 to 64.
 const NUMBERS: usize = 65;

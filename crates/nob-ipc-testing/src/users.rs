@@ -1,6 +1,6 @@
 //! Which user this process is.
 
-use crate::check;
+use crate::calls::check;
 
 /// A user who owns nothing.
 pub const NOBODY: u32 = 65_534;

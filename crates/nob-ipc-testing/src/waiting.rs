@@ -6,7 +6,8 @@ use std::sync::{LazyLock, mpsc};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-use crate::{check, signals};
+use crate::calls::check;
+use crate::signals;
 
 /// Returns when something is so. If it never is, the watchdog ends the test.
 pub fn wait_until(mut is_so: impl FnMut() -> bool) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nob_ipc::{Deadline, Messages, Result};
 
 use super::{End, Event, Model, Part};
-use crate::Random;
+use crate::random::Random;
 
 /// A call of a queue. Messages are numbers, each of which is sent once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nob_ipc::{Deadline, ErrorKind, Permits, Result};
 
 use super::{End, Event, Model, Part};
-use crate::Random;
+use crate::random::Random;
 
 /// A call of something that gives out permits.
 #[derive(Clone, Debug, PartialEq, Eq)]

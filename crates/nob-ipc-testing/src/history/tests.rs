@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::Random;
+use crate::random::Random;
 use MessageAnswer::{Count, Received, Sent};
 use MessageCall::{Receive, ReceiveMany, Send, SendMany};
 use PermitAnswer::{Done, NotHeld, Nothing, Taken, Value};
