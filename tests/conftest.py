@@ -19,7 +19,7 @@ from support.kinds import (
     unique,
 )
 from support.loops import Run, runner
-from support.system import descriptors, made_by, records_of
+from support.system import all_descriptors, made_by, records_of
 
 from nob.ipc import NamedSemaphore
 
@@ -103,7 +103,7 @@ def _ours() -> set[str]:
 
 def _open() -> set[str]:
     """Our objects of which this process has a descriptor open, gone ones, too."""
-    return {f"{number}: {what}" for number, what in descriptors().items() if TESTS in what}
+    return {f"{number}: {what}" for number, what in all_descriptors().items() if TESTS in what}
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,13 @@ libc = ctypes.CDLL("librt.so.1", use_errno=True)
 
 
 def descriptors() -> dict[int, str]:
-    """The open descriptors of this process and what they refer to."""
+    """The open descriptors of this process and what they refer to, without what is garbage: that of
+    an earlier test may be collected at any moment."""
+    gc.collect()
+    return all_descriptors()
+
+
+def all_descriptors() -> dict[int, str]:
     found = {}
     for entry in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
