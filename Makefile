@@ -64,13 +64,14 @@ develop: $(VENV)/stamp-package ## the package and the command, into .venv
 .PHONY: test
 test: test-rust test-python ## all tests, examples and documented programs
 
-# They wait most of the time: for servers that hang, for leases that end.
+# Tests wait more than they work; those on servers most of the time, until one hangs or a lease ends.
 SERVER_TESTS = RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --quiet --locked -p nob-ipc-redis --features tls
 
 .PHONY: test-rust
 test-rust: ## the tests of the crates
 	@echo '== Rust: tests and doctests'
-	@cargo test --quiet --locked --workspace --exclude nob-ipc-python --exclude nob-ipc-redis
+	@RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --quiet --locked --workspace \
+		--exclude nob-ipc-python --exclude nob-ipc-redis
 	@echo '== Rust: tests on servers'
 	@$(SERVER_TESTS)
 
