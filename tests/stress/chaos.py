@@ -31,7 +31,8 @@ def check(progress: Progress, interpreters: list[Interpreter], seed: int) -> Non
     if not isolation():
         progress.keep("skipped: chaos: this user may make no namespaces, and reap is for all")
         return
-    for number in range(max(2, int(SCALE))):
+    # What goes wrong in one of thirty rounds was found here.
+    for number in range(max(2, int(3 * SCALE))):
         interpreter = interpreters[number // 2 % len(interpreters)]
         mood = ["calm", "deadly"][number % 2]
         progress.step = f"chaos: {mood}, Python {interpreter.version}, seed {seed + number}"
