@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Value;
+use super::value::Value;
 
 /// How deep lists may be nested. Replies that we ask for are three deep at the most.
 const MAX_DEPTH: usize = 16;
