@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result};
 
-use crate::Connection;
+use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
 use crate::handle::Handle;
 use crate::opening::{self, Common, common_setters, invalid};

@@ -4,109 +4,17 @@ use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Settings};
-use crate::fault::{self, Fault, Stop, Subject};
+use crate::client::{Client, Settings, is_permanent, sleep};
+use crate::fault::{self, Fault, Stop, Subject, is_transient};
 use crate::handle::{Handle, let_go};
-use crate::inspect::{self, ObjectInfo, ServerCheck};
-use crate::opening;
+use crate::object;
 use crate::sync::lock;
-use crate::url::{self, Durability, Url};
-use crate::watch::{self, ObjectState, Watch};
-
-/// The environment variable that a password comes from which is not in the URL.
-const PASSWORD: &str = "NOB_IPC_PASSWORD";
-
-/// How a [`Connection`] is opened; made by [`Connection::options`].
-#[derive(Default)]
-pub struct ConnectionOptions {
-    patience: Option<Duration>,
-    durability: Option<Durability>,
-    namespace: Option<String>,
-    check: Option<Box<dyn Fn() -> bool + Send + Sync>>,
-}
-
-impl ConnectionOptions {
-    /// How long a call goes on trying to reach the server; default: what the URL says, else 10 s.
-    pub fn patience(&mut self, patience: Duration) -> &mut Self {
-        self.patience = Some(patience);
-        self
-    }
-
-    /// How sure a change is to be; default: what the URL says, else [`Durability::Memory`].
-    pub fn durability(&mut self, durability: Durability) -> &mut Self {
-        self.durability = Some(durability);
-        self
-    }
-
-    /// The first part of all keys and channels; default: what the URL says, else `nipc`.
-    pub fn namespace(&mut self, namespace: &str) -> &mut Self {
-        self.namespace = Some(namespace.into());
-        self
-    }
-
-    /// Is called in the thread of a call that waits, for the server or for an object: after each
-    /// signal and every 0.4 s. `false` ends that call with [`ErrorKind::Interrupted`]; what it may
-    /// have taken goes back.
-    ///
-    /// With it, the periodic check of a [`Deadline`](nob_ipc::Deadline) is not needed, and ignored.
-    pub fn check(&mut self, check: impl Fn() -> bool + Send + Sync + 'static) -> &mut Self {
-        self.check = Some(Box::new(check));
-        self
-    }
-
-    /// Connects to the server of this URL, and checks that it suits. A password that the URL has
-    /// not comes from the environment variable `NOB_IPC_PASSWORD`, if that is set.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`] for the URL or the namespace,
-    /// [`ErrorKind::ServerUnavailable`], [`ErrorKind::PermissionDenied`] for a wrong password,
-    /// [`ErrorKind::Other`] with `ENOTSUP` for a server that does not suit.
-    pub fn open(&mut self, url: &str) -> Result<Connection> {
-        let mut parsed = Url::parse(url)?;
-        if parsed.password.is_none() {
-            parsed.password = std::env::var(PASSWORD).ok().filter(|word| !word.is_empty());
-        }
-        let namespace = self.namespace.clone().or_else(|| parsed.namespace.clone());
-        let namespace = namespace.unwrap_or_else(|| "nipc".into());
-        url::check_namespace(&namespace)?;
-        // The server remembers an answer for 10 min; no request is repeated for longer.
-        let patience = self.patience.or(parsed.patience).unwrap_or(Duration::from_secs(10));
-        if patience > Duration::from_secs(300) {
-            let why = "the patience is longer than 300 s; give less";
-            return Err(Error::elsewhere(None, ErrorKind::InvalidArgument, None, why));
-        }
-        let settings = Arc::new(Settings {
-            patience,
-            durability: self.durability.or(parsed.durability).unwrap_or_default(),
-            namespace,
-            secret_url: url.into(),
-            check: self.check.take(),
-            url: parsed,
-        });
-        let client = PerFork(AtomicPtr::new(ptr::null_mut()));
-        let closed = AtomicBool::new(false);
-        let connection = Connection(Arc::new(Shared { settings, client, closed }));
-        inspect::check_server(&connection)?;
-        Ok(connection)
-    }
-}
-
-impl fmt::Debug for ConnectionOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConnectionOptions { patience, durability, namespace, check } = self;
-        f.debug_struct("ConnectionOptions")
-            .field("patience", patience)
-            .field("durability", durability)
-            .field("namespace", namespace)
-            .field("check", &check.is_some())
-            .finish()
-    }
-}
+use crate::transport::{Pause, SLICE};
+use crate::url::Durability;
 
 /// A connection to a server; clones are the same one. Handles keep what they need of it.
 ///
@@ -202,19 +110,10 @@ impl Drop for Shared {
 }
 
 impl Connection {
-    /// Options to connect with.
-    #[must_use]
-    pub fn options() -> ConnectionOptions {
-        ConnectionOptions::default()
-    }
-
-    /// Connects with the options that the URL has.
-    ///
-    /// # Errors
-    ///
-    /// As [`ConnectionOptions::open`].
-    pub fn open(url: &str) -> Result<Connection> {
-        Connection::options().open(url)
+    pub(crate) fn new(settings: Settings) -> Connection {
+        let client = PerFork(AtomicPtr::new(ptr::null_mut()));
+        let (settings, closed) = (Arc::new(settings), AtomicBool::new(false));
+        Connection(Arc::new(Shared { settings, client, closed }))
     }
 
     /// The server's URL, with the password masked.
@@ -245,84 +144,6 @@ impl Connection {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.0.settings.namespace
-    }
-
-    /// What objects there are, sorted by kind and name.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ServerUnavailable`]; [`ErrorKind::PermissionDenied`] where the server does not
-    /// permit `SCAN`.
-    pub fn list_objects(&self) -> Result<Vec<ObjectInfo>> {
-        inspect::list(self)
-    }
-
-    /// The object that has this name.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
-    /// server, [`ErrorKind::WrongType`] for an object of another version of this library,
-    /// [`ErrorKind::ServerUnavailable`].
-    pub fn find_object(&self, name: &Name) -> Result<ObjectInfo> {
-        inspect::find(self, name)
-    }
-
-    /// What an object holds and who waits, in one round trip; `None` when its name is gone, or belongs to
-    /// another object now.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::WrongType`] for an object that is damaged, or of another version of this library,
-    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::ServerUnavailable`].
-    pub fn look_at(&self, info: &ObjectInfo) -> Result<Option<ObjectState>> {
-        watch::look_at(self, info)
-    }
-
-    /// Looks at what is on the server, a bounded piece of work at a time.
-    #[must_use]
-    pub fn watch(&self) -> Watch {
-        Watch::new(self)
-    }
-
-    /// What the server says of itself that matters here, what this user may do there, and what of
-    /// that is likely to hurt.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ServerUnavailable`].
-    pub fn checks(&self) -> Result<Vec<ServerCheck>> {
-        inspect::checks(self)
-    }
-
-    /// What of the server is likely to hurt, in sentences; nothing when all is well.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::ServerUnavailable`].
-    pub fn findings(&self) -> Result<Vec<String>> {
-        inspect::findings(self)
-    }
-
-    /// Removes a name, whoever uses the object. Open handles go on; the object ends an hour after
-    /// its last use.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
-    /// server, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
-    pub fn unlink(&self, name: &Name) -> Result<()> {
-        opening::unlink_name(self, name)
-    }
-
-    /// Removes the name of this very object: another that has its name by now keeps it.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`unlink`](Connection::unlink); [`ErrorKind::Replaced`] for a name that belongs to another
-    /// object.
-    pub fn unlink_object(&self, info: &ObjectInfo) -> Result<()> {
-        opening::unlink_object(self, info)
     }
 
     /// Whether [`close`](Connection::close) was called.
@@ -408,11 +229,35 @@ impl Connection {
         if self.is_closed() { Err(fault::stopped(subject, Stop::Closed)) } else { Ok(()) }
     }
 
+    /// Repeats a command that does no harm, as long as patience lasts.
+    pub(crate) fn patiently<T>(
+        &self,
+        mut command: impl FnMut(Pause<'_>) -> std::result::Result<T, Fault>,
+    ) -> std::result::Result<T, Fault> {
+        let end = Instant::now() + self.patience();
+        let mut back_off = Duration::from_millis(5);
+        loop {
+            let late = end.max(Instant::now() + SLICE);
+            let mut pause = || {
+                self.pause()?;
+                if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) }
+            };
+            match command(&mut pause) {
+                Err(fault) if Instant::now() < end && may_pass(&fault) => {
+                    sleep((Instant::now() + back_off).min(end), &mut || self.pause())
+                        .map_err(Fault::from)?;
+                    back_off = (back_off * 2).min(Duration::from_millis(200));
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// A failed command that concerns no object.
     pub(crate) fn error(&self, fault: &Fault) -> Error {
         match fault {
             Fault::Stopped(stop) => fault::stopped(None, *stop),
-            Fault::Refused(refusal) if !fault::is_transient(refusal) => {
+            Fault::Refused(refusal) if !is_transient(refusal) => {
                 fault::refused(None, &self.url(), refusal)
             }
             fault => fault::unavailable(None, &self.url(), fault),
@@ -421,7 +266,7 @@ impl Connection {
 
     /// The letter of a kind that there is on a server.
     pub(crate) fn letter(name: &Name, operation: Operation) -> Result<&'static str> {
-        crate::object::letter(name.kind()).ok_or_else(|| {
+        object::letter(name.kind()).ok_or_else(|| {
             let why = match name.kind() {
                 Kind::Channel => "there are no channels on a server; use a message queue",
                 _ => {
@@ -431,6 +276,14 @@ impl Connection {
             };
             Error::elsewhere(Some((operation, name)), ErrorKind::Unsupported, None, why)
         })
+    }
+}
+
+fn may_pass(fault: &Fault) -> bool {
+    match fault {
+        Fault::Refused(refusal) => is_transient(refusal),
+        Fault::Stopped(_) => false,
+        fault => !is_permanent(fault),
     }
 }
 

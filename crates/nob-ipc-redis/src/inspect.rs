@@ -1,17 +1,15 @@
 //! What a server is, and what is on it.
 
-use std::time::{Duration, Instant};
-
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
-use crate::client::sleep;
 use crate::connection::Connection;
-use crate::fault::{self, Fault, Stop, code, is_transient};
+use crate::fault::{self, Fault, code};
+use crate::handle::Handle;
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
-use crate::rights;
-use crate::transport::{Pause, SLICE};
+use crate::rights::{self, Lacking};
+use crate::transport::Pause;
 use crate::url::{Address, Durability, Topology};
 
 /// An object on a server.
@@ -39,7 +37,7 @@ impl Info {
     /// `None`: this user may not ask.
     fn ask(connection: &Connection) -> Result<Option<Info>> {
         let client = connection.client()?;
-        match patiently(connection, |pause| client.command(&[b"INFO"], pause)) {
+        match connection.patiently(|pause| client.command(&[b"INFO"], pause)) {
             Ok(value) => Ok(Some(Info(value.text()))),
             Err(Fault::Refused(refusal)) if code(&refusal) == "NOPERM" => Ok(None),
             Err(fault) => Err(connection.error(&fault)),
@@ -233,42 +231,10 @@ impl ServerCheck {
     }
 }
 
-/// Repeats a command that does no harm, as long as patience lasts.
-pub(crate) fn patiently<T>(
-    connection: &Connection,
-    mut command: impl FnMut(Pause<'_>) -> std::result::Result<T, Fault>,
-) -> std::result::Result<T, Fault> {
-    let end = Instant::now() + connection.patience();
-    let mut back_off = Duration::from_millis(5);
-    loop {
-        let late = end.max(Instant::now() + SLICE);
-        let mut pause = || {
-            connection.pause()?;
-            if Instant::now() >= late { Err(Stop::Late) } else { Ok(()) }
-        };
-        match command(&mut pause) {
-            Err(fault) if Instant::now() < end && may_pass(&fault) => {
-                sleep((Instant::now() + back_off).min(end), &mut || connection.pause())
-                    .map_err(Fault::from)?;
-                back_off = (back_off * 2).min(Duration::from_millis(200));
-            }
-            result => return result,
-        }
-    }
-}
-
-fn may_pass(fault: &Fault) -> bool {
-    match fault {
-        Fault::Refused(refusal) => is_transient(refusal),
-        Fault::Stopped(_) => false,
-        fault => !crate::client::is_permanent(fault),
-    }
-}
-
 /// Refuses a server that cannot keep what is promised.
 pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     let client = connection.client()?;
-    let ping = patiently(connection, |pause| client.command(&[b"PING"], pause));
+    let ping = connection.patiently(|pause| client.command(&[b"PING"], pause));
     ping.map_err(|fault| connection.error(&fault))?;
     let Some(info) = Info::ask(connection)? else { return Ok(()) };
     match info.checks(connection).into_iter().find_map(|check| check.objection) {
@@ -280,29 +246,137 @@ pub(crate) fn check_server(connection: &Connection) -> Result<()> {
     }
 }
 
-pub(crate) fn checks(connection: &Connection) -> Result<Vec<ServerCheck>> {
-    connection.check_open(None)?;
-    let mut checks = match Info::ask(connection)? {
-        Some(info) => info.checks(connection),
-        None => vec![ServerCheck {
-            what: "information",
-            value: "refused".into(),
-            meaning: "what the server says of itself (INFO) tells whether it suits",
-            objection: None,
-            finding: Some(
-                "this user may not ask the server about itself (INFO): whether it suits was not \
-                 checked; permit +info"
-                    .into(),
-            ),
-        }],
+/// Whether this user may do what calls need.
+fn check_rights(connection: &Connection) -> Result<Vec<ServerCheck>> {
+    let rights = |value, finding: Option<String>| ServerCheck {
+        what: "rights",
+        value,
+        meaning: "commands, keys and channels that the access control list (ACL) permits this user",
+        objection: None,
+        finding,
     };
-    checks.extend(rights::check(connection)?);
-    Ok(checks)
+    let Some(Lacking { for_calls, for_lists }) = rights::check(connection)? else {
+        let finding = "this user may not run scripts (EVAL): no call works, and which other \
+                       rights are missing cannot be told; permit +eval";
+        return Ok(vec![rights("+eval is missing".into(), Some(finding.into()))]);
+    };
+    let user = connection.settings().url.user.as_deref().unwrap_or("default");
+    let calls = if for_calls.is_empty() {
+        rights("enough for all calls".into(), None)
+    } else {
+        let finding = format!(
+            "without {for_calls} this user's calls fail, at the latest when they need it; \
+             permit it: ACL SETUSER {user} {for_calls}"
+        );
+        rights(format!("{for_calls} is missing"), Some(finding))
+    };
+    let lists = ServerCheck {
+        what: "right to list",
+        value: match &*for_lists {
+            "" => "permitted".into(),
+            missing => format!("{missing} is missing"),
+        },
+        meaning: "what tells which objects there are needs SCAN, and CLUSTER SLOTS of a cluster; no \
+                  other call does",
+        objection: None,
+        finding: None,
+    };
+    Ok(vec![calls, lists])
 }
 
-pub(crate) fn findings(connection: &Connection) -> Result<Vec<String>> {
-    let sentence = |check: ServerCheck| check.objection.or(check.finding);
-    Ok(checks(connection)?.into_iter().filter_map(sentence).collect())
+impl Connection {
+    /// What objects there are, sorted by kind and name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`]; [`ErrorKind::PermissionDenied`] where the server does not
+    /// permit `SCAN`.
+    pub fn list_objects(&self) -> Result<Vec<ObjectInfo>> {
+        self.check_open(None)?;
+        // A long list may take longer than the patience.
+        let scan = |_: Pause<'_>| -> std::result::Result<Vec<ObjectInfo>, Fault> {
+            let mut objects = Vec::new();
+            for address in primaries(self)? {
+                objects.extend(scan_node(self, &address)?);
+            }
+            Ok(objects)
+        };
+        let mut objects = self.patiently(scan).map_err(|fault| match fault {
+            Fault::Stopped(stop) => fault::stopped(None, stop),
+            fault => self.error(&fault),
+        })?;
+        let order = |info: &ObjectInfo| (info.name.kind() as usize, info.name.as_bytes().to_vec());
+        objects.sort_by_key(order);
+        // A scan may show a key twice.
+        objects.dedup_by(|one, other| one.name == other.name);
+        Ok(objects)
+    }
+
+    /// The object that has this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
+    /// server, [`ErrorKind::WrongType`] for an object of another version of this library,
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn find_object(&self, name: &Name) -> Result<ObjectInfo> {
+        let common = Common::new(self);
+        let (_, attributes) = opening::open(&common, name, &[], &[])?;
+        described(name.clone(), &attributes).ok_or_else(|| {
+            let why = "what has this name on the server is damaged; remove it";
+            Error::elsewhere(Some((Operation::Inspect, name)), ErrorKind::WrongType, None, why)
+        })
+    }
+
+    /// What the server says of itself that matters here, what this user may do there, and what of
+    /// that is likely to hurt.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn checks(&self) -> Result<Vec<ServerCheck>> {
+        self.check_open(None)?;
+        let mut checks = match Info::ask(self)? {
+            Some(info) => info.checks(self),
+            None => vec![ServerCheck {
+                what: "information",
+                value: "refused".into(),
+                meaning: "what the server says of itself (INFO) tells whether it suits",
+                objection: None,
+                finding: Some(
+                    "this user may not ask the server about itself (INFO): whether it suits was not \
+                     checked; permit +info"
+                        .into(),
+                ),
+            }],
+        };
+        checks.extend(check_rights(self)?);
+        Ok(checks)
+    }
+
+    /// What of the server is likely to hurt, in sentences; nothing when all is well.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ServerUnavailable`].
+    pub fn findings(&self) -> Result<Vec<String>> {
+        let sentence = |check: ServerCheck| check.objection.or(check.finding);
+        Ok(self.checks()?.into_iter().filter_map(sentence).collect())
+    }
+
+    /// Removes the name of this very object: another that has its name by now keeps it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unlink`](Connection::unlink); [`ErrorKind::Replaced`] for a name that belongs to another
+    /// object.
+    pub fn unlink_object(&self, info: &ObjectInfo) -> Result<()> {
+        let name = &info.name;
+        self.check_open(Some((Operation::Unlink, name)))?;
+        let letter = Connection::letter(name, Operation::Unlink)?;
+        let object = Object::new(self.namespace(), name, letter, &info.generation);
+        Handle::new(&Common::new(self), object, false, &self.client()?).unlink()
+    }
 }
 
 /// The nodes that have keys.
@@ -326,27 +400,6 @@ pub(crate) fn primaries(connection: &Connection) -> std::result::Result<Vec<Addr
         }
     }
     Ok(addresses)
-}
-
-pub(crate) fn list(connection: &Connection) -> Result<Vec<ObjectInfo>> {
-    connection.check_open(None)?;
-    // A long list may take longer than the patience.
-    let scan = |_: Pause<'_>| -> std::result::Result<Vec<ObjectInfo>, Fault> {
-        let mut objects = Vec::new();
-        for address in primaries(connection)? {
-            objects.extend(scan_node(connection, &address)?);
-        }
-        Ok(objects)
-    };
-    let mut objects = patiently(connection, scan).map_err(|fault| match fault {
-        Fault::Stopped(stop) => fault::stopped(None, stop),
-        fault => connection.error(&fault),
-    })?;
-    let order = |info: &ObjectInfo| (info.name.kind() as usize, info.name.as_bytes().to_vec());
-    objects.sort_by_key(order);
-    // A scan may show a key twice.
-    objects.dedup_by(|one, other| one.name == other.name);
-    Ok(objects)
 }
 
 fn scan_node(
@@ -424,16 +477,6 @@ fn name_of(namespace: &str, key: &[u8]) -> Option<Name> {
 pub(crate) fn name_key(connection: &Connection, name: &Name) -> Vec<u8> {
     let letter = letter(name.kind()).unwrap_or_default();
     Object::new(connection.namespace(), name, letter, "").name_key
-}
-
-/// The object that has a name.
-pub(crate) fn find(connection: &Connection, name: &Name) -> Result<ObjectInfo> {
-    let common = Common::new(connection);
-    let (_, attributes) = opening::open(&common, name, &[], &[])?;
-    described(name.clone(), &attributes).ok_or_else(|| {
-        let why = "what has this name on the server is damaged; remove it";
-        Error::elsewhere(Some((Operation::Inspect, name)), ErrorKind::WrongType, None, why)
-    })
 }
 
 pub(crate) fn described(name: Name, attributes: &Attributes) -> Option<ObjectInfo> {

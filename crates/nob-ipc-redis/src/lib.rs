@@ -93,6 +93,7 @@
 
 mod bounded_semaphore;
 mod client;
+mod connecting;
 mod connection;
 mod events;
 mod fault;
@@ -120,7 +121,8 @@ mod watch;
 mod wire;
 
 pub use bounded_semaphore::{BoundedSemaphore, BoundedSemaphoreOptions};
-pub use connection::{Background, Connection, ConnectionOptions};
+pub use connecting::ConnectionOptions;
+pub use connection::{Background, Connection};
 pub use events::{Events, Pending};
 pub use handle::Handle;
 pub use inspect::{ObjectInfo, ServerCheck};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result};
 
-use crate::Connection;
 use crate::bounded_semaphore::pid;
+use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::Handle;
+use crate::handle::{Handle, unexpected};
 use crate::hold::Held;
 use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
@@ -232,10 +232,7 @@ impl Lock {
         let answer =
             self.handle.once(&Plan::once(Script::Owner, Operation::Inspect, Vec::new()))?;
         let [_, owner, died] = answer.list() else {
-            return Err(crate::handle::unexpected(
-                self.handle.subject(Operation::Inspect),
-                &answer,
-            ));
+            return Err(unexpected(self.handle.subject(Operation::Inspect), &answer));
         };
         Ok((Some(owner.text()).filter(|owner| !owner.is_empty()), died.integer() == Some(1)))
     }

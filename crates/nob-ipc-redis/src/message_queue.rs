@@ -10,7 +10,7 @@ use nob_ipc::{
     Deadline, Direction, Error, ErrorKind, Kind, Messages, Name, Operation, Received, Result,
 };
 
-use crate::Connection;
+use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
 use crate::handle::Handle;
 use crate::opening::{self, Common, common_setters, invalid};

@@ -10,7 +10,6 @@ use crate::client::{Client, Failure, Request};
 use crate::connection::Connection;
 use crate::fault::{self, Fault, Subject};
 use crate::handle::{Handle, unexpected};
-use crate::inspect::ObjectInfo;
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
 use crate::scripts::Script;
@@ -277,42 +276,46 @@ pub(crate) fn attributes(list: Option<&Value>) -> Attributes {
     pairs.map(|pair| (pair[0].text(), pair[1].text())).collect()
 }
 
-/// Removes a name, whoever uses the object.
-pub(crate) fn unlink_name(connection: &Connection, name: &Name) -> Result<()> {
-    let subject = Some((Operation::Unlink, name));
-    connection.check_open(subject)?;
-    let letter = Connection::letter(name, Operation::Unlink)?;
-    let common = Common::new(connection);
-    let client = connection.client()?;
-    // Which object has the name is looked up; it is that one that loses it.
-    let unopened = Object::new(connection.namespace(), name, letter, "");
-    let begin = Instant::now();
-    loop {
-        let request = Request::new(Script::Look, &unopened, &[]);
-        let answer = client
-            .call(&request, None, &mut || connection.pause())
-            .map_err(|failure| failure.unavailable(subject))?;
-        let generation = answer.list().get(1).map_or_else(String::new, Value::text);
-        if generation.is_empty() {
-            let why = "nothing has this name on the server; look at its spelling, or it is \
-                       unlinked already";
-            return Err(Error::elsewhere(subject, ErrorKind::NotFound, Some(libc::ENOENT), why));
-        }
-        let handle = Handle::new(&common, unopened.of_generation(&generation), false, &client);
-        match handle.unlink() {
-            Err(error)
-                if error.kind() == ErrorKind::Replaced
-                    && begin.elapsed() < Duration::from_secs(1) => {}
-            result => return result,
+impl Connection {
+    /// Removes a name, whoever uses the object. Open handles go on; the object ends an hour after
+    /// its last use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Unsupported`] for a kind that is not there on a
+    /// server, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
+    pub fn unlink(&self, name: &Name) -> Result<()> {
+        let subject = Some((Operation::Unlink, name));
+        self.check_open(subject)?;
+        let letter = Connection::letter(name, Operation::Unlink)?;
+        let common = Common::new(self);
+        let client = self.client()?;
+        // Which object has the name is looked up; it is that one that loses it.
+        let unopened = Object::new(self.namespace(), name, letter, "");
+        let begin = Instant::now();
+        loop {
+            let request = Request::new(Script::Look, &unopened, &[]);
+            let answer = client
+                .call(&request, None, &mut || self.pause())
+                .map_err(|failure| failure.unavailable(subject))?;
+            let generation = answer.list().get(1).map_or_else(String::new, Value::text);
+            if generation.is_empty() {
+                let why = "nothing has this name on the server; look at its spelling, or it is \
+                           unlinked already";
+                return Err(Error::elsewhere(
+                    subject,
+                    ErrorKind::NotFound,
+                    Some(libc::ENOENT),
+                    why,
+                ));
+            }
+            let handle = Handle::new(&common, unopened.of_generation(&generation), false, &client);
+            match handle.unlink() {
+                Err(error)
+                    if error.kind() == ErrorKind::Replaced
+                        && begin.elapsed() < Duration::from_secs(1) => {}
+                result => return result,
+            }
         }
     }
-}
-
-/// Removes the name of one object, unless it belongs to another.
-pub(crate) fn unlink_object(connection: &Connection, info: &ObjectInfo) -> Result<()> {
-    let name = &info.name;
-    connection.check_open(Some((Operation::Unlink, name)))?;
-    let letter = Connection::letter(name, Operation::Unlink)?;
-    let object = Object::new(connection.namespace(), name, letter, &info.generation);
-    Handle::new(&Common::new(connection), object, false, &connection.client()?).unlink()
 }

@@ -6,7 +6,6 @@ use nob_ipc::{Kind, Result};
 
 use crate::connection::Connection;
 use crate::fault::{Fault, is_forbidden};
-use crate::inspect::{ServerCheck, patiently};
 use crate::object::letter;
 use crate::scripts;
 use crate::url::{Durability, Topology};
@@ -134,8 +133,14 @@ fn missing(namespace: &str, probes: &[Probe], allowed: &[bool]) -> Vec<String> {
     rights.into_iter().collect()
 }
 
-/// Whether this user may do what calls need.
-pub(crate) fn check(connection: &Connection) -> Result<Vec<ServerCheck>> {
+/// The rights that this user lacks, as `ACL SETUSER` is told them; of none, the texts are empty.
+pub(crate) struct Lacking {
+    pub for_calls: String,
+    pub for_lists: String,
+}
+
+/// Which rights this user lacks; `None`: it may not run scripts, so that cannot be told.
+pub(crate) fn check(connection: &Connection) -> Result<Option<Lacking>> {
     let (needed, listing) = (needed(connection), listing(connection));
     let mut words: Vec<Vec<u8>> = vec![b"EVAL".into(), scripts::RIGHTS.into(), b"0".into()];
     for probe in needed.iter().chain(&listing) {
@@ -144,20 +149,9 @@ pub(crate) fn check(connection: &Connection) -> Result<Vec<ServerCheck>> {
     }
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let client = connection.client()?;
-    let rights = |value, finding: Option<String>| ServerCheck {
-        what: "rights",
-        value,
-        meaning: "commands, keys and channels that the access control list (ACL) permits this user",
-        objection: None,
-        finding,
-    };
-    let answer = match patiently(connection, |pause| client.command(&words, pause)) {
+    let answer = match connection.patiently(|pause| client.command(&words, pause)) {
         Ok(answer) => answer,
-        Err(Fault::Refused(refusal)) if is_forbidden(&refusal) => {
-            let finding = "this user may not run scripts (EVAL): no call works, and which other \
-                           rights are missing cannot be told; permit +eval";
-            return Ok(vec![rights("+eval is missing".into(), Some(finding.into()))]);
-        }
+        Err(Fault::Refused(refusal)) if is_forbidden(&refusal) => return Ok(None),
         Err(fault) => return Err(connection.error(&fault)),
     };
     let allowed: Vec<bool> =
@@ -168,30 +162,10 @@ pub(crate) fn check(connection: &Connection) -> Result<Vec<ServerCheck>> {
     }
     let (of_calls, of_lists) = allowed.split_at(needed.len());
     let namespace = connection.namespace();
-    let missing_for_calls = missing(namespace, &needed, of_calls).join(" ");
-    let missing_for_lists = missing(namespace, &listing, of_lists).join(" ");
-    let user = connection.settings().url.user.as_deref().unwrap_or("default");
-    let calls = if missing_for_calls.is_empty() {
-        rights("enough for all calls".into(), None)
-    } else {
-        let finding = format!(
-            "without {missing_for_calls} this user's calls fail, at the latest when they need it; \
-             permit it: ACL SETUSER {user} {missing_for_calls}"
-        );
-        rights(format!("{missing_for_calls} is missing"), Some(finding))
-    };
-    let lists = ServerCheck {
-        what: "right to list",
-        value: match &*missing_for_lists {
-            "" => "permitted".into(),
-            missing => format!("{missing} is missing"),
-        },
-        meaning: "what tells which objects there are needs SCAN, and CLUSTER SLOTS of a cluster; no \
-                  other call does",
-        objection: None,
-        finding: None,
-    };
-    Ok(vec![calls, lists])
+    Ok(Some(Lacking {
+        for_calls: missing(namespace, &needed, of_calls).join(" "),
+        for_lists: missing(namespace, &listing, of_lists).join(" "),
+    }))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, Kind, Name, Operation, Permits, Result};
 
-use crate::Connection;
+use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::Handle;
+use crate::handle::{Handle, unexpected};
 use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
@@ -244,7 +244,7 @@ pub(crate) fn count(handle: &Handle) -> Result<u32> {
     let count = answer.list().get(1).and_then(Value::integer);
     count
         .and_then(|count| u32::try_from(count).ok())
-        .ok_or_else(|| crate::handle::unexpected(handle.subject(Operation::Inspect), &answer))
+        .ok_or_else(|| unexpected(handle.subject(Operation::Inspect), &answer))
 }
 
 impl Permits for Semaphore {

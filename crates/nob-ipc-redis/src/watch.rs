@@ -149,23 +149,38 @@ fn with_request<T>(
     call(&Request::new(Script::Glance, &object, &arguments))
 }
 
-pub(crate) fn look_at(connection: &Connection, info: &ObjectInfo) -> Result<Option<ObjectState>> {
-    let subject = Some((Operation::Inspect, &info.name));
-    connection.check_open(subject)?;
-    Connection::letter(&info.name, Operation::Inspect)?;
-    let client = connection.client()?;
-    let answer = with_request(connection, info, ALL_TOKENS, |request| {
-        client.call(request, None, &mut || connection.pause())
-    });
-    let answer = answer.map_err(|failure| failure.unavailable(subject))?;
-    match Look::of(info.name.kind(), &answer) {
-        Look::State(state) => Ok(Some(state)),
-        Look::Gone | Look::Replaced => Ok(None),
-        Look::Strange => {
-            let why = "the object is damaged, or of another version of this library; use the same on all \
-                       machines";
-            Err(Error::elsewhere(subject, ErrorKind::WrongType, Some(libc::EPROTO), why))
+impl Connection {
+    /// What an object holds and who waits, in one round trip; `None` when its name is gone, or belongs to
+    /// another object now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::WrongType`] for an object that is damaged, or of another version of this library,
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::ServerUnavailable`].
+    pub fn look_at(&self, info: &ObjectInfo) -> Result<Option<ObjectState>> {
+        let subject = Some((Operation::Inspect, &info.name));
+        self.check_open(subject)?;
+        Connection::letter(&info.name, Operation::Inspect)?;
+        let client = self.client()?;
+        let answer = with_request(self, info, ALL_TOKENS, |request| {
+            client.call(request, None, &mut || self.pause())
+        });
+        let answer = answer.map_err(|failure| failure.unavailable(subject))?;
+        match Look::of(info.name.kind(), &answer) {
+            Look::State(state) => Ok(Some(state)),
+            Look::Gone | Look::Replaced => Ok(None),
+            Look::Strange => {
+                let why = "the object is damaged, or of another version of this library; use the same on all \
+                           machines";
+                Err(Error::elsewhere(subject, ErrorKind::WrongType, Some(libc::EPROTO), why))
+            }
         }
+    }
+
+    /// Looks at what is on the server, a bounded piece of work at a time.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(self)
     }
 }
 
@@ -227,7 +242,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(connection: &Connection) -> Watch {
+    fn new(connection: &Connection) -> Watch {
         Watch {
             connection: connection.clone(),
             nodes: Vec::new(),
