@@ -3,17 +3,21 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crate::fault::{self, Fault, Subject, is_missing_script, is_transient, is_wrong_server};
+use nob_ipc::Deadline;
+
+use crate::fault::{self, Fault, is_missing_script, is_transient, is_wrong_server};
 use crate::handle::Handle;
 use crate::hold::Hold;
 use crate::link::{self, Link};
 use crate::object::Object;
 use crate::reactor::Hub;
+use crate::request::{Failure, Request};
 use crate::scripts::{self, Script};
+use crate::slots::{Slot, Slots};
 use crate::sync::lock;
 use crate::sys;
 use crate::transport::{Pause, SLICE};
@@ -32,65 +36,13 @@ pub(crate) struct Settings {
     pub check: Option<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
-/// How long who stands in line sleeps before it looks again by itself: what a waiter whose machine
-/// has lost power can delay the others by.
-pub(crate) const LOOK: Duration = Duration::from_secs(5);
-
 /// How many connections are kept that nobody uses.
 const IDLE: usize = 64;
-
-/// What a script is called with.
-#[derive(Clone, Copy)]
-pub(crate) struct Request<'a> {
-    pub script: Script,
-    pub object: &'a Object,
-    /// In place of the keys that the script's table says.
-    pub keys: Option<&'a [Vec<u8>]>,
-    /// The token that the script has a key for.
-    pub token: &'a [u8],
-    pub arguments: &'a [&'a [u8]],
-    /// An earlier call has sent it already.
-    pub again: bool,
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn new(
-        script: Script,
-        object: &'a Object,
-        arguments: &'a [&'a [u8]],
-    ) -> Request<'a> {
-        Request { script, object, keys: None, token: b"", arguments, again: false }
-    }
-}
-
-/// A place where the server remembers the last answer, and the number of its last request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    pub index: u32,
-    pub number: u64,
-}
-
-impl Slot {
-    /// For scripts that need none.
-    pub(crate) const NONE: Slot = Slot { index: 0, number: 0 };
-}
 
 /// A connection, and a slot. One request at a time.
 struct Session {
     link: Option<Link>,
     slot: Slot,
-}
-
-/// Why a call failed, and what is to be known of it.
-pub(crate) struct Failure {
-    pub fault: Fault,
-    /// The server that was asked last.
-    pub server: String,
-    /// A request was sent and not answered: it may have run, or may run still. This is its slot,
-    /// which is not to be used for another before that is settled.
-    pub unanswered: Option<Slot>,
-    /// The answer, of which too few replicas or disks have made sure.
-    pub unconfirmed: Option<Value>,
 }
 
 /// One client: it has one identity on the server. A forked child makes its own.
@@ -100,8 +52,8 @@ pub(crate) struct Client {
     pub id: String,
     digests: Vec<String>,
     sessions: Mutex<Vec<Session>>,
-    slots: AtomicU32,
-    free_slots: Mutex<Vec<Slot>>,
+    /// Shared with requests that were not answered, which others hold.
+    pub slots: Arc<Slots>,
     routes: Mutex<HashMap<Vec<u8>, Address>>,
     primary: Mutex<Option<Address>>,
     /// Nodes of a cluster that the URL does not name.
@@ -128,8 +80,7 @@ impl Client {
             id: format!("{:016x}", sys::random()),
             digests: scripts::digests(),
             sessions: Mutex::default(),
-            slots: AtomicU32::new(0),
-            free_slots: Mutex::default(),
+            slots: Arc::default(),
             routes: Mutex::default(),
             primary: Mutex::default(),
             nodes: Mutex::default(),
@@ -142,23 +93,6 @@ impl Client {
             wakes_at: AtomicU64::new(u64::MAX),
             gave_up: AtomicBool::new(false),
         }))
-    }
-
-    /// A slot that nobody uses, with the number of its next request.
-    pub(crate) fn take_slot(&self) -> Slot {
-        let free = lock(&self.free_slots).pop();
-        let mut slot = free.unwrap_or_else(|| self.new_slot());
-        slot.number += 1;
-        slot
-    }
-
-    fn new_slot(&self) -> Slot {
-        Slot { index: self.slots.fetch_add(1, Ordering::Relaxed), number: 0 }
-    }
-
-    /// Gives a slot back whose last request is settled.
-    pub(crate) fn give_slot(&self, slot: Slot) {
-        lock(&self.free_slots).push(slot);
     }
 
     /// The server to ask about an object.
@@ -297,17 +231,14 @@ impl Client {
             Some(place) => Some(sessions.remove(place)),
             None => sessions.pop(),
         };
-        session.unwrap_or_else(|| {
-            let slot = lock(&self.free_slots).pop();
-            Session { link: None, slot: slot.unwrap_or_else(|| self.new_slot()) }
-        })
+        session.unwrap_or_else(|| Session { link: None, slot: self.slots.take_idle() })
     }
 
     /// Closes the connections that nobody uses.
     pub(crate) fn close_idle(&self) {
         let idle: Vec<Session> = lock(&self.sessions).drain(..).collect();
         for session in idle {
-            self.give_slot(session.slot);
+            self.slots.give(session.slot);
         }
     }
 
@@ -327,7 +258,7 @@ impl Client {
             sessions.push(session);
         } else {
             drop(sessions);
-            self.give_slot(session.slot);
+            self.slots.give(session.slot);
         }
     }
 
@@ -564,6 +495,14 @@ pub(crate) fn is_permanent(fault: &Fault) -> bool {
     }
 }
 
+/// The moment of a deadline; `None`: never, or so late that nobody will wait for it, where the clock
+/// may not count what is added to it.
+pub(crate) fn instant(deadline: Deadline) -> Option<Instant> {
+    const FAR: Duration = Duration::from_secs(1 << 40);
+    let left = deadline.remaining()?;
+    (left < FAR).then(|| Instant::now() + left)
+}
+
 /// Sleeps until then, in pieces.
 pub(crate) fn sleep(end: Instant, pause: Pause<'_>) -> Result<(), fault::Stop> {
     loop {
@@ -573,26 +512,5 @@ pub(crate) fn sleep(end: Instant, pause: Pause<'_>) -> Result<(), fault::Stop> {
         }
         std::thread::sleep(left.min(SLICE));
         pause()?;
-    }
-}
-
-impl Failure {
-    /// The server has no memory left for what is new.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        matches!(&self.fault, Fault::Refused(refusal) if refusal.contains("OOM"))
-    }
-
-    /// As an error of a call that has done nothing that stays.
-    pub(crate) fn unavailable(&self, subject: Subject<'_>) -> nob_ipc::Error {
-        if self.unconfirmed.is_some() {
-            return fault::unconfirmed(subject);
-        }
-        match &self.fault {
-            Fault::Stopped(stop) => fault::stopped(subject, *stop),
-            Fault::Refused(refusal) if !is_transient(refusal) => {
-                fault::refused(subject, &self.server, refusal)
-            }
-            fault => fault::unavailable(subject, &self.server, fault),
-        }
     }
 }

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Result};
 
-use crate::client::{Client, Slot};
+use crate::client::Client;
 use crate::fault::{self, Stop};
 use crate::handle::Handle;
 use crate::plan::{Outcome, Plan};
 use crate::reactor::Task;
+use crate::slots::Slot;
 use crate::sync::{lock, number};
 use crate::sys;
 
@@ -74,7 +75,7 @@ impl Claim {
     /// The result is its caller's.
     fn keep(self) {
         if let Some(slot) = self.slot {
-            self.client.give_slot(slot);
+            self.client.slots.give(slot);
         }
     }
 
@@ -88,7 +89,7 @@ impl Claim {
             Some(job) => client.settle(job),
             None => {
                 if let Some(slot) = slot {
-                    client.give_slot(slot);
+                    client.slots.give(slot);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::io;
 
 use nob_ipc::{Error, ErrorKind, Name, Operation};
 
-use crate::wire::Malformed;
+use crate::wire::{Malformed, Value};
 
 /// Why a call that waits is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,4 +192,11 @@ pub(crate) fn unconfirmed(subject: Subject<'_>) -> Error {
     let why = "the server has done it, but too few replicas or disks have said so in time; a \
                failover or a loss of power now may undo it";
     Error::elsewhere(subject, ErrorKind::Unconfirmed, Some(libc::ETIMEDOUT), why)
+}
+
+/// A script has answered what it never does.
+pub(crate) fn unexpected(subject: Subject<'_>, answer: &Value) -> Error {
+    let word = String::from_utf8_lossy(answer.word()).into_owned();
+    let why = format!("the server's script has answered {word:?}, which nobody expects here");
+    Error::elsewhere(subject, ErrorKind::Other, Some(libc::EPROTO), why)
 }

@@ -6,26 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Error, ErrorKind, Existence, Name, Operation, Result, fork_generation};
+use nob_ipc::{Deadline, Existence, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Failure, Request};
+use crate::client::{Client, instant};
 use crate::connection::Connection;
-use crate::fault::{self, Fault, Stop};
+use crate::fault::{self, Fault, Stop, unexpected};
 use crate::hold::{Held, Hold};
 use crate::object::Object;
 use crate::opening::Common;
 use crate::plan::{Outcome, Plan};
 use crate::reactor::Job;
+use crate::request::{Failure, LATE, Request, nothing};
 use crate::scripts::Script;
 use crate::sync::{lock, number};
 use crate::sys;
 use crate::unanswered::Unanswered;
 use crate::waiter::{Line, Waiter};
 use crate::wire::Value;
-
-/// How long after its timeout a call goes on asking a server that does not answer. The last attempt
-/// ends up to [`SLICE`](crate::transport::SLICE) later.
-pub(crate) const LATE: Duration = Duration::from_millis(1500);
 
 /// How long dropping a handle tries to reach the server.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -119,13 +116,13 @@ impl Handle {
     }
 
     /// Gives up the handle, and lets go of what it holds: of a lock, the next owner is told. The
-    /// name stays. Waits in other threads end with [`ErrorKind::Closed`] within half a second.
-    /// Twice is fine.
+    /// name stays. Waits in other threads end with [`Closed`](nob_ipc::ErrorKind::Closed) within
+    /// half a second. Twice is fine.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ServerUnavailable`] when the server could not be told within a second; then the
-    /// leases end what was held.
+    /// [`ServerUnavailable`](nob_ipc::ErrorKind::ServerUnavailable) when the server could not be told
+    /// within a second; then the leases end what was held.
     pub fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
@@ -166,8 +163,10 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the name is gone, [`ErrorKind::Replaced`] if it belongs to
-    /// another object now, [`ErrorKind::ServerUnavailable`], [`ErrorKind::OutcomeUnknown`].
+    /// [`NotFound`](nob_ipc::ErrorKind::NotFound) if the name is gone,
+    /// [`Replaced`](nob_ipc::ErrorKind::Replaced) if it belongs to another object now,
+    /// [`ServerUnavailable`](nob_ipc::ErrorKind::ServerUnavailable),
+    /// [`OutcomeUnknown`](nob_ipc::ErrorKind::OutcomeUnknown).
     pub fn unlink(&self) -> Result<()> {
         let token = format!("{:016x}", sys::random());
         let generation = self.object.generation.as_bytes().to_vec();
@@ -183,7 +182,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::ServerUnavailable`].
+    /// [`ServerUnavailable`](nob_ipc::ErrorKind::ServerUnavailable).
     pub fn is_stale(&self) -> Result<bool> {
         let plan = Plan::once(Script::Look, Operation::Inspect, Vec::new());
         let answer = self.once(&plan)?;
@@ -273,7 +272,7 @@ impl Handle {
         let result = self.wait_in_line(plan, &client, &waiter, deadline, &mut pause);
         if result.is_err() {
             // What has come meanwhile is passed on.
-            client.settle(Job::leave(&self.object, plan.leave(), &waiter));
+            client.settle(Job::leave(&self.object, plan.script.leave(), &waiter));
         }
         drop(line);
         result
@@ -325,7 +324,7 @@ impl Handle {
             .with_request(&self.object, member, mode, |request| client.call(request, until, pause));
         match answer {
             Ok(value) => {
-                if let Some(again) = Plan::nothing(&value) {
+                if let Some(again) = nothing(&value) {
                     return Ok(Attempt::Nothing(again));
                 }
                 let value = plan.check(self, value)?;
@@ -421,20 +420,6 @@ impl Attempt {
             Attempt::Nothing(_) => None,
         }
     }
-}
-
-/// The moment of a deadline; `None`: never, or so late that nobody will wait for it, where the clock
-/// may not count what is added to it.
-pub(crate) fn instant(deadline: Deadline) -> Option<Instant> {
-    const FAR: Duration = Duration::from_secs(1 << 40);
-    let left = deadline.remaining()?;
-    (left < FAR).then(|| Instant::now() + left)
-}
-
-pub(crate) fn unexpected(subject: fault::Subject<'_>, answer: &Value) -> Error {
-    let word = String::from_utf8_lossy(answer.word()).into_owned();
-    let why = format!("the server's script has answered {word:?}, which nobody expects here");
-    Error::elsewhere(subject, ErrorKind::Other, Some(libc::EPROTO), why)
 }
 
 impl fmt::Debug for Handle {

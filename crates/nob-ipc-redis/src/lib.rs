@@ -107,9 +107,11 @@ mod object;
 mod opening;
 mod plan;
 mod reactor;
+mod request;
 mod rights;
 mod scripts;
 mod semaphore;
+mod slots;
 mod sync;
 #[allow(unsafe_code)]
 mod sys;

@@ -10,7 +10,8 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 use crate::bounded_semaphore::pid;
 use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Handle, unexpected};
+use crate::fault::unexpected;
+use crate::handle::Handle;
 use crate::hold::Held;
 use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{Error, ErrorKind, Existence, Name, Operation, Result};
 
-use crate::client::{Client, Failure, Request};
+use crate::client::Client;
 use crate::connection::Connection;
-use crate::fault::{self, Fault, Subject};
-use crate::handle::{Handle, unexpected};
+use crate::fault::{self, Fault, Subject, unexpected};
+use crate::handle::Handle;
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
+use crate::request::{Failure, Request};
 use crate::scripts::Script;
 use crate::sys;
 use crate::wire::Value;

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use nob_ipc::{Deadline, Error, ErrorKind, Operation, Result};
 
-use crate::client::{Client, Failure, LOOK, Request, Slot};
-use crate::fault::{self, Fault};
-use crate::handle::{self, Handle};
+use crate::client::{Client, instant};
+use crate::fault::{self, Fault, unexpected};
+use crate::handle::Handle;
 use crate::hold::Held;
 use crate::object::Object;
 use crate::reactor::{Job, Purpose};
+use crate::request::{Failure, Request};
 use crate::scripts::Script;
+use crate::slots::Slot;
 use crate::sync::lock;
 use crate::sys;
 use crate::unanswered::Unanswered;
@@ -112,11 +114,6 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// The script that leaves the line.
-    pub(crate) fn leave(&self) -> Script {
-        if self.script == Script::Send { Script::LeaveSenders } else { Script::Leave }
-    }
-
     /// The arguments of an attempt by a waiter, or by nobody who waits.
     pub(crate) fn arguments<'b>(&'b self, member: &'b [u8], mode: &'b [u8]) -> Vec<&'b [u8]> {
         let head: &[&[u8]] = if self.waits() { &[member, mode] } else { &[] };
@@ -135,18 +132,6 @@ impl<'a> Plan<'a> {
         request.token = self.token.as_bytes();
         request.again = self.again.is_some();
         call(&request)
-    }
-
-    /// Whether there was nothing to take, or no room; and when to look again without being woken.
-    pub(crate) fn nothing(answer: &Value) -> Option<Duration> {
-        if !matches!(answer.word(), b"EMPTY" | b"FULL") {
-            return None;
-        }
-        // Many who look at once would be a burden, so each has a moment of its own.
-        let look = LOOK + Duration::from_millis(sys::random() % 500);
-        let lease = answer.list().get(1).and_then(Value::integer);
-        let lease = lease.and_then(|left| u64::try_from(left).ok());
-        Some(lease.map_or(look, |left| look.min(Duration::from_millis(left + 1))))
     }
 
     /// What an answer means that is not for waiting.
@@ -186,7 +171,7 @@ impl<'a> Plan<'a> {
             ),
             // A later request of ours has settled this one.
             b"OLD" | b"BACK" => Err(too_late(subject)),
-            _ => Err(handle::unexpected(subject, &answer)),
+            _ => Err(unexpected(subject, &answer)),
         }
     }
 
@@ -199,8 +184,7 @@ impl<'a> Plan<'a> {
         sent: Duration,
     ) -> Result<Outcome> {
         let outcome = self.outcome(answer);
-        let outcome =
-            outcome.ok_or_else(|| handle::unexpected(handle.subject(self.operation), answer))?;
+        let outcome = outcome.ok_or_else(|| unexpected(handle.subject(self.operation), answer))?;
         if matches!(self.script, Script::Lock | Script::Take) {
             let fence = answer.list().get(1).and_then(Value::integer).unwrap_or(0);
             let fence = u64::try_from(fence).unwrap_or(0);
@@ -253,10 +237,10 @@ impl<'a> Plan<'a> {
             Script::Receive => (Script::Putback, Vec::new(), Vec::new(), slot),
             Script::Acquire => (Script::Giveback, Vec::new(), Vec::new(), slot),
             Script::Lock => {
-                (Script::Unlock, token(), vec![token(), b"undo".to_vec()], client.take_slot())
+                (Script::Unlock, token(), vec![token(), b"undo".to_vec()], client.slots.take())
             }
             Script::Take => {
-                (Script::Give, token(), vec![b"undo".to_vec(), token()], client.take_slot())
+                (Script::Give, token(), vec![b"undo".to_vec(), token()], client.slots.take())
             }
             _ => return None,
         };
@@ -287,7 +271,8 @@ impl<'a> Plan<'a> {
             unanswered.clone()
         } else {
             let numbered = self.script.text().numbered;
-            Unanswered::new(client, if numbered { slot } else { Slot::NONE })
+            let slot = if numbered { slot } else { Slot::NONE };
+            Unanswered::new(&client.slots, client.settings.patience, slot)
         };
         self.keep(handle, client, Some(&unanswered));
         match &failure.fault {
@@ -315,7 +300,7 @@ impl<'a> Plan<'a> {
         client.settle(Job {
             script: self.script,
             object: handle.object.clone(),
-            slot: Some(slot.unwrap_or_else(|| client.take_slot())),
+            slot: Some(slot.unwrap_or_else(|| client.slots.take())),
             token: self.token.clone().into_bytes(),
             arguments: self.tail.iter().map(|part| part.to_vec()).collect(),
             bulk: false,
@@ -413,7 +398,7 @@ impl Retry {
             _ => Ok(()),
         };
         // Nothing is sent when the server may not remember it any more.
-        let until = self.unanswered.end(handle::instant(deadline), client.settings.patience);
+        let until = self.unanswered.end(instant(deadline), client.settings.patience);
         let answer = self.plan.with_request(&self.object, b"", b"-", |request| {
             let request = Request { again: true, ..*request };
             client.call_again(&request, slot, until, &mut { check })
@@ -449,7 +434,7 @@ impl Retry {
                         let why = "this handle has lost the lock: its lease ran out";
                         Err(Error::elsewhere(subject, ErrorKind::LockLost, None, why))
                     }
-                    _ => Err(handle::unexpected(subject, &answer)),
+                    _ => Err(unexpected(subject, &answer)),
                 }
             }
             Err(Failure { unconfirmed: Some(_), .. }) => Err(fault::unconfirmed(subject)),

@@ -9,7 +9,8 @@ use nob_ipc::{Deadline, Kind, Name, Operation, Permits, Result};
 
 use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
-use crate::handle::{Handle, unexpected};
+use crate::fault::unexpected;
+use crate::handle::Handle;
 use crate::opening::{self, Common, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;

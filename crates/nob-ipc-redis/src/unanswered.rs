@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Slot};
+use crate::slots::{Slot, Slots};
 use crate::sync::lock;
 
 /// How long an answer is remembered by the server that a retry may ask for, with a margin.
@@ -13,8 +13,8 @@ pub(crate) const MEMORY: Duration = Duration::from_secs(540);
 /// nobody can repeat it any more; a later request of the slot makes an old copy of it void.
 #[derive(Debug)]
 pub(crate) struct Unanswered {
-    /// Weak: what is held by a client has them.
-    client: Weak<Client>,
+    /// Weak: nobody needs them once their client is gone.
+    slots: Weak<Slots>,
     /// `None`: it is being repeated, or was answered.
     slot: Mutex<Option<Slot>>,
     /// Until when the server remembers it.
@@ -23,10 +23,10 @@ pub(crate) struct Unanswered {
 
 impl Unanswered {
     /// `slot`: [`Slot::NONE`] for a request without a number.
-    pub(crate) fn new(client: &Arc<Client>, slot: Slot) -> Arc<Unanswered> {
-        let until = Instant::now() + MEMORY.saturating_sub(client.settings.patience);
-        let client = Arc::downgrade(client);
-        Arc::new(Unanswered { client, slot: Mutex::new(Some(slot)), until })
+    pub(crate) fn new(slots: &Arc<Slots>, patience: Duration, slot: Slot) -> Arc<Unanswered> {
+        let until = Instant::now() + MEMORY.saturating_sub(patience);
+        let slots = Arc::downgrade(slots);
+        Arc::new(Unanswered { slots, slot: Mutex::new(Some(slot)), until })
     }
 
     /// Begins to repeat it; `None`: that is done by another at this moment, it was answered, or it is
@@ -52,9 +52,9 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         if let Some(slot) = lock(&self.slot).take()
             && slot.number > 0
-            && let Some(client) = self.client.upgrade()
+            && let Some(slots) = self.slots.upgrade()
         {
-            client.give_slot(slot);
+            slots.give(slot);
         }
     }
 }

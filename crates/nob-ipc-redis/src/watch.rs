@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
 use crate::bounded_semaphore::pid;
-use crate::client::{Request, Slot};
 use crate::connection::Connection;
 use crate::fault::{Fault, code, is_forbidden, is_missing_script};
 use crate::inspect::{self, Cursor, ObjectInfo};
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{FORMAT, attributes};
+use crate::request::Request;
 use crate::scripts::Script;
+use crate::slots::Slot;
 use crate::transport::SILENCE;
 use crate::url::{Address, Topology};
 use crate::wire::{Value, encode};

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Slot, confirmation};
+use crate::client::{Client, confirmation};
 use crate::fault::Fault;
 use crate::hold::Hold;
 use crate::object::Object;
 use crate::scripts::Script;
+use crate::slots::Slot;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::Value;

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Request, Slot, has_changed, is_permanent, is_sure, redirection};
+use crate::client::{Client, has_changed, is_permanent, is_sure, redirection};
 use crate::fault::{Fault, Stop, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
 use crate::link::Link;
 use crate::object::Object;
+use crate::request::Request;
 use crate::scripts::Script;
+use crate::slots::Slot;
 use crate::sync::lock;
 use crate::sys;
 use crate::transport::SILENCE;
@@ -580,7 +582,7 @@ impl Reactor {
         match job.purpose {
             Purpose::Settle => {
                 if let Some(slot) = job.slot {
-                    self.client.give_slot(slot);
+                    self.client.slots.give(slot);
                 }
             }
             Purpose::Renew(hold, tokens) => match end {

@@ -8,12 +8,14 @@ use nob_ipc::Deadline;
 
 use super::Reactor;
 use super::job::{End, Job, Purpose};
-use crate::client::{Client, Failure, Slot};
+use crate::client::{Client, instant};
 use crate::events::{Claim, Events, Ticket};
 use crate::fault::{self, Fault, Stop};
-use crate::handle::{self, Handle, LATE};
+use crate::handle::Handle;
 use crate::plan::{Outcome, Plan};
+use crate::request::{Failure, LATE, nothing};
 use crate::scripts::Script;
+use crate::slots::Slot;
 use crate::sync::lock;
 use crate::unanswered::MEMORY;
 use crate::url::Address;
@@ -65,7 +67,7 @@ impl Task {
         let waits = plan.waits() && !deadline.has_passed();
         let waiter = waits.then(|| client.enlist(&handle.object, handle.id, Some(ticket.id)));
         let again = plan.again.as_ref().map(|(_, slot)| *slot);
-        let slot = again.or_else(|| plan.script.text().numbered.then(|| client.take_slot()));
+        let slot = again.or_else(|| plan.script.text().numbered.then(|| client.slots.take()));
         Box::new(Task {
             ticket,
             events: events.clone(),
@@ -111,7 +113,7 @@ impl Reactor {
         let again = task.plan.again.as_ref();
         let forgotten = again.and_then(|(unanswered, _)| unanswered.end(None, patience));
         let patience = forgotten.unwrap_or(now + patience);
-        let end = handle::instant(task.deadline);
+        let end = instant(task.deadline);
         // As the blocking calls: an answer may come late.
         task.end = end.map_or(patience, |end| patience.min(end.max(now) + LATE));
         let end = task.end;
@@ -173,7 +175,7 @@ impl Reactor {
     pub(super) fn leave_line(&mut self, task: &Task) {
         if let Some(waiter) = &task.waiter {
             lock(&self.client.hub).waiters.remove(&waiter.number);
-            let job = Job::leave(&task.handle.object, task.plan.leave(), waiter);
+            let job = Job::leave(&task.handle.object, task.plan.script.leave(), waiter);
             self.enqueue(job, MEMORY);
         }
     }
@@ -229,12 +231,12 @@ impl Reactor {
             }
         };
         let last = task.state == State::Asking { last: true };
-        if let Some(again) = Plan::nothing(answer)
+        if let Some(again) = nothing(answer)
             && !last
         {
             task.state = State::Asleep;
             let look = Instant::now() + again;
-            task.end = handle::instant(task.deadline).map_or(look, |end| end.min(look));
+            task.end = instant(task.deadline).map_or(look, |end| end.min(look));
             // A wake-up may have come before the answer.
             let woken = task.waiter.as_ref().is_some_and(|waiter| waiter.is_woken());
             let end = task.end;
@@ -249,7 +251,7 @@ impl Reactor {
             lock(&client.hub).waiters.remove(&waiter.number);
         }
         let handle = &task.handle;
-        let result = if Plan::nothing(answer).is_some() {
+        let result = if nothing(answer).is_some() {
             Ok(match task.plan.script {
                 Script::Send => Outcome::Sent(0),
                 Script::Receive => Outcome::Messages(Vec::new()),

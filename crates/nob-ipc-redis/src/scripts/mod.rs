@@ -90,6 +90,11 @@ impl Script {
         &ALL[self as usize]
     }
 
+    /// The script that leaves the line of those who wait for this one.
+    pub(crate) fn leave(self) -> Script {
+        if self == Script::Send { Script::LeaveSenders } else { Script::Leave }
+    }
+
     /// The keys that it needs to work on an object.
     pub(crate) fn keys(self, object: &Object, slot: &[u8], token: &[u8]) -> Vec<Vec<u8>> {
         self.text().keys.bytes().map(|letter| object.key(letter, slot, token)).collect()
