@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
 use crate::client::{Client, Settings, is_permanent, sleep};
+use crate::farewell::let_go;
 use crate::fault::{self, Fault, Stop, Subject, is_transient};
-use crate::handle::{Handle, let_go};
+use crate::handle::Handle;
 use crate::object;
 use crate::sync::lock;
 use crate::transport::{Pause, SLICE};

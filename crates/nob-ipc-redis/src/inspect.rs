@@ -4,7 +4,6 @@ use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
 use crate::connection::Connection;
 use crate::fault::{self, Fault, code};
-use crate::handle::Handle;
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
@@ -375,7 +374,8 @@ impl Connection {
         self.check_open(Some((Operation::Unlink, name)))?;
         let letter = Connection::letter(name, Operation::Unlink)?;
         let object = Object::new(self.namespace(), name, letter, &info.generation);
-        Handle::new(&Common::new(self), object, false, &self.client()?).unlink()
+        let client = self.client()?;
+        Common::new(self).handle(object, false, &client).unlink()
     }
 }
 

@@ -92,10 +92,12 @@
 #![deny(unsafe_code)]
 
 mod bounded_semaphore;
+mod calls;
 mod client;
 mod connecting;
 mod connection;
 mod events;
+mod farewell;
 mod fault;
 mod handle;
 mod hold;

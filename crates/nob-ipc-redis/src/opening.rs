@@ -55,6 +55,12 @@ impl Common {
         self.generation = error.detail::<Unknown>().map(|unknown| unknown.0.clone());
     }
 
+    pub(crate) fn handle(&self, object: Object, created: bool, client: &Client) -> Arc<Handle> {
+        let owned = created && self.existence != Existence::LinkOrCreate;
+        let unlink_on_drop = self.unlink_on_drop.unwrap_or(owned);
+        Handle::new(&self.connection, object, created, unlink_on_drop, self.lease, client)
+    }
+
     /// Refuses a lease that cannot be kept.
     pub(crate) fn check_lease(&self, name: &Name) -> Result<()> {
         let (least, most) = (Duration::from_secs(1), Duration::from_secs(86_400));
@@ -267,7 +273,7 @@ impl Opening<'_> {
         }
         let generation = attributes.get("gen").map_or("", String::as_str);
         let object = self.new.of_generation(generation);
-        Ok((Handle::new(self.common, object, created, &self.client), attributes))
+        Ok((self.common.handle(object, created, &self.client), attributes))
     }
 }
 
@@ -310,7 +316,7 @@ impl Connection {
                     why,
                 ));
             }
-            let handle = Handle::new(&common, unopened.of_generation(&generation), false, &client);
+            let handle = common.handle(unopened.of_generation(&generation), false, &client);
             match handle.unlink() {
                 Err(error)
                     if error.kind() == ErrorKind::Replaced

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use crate::client::Client;
 use crate::fault::Stop;
-use crate::sync::lock;
 use crate::sys;
 use crate::transport::{Pause, SLICE};
 
@@ -64,17 +62,5 @@ impl Waiter {
             }
         }
         Ok(())
-    }
-}
-
-/// Keeps a waiter in the list of those who are woken.
-pub(crate) struct Line<'a> {
-    pub client: &'a Client,
-    pub waiter: &'a Waiter,
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        lock(&self.client.hub).waiters.remove(&self.waiter.number);
     }
 }
