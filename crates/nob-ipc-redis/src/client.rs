@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use nob_ipc::Deadline;
 
 use crate::fault::{self, Fault, is_missing_script, is_transient, is_wrong_server};
-use crate::handle::Handle;
 use crate::hold::Hold;
+use crate::hub::Hub;
 use crate::link::{self, Link};
 use crate::object::Object;
-use crate::reactor::Hub;
 use crate::request::{Failure, Request};
 use crate::scripts::{self, Script};
 use crate::slots::{Slot, Slots};
@@ -45,6 +44,12 @@ struct Session {
     slot: Slot,
 }
 
+/// A handle, as its connection sees it when that is closed.
+pub(crate) trait Delete: Send + Sync {
+    /// Closes it, and removes the name if that is due.
+    fn delete(&self) -> nob_ipc::Result<()>;
+}
+
 /// One client: it has one identity on the server. A forked child makes its own.
 pub(crate) struct Client {
     pub settings: Arc<Settings>,
@@ -64,7 +69,7 @@ pub(crate) struct Client {
     pub ended: Condvar,
     /// Wakes the native thread.
     pub bell: OwnedFd,
-    pub handles: Mutex<Vec<Weak<Handle>>>,
+    pub handles: Mutex<Vec<Weak<dyn Delete>>>,
     pub holds: Mutex<HashMap<u64, Arc<Hold>>>,
     /// When the native thread wakes by itself, in ns since the start of the machine. The largest
     /// number: it has not looked at the holds yet, or there is no thread.

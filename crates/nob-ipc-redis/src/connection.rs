@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result, fork_generation};
 
-use crate::client::{Client, Settings, is_permanent, sleep};
+use crate::client::{Client, Delete, Settings, is_permanent, sleep};
 use crate::farewell::let_go;
 use crate::fault::{self, Fault, Stop, Subject, is_transient};
-use crate::handle::Handle;
 use crate::object;
 use crate::sync::lock;
 use crate::transport::{Pause, SLICE};
@@ -157,9 +156,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The first of what [`Handle::delete`] says.
+    /// The first of what [`Handle::delete`](crate::Handle::delete) says.
     pub fn close(&self) -> Result<()> {
-        let handles: Vec<Weak<Handle>> = match self.0.client.existing() {
+        let handles: Vec<Weak<dyn Delete>> = match self.0.client.existing() {
             Some(client) => lock(&client.handles).drain(..).collect(),
             None => Vec::new(),
         };

@@ -6,6 +6,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use nob_ipc::{Deadline, Error, ErrorKind, Result};
 
@@ -13,10 +14,13 @@ use crate::client::Client;
 use crate::fault::{self, Stop};
 use crate::handle::Handle;
 use crate::plan::{Outcome, Plan};
-use crate::reactor::Task;
+use crate::request::{Failure, nothing};
+use crate::scripts::Script;
 use crate::slots::Slot;
 use crate::sync::{lock, number};
 use crate::sys;
+use crate::task::{State, Task, Work};
+use crate::wire::Value;
 
 /// Where an event loop hears that operations have ended: its descriptor is readable when there is
 /// something to [take](Events::take). Clones are the same one.
@@ -63,12 +67,12 @@ struct Ended {
 }
 
 /// What undoes an operation that has ended.
-pub(crate) struct Claim {
-    pub client: Arc<Client>,
-    pub handle: Arc<Handle>,
-    pub plan: Plan<'static>,
+struct Claim {
+    client: Arc<Client>,
+    handle: Arc<Handle>,
+    plan: Plan<'static>,
     /// The slot of its last request; nobody else uses it as long as the operation may be undone.
-    pub slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl Claim {
@@ -80,7 +84,7 @@ impl Claim {
     }
 
     /// Nobody wants the result.
-    pub(crate) fn undo(self) {
+    fn undo(self) {
         let Claim { client, handle, plan, slot } = self;
         if let Some(hold) = lock(&client.holds).get(&handle.id) {
             hold.remove(&plan.token);
@@ -140,7 +144,7 @@ impl Events {
     }
 
     /// An operation has ended. It is undone if its caller has gone.
-    pub(crate) fn end(&self, task: &Ticket, result: Result<Outcome>, claim: Claim) {
+    fn end(&self, task: &Ticket, result: Result<Outcome>, claim: Claim) {
         let mut ended = lock(&self.0.ended);
         if task.cancelled.load(Ordering::SeqCst) {
             drop(ended);
@@ -175,9 +179,9 @@ impl fmt::Debug for Events {
 
 /// What a caller and the native thread both have of an operation.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    pub id: u64,
-    pub token: u64,
+struct Ticket {
+    id: u64,
+    token: u64,
     cancelled: AtomicBool,
 }
 
@@ -220,6 +224,65 @@ impl Pending {
     }
 }
 
+/// An operation that the native thread carries out.
+struct Running {
+    client: Arc<Client>,
+    handle: Arc<Handle>,
+    plan: Plan<'static>,
+    ticket: Arc<Ticket>,
+    events: Events,
+}
+
+impl Running {
+    fn end(self, result: Result<Outcome>, slot: Option<Slot>) {
+        let Running { client, handle, plan, ticket, events } = self;
+        events.end(&ticket, result, Claim { client, handle, plan, slot });
+    }
+}
+
+impl Work for Running {
+    fn request(&self, member: &[u8], mode: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let arguments = self.plan.arguments(member, mode);
+        let arguments = arguments.into_iter().map(<[u8]>::to_vec).collect();
+        (self.plan.token.clone().into_bytes(), arguments)
+    }
+
+    fn renew(&mut self) {
+        if let Some(plan) = self.plan.renewed() {
+            self.plan = plan;
+        }
+    }
+
+    fn finish(self: Box<Self>, answer: &Value, sent: Duration, slot: Option<Slot>) {
+        let Running { client, handle, plan, .. } = &*self;
+        let result = if nothing(answer).is_some() {
+            Ok(match plan.script {
+                Script::Send => Outcome::Sent(0),
+                Script::Receive => Outcome::Messages(Vec::new()),
+                _ => Outcome::Done(false),
+            })
+        } else {
+            plan.check(handle, answer.clone())
+                .and_then(|answer| plan.take(handle, client, &answer, sent))
+        };
+        let nothing = [Outcome::Done(false), Outcome::Sent(0), Outcome::Messages(Vec::new())];
+        let taken = result.as_ref().is_ok_and(|outcome| !nothing.contains(outcome));
+        if !(taken && handle.is_closed()) {
+            return self.end(result, slot);
+        }
+        // It has come too late: nobody holds anything through a closed handle.
+        let error = fault::stopped(handle.subject(plan.operation), Stop::Closed);
+        let (client, handle, plan) = (client.clone(), handle.clone(), plan.clone());
+        Claim { client, handle, plan, slot }.undo();
+        self.end(Err(error), None);
+    }
+
+    fn fail(self: Box<Self>, failure: &Failure, slot: Option<Slot>) {
+        let error = self.plan.failed(&self.handle, &self.client, failure);
+        self.end(Err(error), slot);
+    }
+}
+
 /// Begins an operation that ends in `events`. `bulk`: what it brings may be large.
 pub(crate) fn start(
     handle: &Arc<Handle>,
@@ -236,6 +299,34 @@ pub(crate) fn start(
     let ticket = Arc::new(Ticket { id: number(), token, cancelled: AtomicBool::new(false) });
     let pending =
         Pending { ticket: ticket.clone(), events: events.clone(), handle: handle.clone() };
-    client.start(Task::new(&client, handle, events, ticket, plan.into_owned(), bulk, deadline));
+    let plan = plan.into_owned();
+    let waits = plan.waits() && !deadline.has_passed();
+    let waiter = waits.then(|| client.enlist(&handle.object, handle.id, Some(ticket.id)));
+    let again = plan.again.as_ref().map(|(_, slot)| *slot);
+    let slot = again.or_else(|| plan.script.text().numbered.then(|| client.slots.take()));
+    client.start(Box::new(Task {
+        id: ticket.id,
+        handle: handle.id,
+        object: handle.object.clone(),
+        script: plan.script,
+        again: plan.again.clone(),
+        bulk,
+        deadline,
+        waiter,
+        slot,
+        state: State::Asleep,
+        attempt: 0,
+        end: Instant::now(),
+        sent: None,
+        lost: false,
+        server: None,
+        work: Box::new(Running {
+            client: client.clone(),
+            handle: handle.clone(),
+            plan,
+            ticket,
+            events: events.clone(),
+        }),
+    }));
     Ok(pending)
 }

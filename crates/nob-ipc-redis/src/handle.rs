@@ -1,13 +1,13 @@
 //! A handle to an object on a server: what all kinds have in common.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use nob_ipc::{Name, Operation, Result, fork_generation};
 
-use crate::client::Client;
+use crate::client::{Client, Delete};
 use crate::connection::Connection;
 use crate::farewell::{farewell, let_go};
 use crate::fault::{self, Stop};
@@ -55,11 +55,12 @@ impl Handle {
             unlink_on_drop: AtomicBool::new(unlink_on_drop),
             owned_in: AtomicU64::new(fork_generation()),
         });
+        let weak: Weak<dyn Delete> = Arc::<Handle>::downgrade(&handle);
         let mut handles = lock(&client.handles);
         if handles.len() == handles.capacity() {
             handles.retain(|handle| handle.strong_count() > 0);
         }
-        handles.push(Arc::downgrade(&handle));
+        handles.push(weak);
         handle
     }
 
@@ -184,6 +185,12 @@ impl Handle {
         let client = self.connection.client().ok()?;
         let holds = lock(&client.holds);
         holds.get(&self.id).cloned()
+    }
+}
+
+impl Delete for Handle {
+    fn delete(&self) -> Result<()> {
+        self.delete()
     }
 }
 

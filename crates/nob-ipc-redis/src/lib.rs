@@ -101,7 +101,9 @@ mod farewell;
 mod fault;
 mod handle;
 mod hold;
+mod hub;
 mod inspect;
+mod job;
 mod link;
 mod lock;
 mod message_queue;
@@ -117,6 +119,7 @@ mod slots;
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+mod task;
 mod transport;
 mod unanswered;
 mod url;

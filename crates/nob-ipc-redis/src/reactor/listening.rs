@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::task::State;
 use super::{Due, Reached, Reactor, Way};
 use crate::fault::Fault;
 use crate::sync::lock;
+use crate::task::State;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::{Value, encode};

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use crate::client::{Client, has_changed, is_permanent, is_sure, redirection};
 use crate::fault::{Fault, Stop, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
+use crate::hub::{Command, Search};
+use crate::job::{Job, Purpose};
 use crate::link::Link;
 use crate::object::Object;
 use crate::request::Request;
@@ -20,23 +22,18 @@ use crate::scripts::Script;
 use crate::slots::Slot;
 use crate::sync::lock;
 use crate::sys;
+use crate::task::Task;
 use crate::transport::SILENCE;
 use crate::unanswered::MEMORY;
 use crate::url::Address;
 use crate::wire::{Value, encode};
 
-mod hub;
-mod job;
+mod commands;
 mod listening;
 mod search;
-mod task;
-pub(crate) use hub::Hub;
-pub(crate) use job::{Job, Purpose};
-pub(crate) use task::Task;
-
-use hub::Command;
-use job::{End, Sending};
-use search::Search;
+mod sending;
+mod tasks;
+use sending::{End, Sending};
 
 /// How often a quiet connection is looked after.
 const BEAT: Duration = Duration::from_secs(5);
@@ -198,7 +195,7 @@ impl Reactor {
                 }
                 Command::Unlisten(channel) => self.unlisten(&channel),
                 Command::Start(task) => {
-                    let id = task.ticket.id;
+                    let id = task.id;
                     self.tasks.insert(id, task);
                     self.attempt(id);
                 }
@@ -207,8 +204,8 @@ impl Reactor {
                     let ids: Vec<u64> = self
                         .tasks
                         .values()
-                        .filter(|task| task.handle.id == handle)
-                        .map(|task| task.ticket.id)
+                        .filter(|task| task.handle == handle)
+                        .map(|task| task.id)
                         .collect();
                     for id in ids {
                         self.give_up(id, Some(Stop::Closed));

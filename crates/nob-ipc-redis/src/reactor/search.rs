@@ -5,10 +5,10 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::hub::Command;
-use super::{Kept, Reactor};
+use super::{Kept, Peer, Reactor};
 use crate::client::Client;
 use crate::fault::{Fault, Stop};
+use crate::hub::{Command, Found, Search};
 use crate::object::Object;
 use crate::sync::lock;
 use crate::sys;
@@ -16,21 +16,6 @@ use crate::url::{Address, Topology};
 
 /// How soon sentinels that have named no primary are asked again while a connection to one is there.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// What is to be found.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Search {
-    /// The server that sentinels name.
-    Primary,
-    /// The addresses of a host.
-    Host(String),
-}
-
-pub(super) enum Found {
-    Primary(Address),
-    /// A host, and its addresses, whose port is none.
-    Host(String, Vec<SocketAddr>),
-}
 
 impl Search {
     fn run(&self, client: &Client) -> Result<Found, Fault> {
@@ -72,7 +57,7 @@ impl Reactor {
             return self.client.route(object, &mut || Ok(())).map(Some);
         }
         // Another connection was lost. As long as one is there, leases are renewed through it.
-        let serves = |peer: &super::Peer| peer.is_ready() && !peer.refuses;
+        let serves = |peer: &Peer| peer.is_ready() && !peer.refuses;
         let there = self.peers.iter().find(|(_, peer)| serves(peer)).map(|(way, _)| way.0.clone());
         if there.is_some() && Instant::now() >= self.search_again {
             // Without it, what is there is used, and the search tried again.

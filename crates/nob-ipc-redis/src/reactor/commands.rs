@@ -1,52 +1,19 @@
-//! What threads and the native thread share, and how threads speak to it.
+//! How other threads speak to the native thread.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Reactor;
-use super::job::Job;
-use super::search::{Found, Search};
-use super::task::Task;
 use crate::client::Client;
-use crate::fault::Fault;
+use crate::hub::{Command, Listeners};
+use crate::job::Job;
 use crate::object::Object;
 use crate::sync::{lock, number};
 use crate::sys;
+use crate::task::Task;
 use crate::waiter::Waiter;
-
-/// What threads and the native thread share.
-#[derive(Default)]
-pub(crate) struct Hub {
-    pub(super) inbox: Vec<Command>,
-    pub waiters: HashMap<u64, Arc<Waiter>>,
-    /// How many handles have an object, by its channel.
-    pub(super) channels: HashMap<Vec<u8>, Listeners>,
-    pub(super) running: bool,
-    pub(super) stopping: bool,
-    /// The thread has ended before all was settled.
-    pub(super) unsettled: bool,
-}
-
-pub(super) struct Listeners {
-    pub(super) object: Arc<Object>,
-    handles: Vec<u64>,
-}
-
-pub(super) enum Command {
-    Listen(Vec<u8>),
-    Unlisten(Vec<u8>),
-    Start(Box<Task>),
-    Cancel(u64),
-    CloseHandle(u64),
-    Settle(Job),
-    /// What was searched for.
-    Found(Search, Result<Found, Fault>),
-    /// Something else has changed: a hold, or the end has come.
-    Look,
-}
 
 impl Client {
     fn command_reactor(self: &Arc<Self>, command: Command) {

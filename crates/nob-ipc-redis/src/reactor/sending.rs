@@ -1,48 +1,12 @@
-//! A request of the native thread.
+//! A job on its way.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, confirmation};
 use crate::fault::Fault;
-use crate::hold::Hold;
-use crate::object::Object;
-use crate::scripts::Script;
-use crate::slots::Slot;
+use crate::job::{Job, Purpose};
 use crate::url::Address;
-use crate::waiter::Waiter;
 use crate::wire::Value;
-
-/// A request that the native thread makes.
-pub(crate) struct Job {
-    pub script: Script,
-    pub object: Arc<Object>,
-    pub slot: Option<Slot>,
-    pub token: Vec<u8>,
-    pub arguments: Vec<Vec<u8>>,
-    /// The answer may be large.
-    pub bulk: bool,
-    pub purpose: Purpose,
-}
-
-pub(crate) enum Purpose {
-    /// What was given up is undone; nobody waits for it.
-    Settle,
-    /// Attempt of a task, with its number.
-    Task(u64, u64),
-    /// A renewal of these tokens.
-    Renew(Arc<Hold>, Vec<String>),
-}
-
-impl Job {
-    /// Leaves the line of an object.
-    pub(crate) fn leave(object: &Arc<Object>, script: Script, waiter: &Waiter) -> Job {
-        let arguments = vec![waiter.member.clone().into_bytes()];
-        let object = object.clone();
-        let purpose = Purpose::Settle;
-        Job { script, object, slot: None, token: Vec::new(), arguments, bulk: false, purpose }
-    }
-}
 
 /// A job on its way, and where it stands.
 pub(super) struct Sending {
