@@ -21,7 +21,12 @@ SECTION = re.compile(r"^##+ .*?`([^`]+)`$(.*?)(?=^##|\Z)", re.DOTALL | re.MULTIL
 ROW = re.compile(r"^\| (`[^|]*) \|", re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+\.(?:rs|py|pyi|md|txt|toml))`")
 NAME = re.compile(r"`(\w+)::(\w+)`")
-ORDERED = ("crates/nob-ipc/src", "crates/nob-ipc-python/src", "crates/nob-ipc-cli/src")
+ORDERED = (
+    "crates/nob-ipc/src",
+    "crates/nob-ipc-python/src",
+    "crates/nob-ipc-cli/src",
+    "crates/nob-ipc-redis/src",
+)
 """The crates whose tables list the files from above to below."""
 PATH = re.compile(r"\b(crate|super)(?=::)((?:::\w+)*)(?:::\{([^}]*)\})?")
 UNIT_TESTS = ROOT / "crates/nob-ipc/src/fault_tests"
