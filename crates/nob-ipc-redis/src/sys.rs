@@ -1,5 +1,6 @@
 //! What the standard library has not: system calls, and nothing else.
 
+use std::hint::black_box;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -142,11 +143,19 @@ impl Drop for NotInherited {
     }
 }
 
+/// Bytes that there have to be for what Rust and glibc keep of a thread: for want of them they end
+/// the process, and the thread cannot tell.
+const ROOM: usize = 16 << 10;
+
 /// Starts a thread that no signal is delivered to: the program's own threads are to be interrupted.
 pub(crate) fn spawn_without_signals(
     name: &str,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    room.try_reserve_exact(ROOM)?;
+    // What is freed here is there for the thread.
+    drop(black_box(room));
     // SAFETY: an all-zero `sigset_t` is a valid place for the calls to fill.
     let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { std::mem::zeroed() };
     // SAFETY: the sets outlive the calls. A thread inherits the mask of the one that starts it.
