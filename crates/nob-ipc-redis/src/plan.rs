@@ -194,8 +194,10 @@ impl<'a> Plan<'a> {
                 hold.forget_unanswered();
             }
             let due = hold.add(self.token.clone(), fence, sent);
+            // In this order: who closes the handle says so before he lets go of what it has.
+            let lost = !hold.has(&self.token);
             let closed = handle.is_closed();
-            if closed || !hold.has(&self.token) {
+            if closed || lost {
                 // It came too late: nobody holds anything through a closed handle, nor for longer
                 // than the lease.
                 hold.remove(&self.token);
