@@ -262,7 +262,9 @@ class Pipeline:
         if len(held) < 2:
             return None
         results, jobs = sorted(held, key=lambda each: -each["max_message_size"])
-        return cls(jobs, results) if len(jobs["holders"]) == 5 else None
+        # The main process and the three workers have the results, and the producer may.
+        whole = len(jobs["holders"]) == 5 and len(results["holders"]) >= 4
+        return cls(jobs, results) if whole else None
 
     def is_gone(self) -> bool:
         return not any(QUEUE.exists(each["name"]) for each in (self.jobs, self.results))
