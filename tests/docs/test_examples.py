@@ -19,7 +19,7 @@ import pytest
 from support.checks import WATCHDOG, conformance, eventually
 from support.kinds import QUEUE
 from support.servers import Server, programs
-from support.system import made_by
+from support.system import made_by, members, remove_random_names_of
 
 from nob import ipc
 from nob.ipc import list_objects
@@ -80,10 +80,26 @@ def running(
         # The tracker of spawned processes sees a moment later that nobody needs it.
         eventually(lambda: not group_exists(process.pid), "the end of all processes")
     finally:
+        killed = members(process.pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    assert not made_by(process.pid)
+        remove_random_names_of(*killed)
+        assert not made_by(process.pid)
+
+
+def test_a_failure_here_leaves_nothing_behind(examples: Path) -> None:
+    found = []
+
+    def fail() -> None:
+        with running(examples / "pipeline.py", "--numbers", "10000000") as process:
+            found.append(eventually(lambda: Pipeline.find(process.pid), "the whole pipeline"))
+            assert made_by(process.pid), "its semaphore"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert found[0].is_gone()
 
 
 def test_all_examples_are_run_here() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 
 from support.checks import WATCHDOG
+from support.system import remove_random_names_of
 
 PRELUDE = """
 import ctypes, gc, os, signal, sys, threading, time
@@ -63,8 +64,11 @@ class Script:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        killed = self.process.poll() is None
         self.process.kill()
         self.process.communicate()
+        if killed:
+            remove_random_names_of(self.pid)
 
     @property
     def pid(self) -> int:

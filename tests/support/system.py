@@ -6,10 +6,14 @@ import contextlib
 import ctypes
 import gc
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 NOBODY = 65534
+
+RANDOM = re.compile(r"(^|[/.])nob-[0-9a-f]{32}$")
+"""How the names end that the library makes."""
 
 # Before glibc 2.34 the queues were in librt; libc comes with it.
 libc = ctypes.CDLL("librt.so.1", use_errno=True)
@@ -69,6 +73,34 @@ def forget_unfinished(pid: int) -> None:
     for record in records():
         if record.name.startswith(f"new-{pid}-"):
             record.unlink(missing_ok=True)
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        # Processes come and go.
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(int(entry)) == group:
+                found.append(int(entry))
+    return found
+
+
+def remove_random_names_of(*pids: int) -> None:
+    """Removes what processes that were killed have left under names that they did not choose.
+
+    Others are the test's own, which removes them itself, or looks at them.
+    """
+    for entry in {entry for pid in pids for entry in made_by(pid)}:
+        if RANDOM.search(entry):
+            os.unlink(f"/dev/shm/{entry}")
+    for record in records():
+        with contextlib.suppress(FileNotFoundError):
+            mark, _, name = record.read_bytes().strip().partition(b"\n")
+            version, made_by_pid, *_ = mark.split()
+            if version == b"2" and int(made_by_pid) in pids and RANDOM.search(name.decode()):
+                libc.mq_unlink(name)
+                record.unlink()
 
 
 def mappings(file: int) -> int:
