@@ -8,9 +8,10 @@ use pyo3::types::PyString;
 
 /// A value that is made when it is first needed, and stays.
 ///
-/// PyO3's `PyOnceLock`, and with it `pyo3::intern!`, lets go of the GIL after it has marked a value as being
-/// made. A child that another thread forks just then waits for ever, for a thread that it does not have. This one
-/// is never marked while the GIL is let go of: two threads may both make the value, and the first one stays.
+/// PyO3's `PyOnceLock`, and with it `pyo3::intern!`, lets go of the GIL after it has marked a value as
+/// being made. A child that another thread forks just then waits for ever, for a thread that it does not
+/// have. This one is never marked while the GIL is let go of: two threads may both make the value, and the
+/// first one stays.
 pub(crate) struct Once<T>(OnceLock<T>);
 
 impl<T> Once<T> {

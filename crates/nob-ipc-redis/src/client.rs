@@ -293,13 +293,17 @@ pub(crate) fn redirection(refusal: &str, asked: &Address) -> Option<Address> {
     }
 }
 
-/// The command that makes sure of a change, and how many must have said so.
+/// The command that makes sure of what a script has changed.
 pub(crate) fn confirmation(
     durability: Durability,
     script: Script,
 ) -> Option<&'static [&'static [u8]]> {
+    confirmation_of_changes(durability).filter(|_| script.text().changes)
+}
+
+/// The command that makes sure of a change, and how many must have said so.
+pub(crate) fn confirmation_of_changes(durability: Durability) -> Option<&'static [&'static [u8]]> {
     match durability {
-        _ if !script.text().changes => None,
         Durability::Memory => None,
         Durability::Replica => Some(&[b"WAIT", b"1", b"100"]),
         // With `appendfsync everysec` it takes a second, and the time of the disk.

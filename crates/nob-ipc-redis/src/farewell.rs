@@ -21,7 +21,7 @@ const PERMITS: usize = 1000;
 pub(crate) fn let_go(client: &Client, hold: &Hold) -> Result<()> {
     let name = &hold.object.name;
     let is_lock = name.kind() == Kind::Lock;
-    let all = hold.take(usize::MAX);
+    let all = hold.take_all();
     let mut result = Ok(());
     for part in all.chunks(if is_lock { 1 } else { PERMITS }) {
         let tokens = part.iter().map(|held| held.token.as_bytes());

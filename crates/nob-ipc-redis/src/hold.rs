@@ -93,12 +93,9 @@ impl Hold {
         lock(&self.state).held.last().cloned()
     }
 
-    /// Takes out up to `count`, those that are good first.
-    pub(crate) fn take(&self, count: usize) -> Vec<Held> {
-        let mut state = lock(&self.state);
-        state.held.sort_by_key(Held::is_good);
-        let rest = state.held.len().saturating_sub(count);
-        state.held.split_off(rest)
+    /// Takes out all of it.
+    pub(crate) fn take_all(&self) -> Vec<Held> {
+        std::mem::take(&mut lock(&self.state).held)
     }
 
     /// Puts back what was taken out to be released, since the server has not said that it is. The lease
@@ -219,8 +216,8 @@ mod tests {
         let hold = hold(Duration::from_secs(10));
         hold.add("good".into(), 1, boot_time());
         hold.add("lost".into(), 1, Duration::ZERO);
-        assert_eq!(hold.take(1)[0].token, "good");
-        assert_eq!(hold.take(5).len(), 1);
+        assert_eq!(hold.take_to_release(1).0[0].token, "good");
+        assert_eq!(hold.take_to_release(5).0.len(), 1);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl<'a> Plan<'a> {
         let token = format!("{:016x}.{}", sys::random(), std::process::id());
         let lease = lease.as_millis().to_string();
         let tail = vec![Cow::Owned(token.clone().into_bytes()), Cow::Owned(lease.into_bytes())];
-        Plan { script, operation: Operation::Acquire, token, tail, again: None, held: Vec::new() }
+        Plan { token, ..Plan::once(script, Operation::Acquire, tail) }
     }
 
     /// The same for the next attempt, with a token of its own; `None`: it has none. A copy of the

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use nob_ipc::{Kind, Result};
 
+use crate::client::confirmation_of_changes;
 use crate::connection::Connection;
 use crate::fault::{Fault, is_forbidden};
 use crate::object::letter;
 use crate::scripts;
-use crate::url::{Durability, Topology};
+use crate::url::Topology;
 
 /// What scripts do with the keys of an object, each with what comes behind the key.
 const OF_KEYS: &[&[&str]] = &[
@@ -54,9 +55,9 @@ impl Probe {
         Probe { words, kind: Some(kind), sign }
     }
 
-    fn other(command: &[&str]) -> Probe {
-        let words = command.iter().map(ToString::to_string).collect();
-        Probe { words, kind: None, sign: ' ' }
+    fn other(command: &[impl AsRef<[u8]>]) -> Probe {
+        let word = |word: &_| String::from_utf8_lossy(AsRef::as_ref(word)).into_owned();
+        Probe { words: command.iter().map(word).collect(), kind: None, sign: ' ' }
     }
 
     /// The right to run it, as `ACL SETUSER` is told it.
@@ -84,11 +85,7 @@ fn needed(connection: &Connection) -> Vec<Probe> {
             probes.extend(of_kind);
         }
     }
-    probes.extend(match connection.durability() {
-        Durability::Memory => None,
-        Durability::Replica => Some(Probe::other(&["WAIT", "1", "100"])),
-        Durability::Fsync => Some(Probe::other(&["WAITAOF", "1", "0", "1500"])),
-    });
+    probes.extend(confirmation_of_changes(connection.durability()).map(Probe::other));
     probes.extend(match connection.settings().url.topology {
         Topology::Single => None,
         Topology::Sentinel { .. } => Some(Probe::other(&["ROLE"])),

@@ -27,65 +27,55 @@ trait PermitClass: GivesPermits + PyClass<Frozen = True> {}
 
 impl<C: GivesPermits + PyClass<Frozen = True>> PermitClass for C {}
 
-macro_rules! fast_call {
-    ($method:ident, $class:ty, $name:literal, $try_call:ident) => {
-        struct $method;
+macro_rules! fast_paths {
+    ($($method:ident: $class:ty, $name:literal, $try_call:ident;)*) => {
+        $(
+            struct $method;
 
-        impl FastCall for $method {
-            type Class = $class;
-            const NAME: &'static CStr = $name;
+            impl FastCall for $method {
+                type Class = $class;
+                const NAME: &'static CStr = $name;
 
-            fn slow_path() -> &'static SlowPath {
-                static SLOW_PATH: SlowPath = SlowPath::new(None);
-                &SLOW_PATH
+                fn slow_path() -> &'static SlowPath {
+                    static SLOW_PATH: SlowPath = SlowPath::new(None);
+                    &SLOW_PATH
+                }
+
+                #[inline(always)]
+                fn try_call<'py>(
+                    object: Borrowed<'_, 'py, $class>,
+                    arguments: &Arguments<'_, 'py>,
+                ) -> Tried<'py, $class> {
+                    $try_call(object, arguments)
+                }
             }
+        )*
 
-            #[inline(always)]
-            fn try_call<'py>(
-                object: Borrowed<'_, 'py, $class>,
-                arguments: &Arguments<'_, 'py>,
-            ) -> Tried<'py, $class> {
-                $try_call(object, arguments)
-            }
+        /// Puts the fast paths in front of the methods that have one.
+        pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
+            $(install::<$method>(py)?;)*
+            Ok(())
         }
     };
 }
 
-fast_call!(Send, NamedMessageQueue, c"send", send);
-fast_call!(Receive, NamedMessageQueue, c"receive", receive);
-fast_call!(Acquire, NamedSemaphore, c"acquire", acquire);
-fast_call!(Release, NamedSemaphore, c"release", release);
-fast_call!(Enter, NamedSemaphore, c"__enter__", enter);
-fast_call!(Exit, NamedSemaphore, c"__exit__", exit);
-fast_call!(AcquireLock, NamedLock, c"acquire", acquire);
-fast_call!(ReleaseLock, NamedLock, c"release", release);
-fast_call!(EnterLock, NamedLock, c"__enter__", enter);
-fast_call!(ExitLock, NamedLock, c"__exit__", exit);
-fast_call!(AcquireBounded, NamedBoundedSemaphore, c"acquire", acquire);
-fast_call!(ReleaseBounded, NamedBoundedSemaphore, c"release", release);
-fast_call!(EnterBounded, NamedBoundedSemaphore, c"__enter__", enter);
-fast_call!(ExitBounded, NamedBoundedSemaphore, c"__exit__", exit);
-fast_call!(SendChannel, NamedChannel, c"send", send_channel);
-fast_call!(ReceiveChannel, NamedChannel, c"receive", receive_channel);
-
-/// Puts the fast paths in front of the methods that have one.
-pub(crate) fn install_all(py: Python<'_>) -> PyResult<()> {
-    install::<Send>(py)?;
-    install::<Receive>(py)?;
-    install::<Acquire>(py)?;
-    install::<Release>(py)?;
-    install::<Enter>(py)?;
-    install::<Exit>(py)?;
-    install::<AcquireLock>(py)?;
-    install::<ReleaseLock>(py)?;
-    install::<EnterLock>(py)?;
-    install::<ExitLock>(py)?;
-    install::<AcquireBounded>(py)?;
-    install::<ReleaseBounded>(py)?;
-    install::<EnterBounded>(py)?;
-    install::<ExitBounded>(py)?;
-    install::<SendChannel>(py)?;
-    install::<ReceiveChannel>(py)
+fast_paths! {
+    Send: NamedMessageQueue, c"send", send;
+    Receive: NamedMessageQueue, c"receive", receive;
+    Acquire: NamedSemaphore, c"acquire", acquire;
+    Release: NamedSemaphore, c"release", release;
+    Enter: NamedSemaphore, c"__enter__", enter;
+    Exit: NamedSemaphore, c"__exit__", exit;
+    AcquireLock: NamedLock, c"acquire", acquire;
+    ReleaseLock: NamedLock, c"release", release;
+    EnterLock: NamedLock, c"__enter__", enter;
+    ExitLock: NamedLock, c"__exit__", exit;
+    AcquireBounded: NamedBoundedSemaphore, c"acquire", acquire;
+    ReleaseBounded: NamedBoundedSemaphore, c"release", release;
+    EnterBounded: NamedBoundedSemaphore, c"__enter__", enter;
+    ExitBounded: NamedBoundedSemaphore, c"__exit__", exit;
+    SendChannel: NamedChannel, c"send", send_channel;
+    ReceiveChannel: NamedChannel, c"receive", receive_channel;
 }
 
 #[inline(always)]

@@ -10,9 +10,8 @@ use super::layout::{
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::Kind;
 use crate::name::Name;
-use crate::object::Direction;
-use crate::object::Reservation;
 use crate::object::options::{Common, common_setters};
+use crate::object::{Direction, Reservation};
 use crate::robust::{self, New};
 use crate::sys;
 

@@ -8,7 +8,7 @@ use crate::object::ownership::Lifetime;
 use crate::object::{left, open};
 use crate::sys::Stat;
 
-/// What a handle may do with its queue.
+/// What a handle may do with its queue or channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Direction {
     /// Send and receive.
