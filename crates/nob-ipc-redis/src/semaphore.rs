@@ -78,7 +78,7 @@ pub(crate) fn check_kind(name: &Name, kind: Kind) -> Result<()> {
 ///
 /// A permit in the hands of a process that dies stays taken; those of a
 /// [`BoundedSemaphore`](crate::BoundedSemaphore) come back. Who waits is served in the order of
-/// asking; who does not wait may take what is there.
+/// asking; who comes when a permit is there takes it.
 ///
 /// ```no_run
 /// use nob_ipc::Existence;

@@ -56,7 +56,8 @@ impl Reactor {
                 // Without a number it only asked whether somebody listens.
                 let number = message.get(2).and_then(Value::integer);
                 if let Some(number) = number.and_then(|number| u64::try_from(number).ok()) {
-                    self.wake(|waiter| waiter.number == number, Some(number));
+                    let woken = lock(&self.client.hub).waiters.get(&number).cloned();
+                    self.wake(woken);
                 }
             }
             b"ssubscribe" => {
@@ -65,8 +66,7 @@ impl Reactor {
                 {
                     peer.due.pop_front();
                 }
-                // Wake-ups until now have gone to nobody.
-                self.wake(|waiter| waiter.channel == channel, None);
+                self.wake_all(way, channel);
             }
             b"sunsubscribe" => {
                 if let Some(peer) = self.peers.get_mut(way)
@@ -111,15 +111,26 @@ impl Reactor {
         }
     }
 
-    /// Has waiters look again: threads by themselves, tasks here.
-    pub(super) fn wake(&mut self, which: impl Fn(&Waiter) -> bool, number: Option<u64>) {
+    /// Wake-ups until now have gone to nobody, so all who wait for an object look again. A task that is asking on this
+    /// very connection need not: it is answered behind the subscription.
+    fn wake_all(&mut self, way: &Way, channel: &[u8]) {
         let hub = lock(&self.client.hub);
-        let woken: Vec<Arc<Waiter>> = match number {
-            Some(number) => hub.waiters.get(&number).cloned().into_iter().collect(),
-            None => hub.waiters.values().filter(|waiter| which(waiter)).cloned().collect(),
-        };
+        let waiting = hub.waiters.values().filter(|waiter| waiter.channel == channel);
+        let mut waiting: Vec<Arc<Waiter>> = waiting.cloned().collect();
         drop(hub);
-        for waiter in woken {
+        waiting.retain(|waiter| {
+            let task = waiter.task.and_then(|id| self.tasks.get(&id));
+            task.is_none_or(|task| {
+                task.state == State::Asleep || task.bulk || task.server.as_ref() != Some(&way.0)
+            })
+        });
+        waiting.sort_unstable_by_key(|waiter| waiter.number);
+        self.wake(waiting);
+    }
+
+    /// Has waiters look again: threads by themselves, tasks here.
+    fn wake(&mut self, waiters: impl IntoIterator<Item = Arc<Waiter>>) {
+        for waiter in waiters {
             waiter.wake();
             let Some(id) = waiter.task else { continue };
             if self.tasks.get(&id).is_some_and(|task| task.state == State::Asleep) {

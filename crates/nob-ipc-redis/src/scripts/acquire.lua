@@ -16,7 +16,7 @@ redis.call('HINCRBY', M, 'val', -1)
 if meta[2] then redis.call('PEXPIRE', M, IDLE) end
 local answer = note(D, request, {'OK'})
 local gone = {}
-if value > 1 then wake(M, W, 1, waiter, gone) end
+if value > 1 then hand_on(M, W, waiter, gone) end
 if waiter ~= '' then gone[#gone + 1] = waiter end
 remove(W, gone)
 return answer

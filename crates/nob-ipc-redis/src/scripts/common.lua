@@ -9,23 +9,46 @@
 local IDLE = 3600000    -- ms that an unlinked object lives after its last use
 local MEMORY = 600000   -- ms that the answer to a request, and the end of an abandoned one, is remembered
 
--- Wakes the first `n` in line who have a connection. Those on the way who have none are dead. Whoever was looked at is
--- put into `gone`, for the caller to remove in its last step. `skip` is the caller itself.
-local function wake(base, line, n, skip, gone)
-  local at = 0
-  while n > 0 do
-    local page = redis.call('ZRANGE', line, at, at + 15)
-    for _, waiter in ipairs(page) do
+-- A line is a sorted set; the score is the place. Who was woken stays in it until it comes, with its place less this as
+-- the score: in front of the others, who are above 0.
+local WOKEN = 4503599627370496 -- 2^52
+
+-- Goes through a line from this score on, until it has come to `n` who have a connection, and wakes those who have not
+-- been woken. Whoever has none is dead, and put into `gone`, for the caller to remove in its last step. `skip` is the
+-- caller itself.
+local function go_through(base, line, from, n, skip, gone)
+  local at, seen = 0, 0
+  while n > 0 and seen < 4000 do
+    local size = math.min(n + 1, 16)
+    local page = redis.call('ZRANGE', line, from, '+inf', 'BYSCORE', 'LIMIT', at, size, 'WITHSCORES')
+    for i = 1, #page, 2 do
       if n <= 0 then break end
-      if waiter ~= skip then
-        local client, number = string.match(waiter, '^([^:]+):(.*)$')
+      local waiter, score = page[i], tonumber(page[i + 1])
+      local client, number = string.match(waiter, '^([^:]+):(.*)$')
+      if waiter == skip then
+        at = at + 1
+      elseif redis.call('SPUBLISH', base .. ':c:' .. client, score > 0 and number or '') == 0 then
         gone[#gone + 1] = waiter
-        if redis.call('SPUBLISH', base .. ':c:' .. client, number) > 0 then n = n - 1 end
+        at = at + 1
+      else
+        if score > 0 then redis.call('ZADD', line, score - WOKEN, waiter) end
+        n = n - 1
       end
     end
-    if #page < 16 or at > 4000 then break end
-    at = at + 16
+    if #page < 2 * size then break end
+    seen = seen + size
   end
+end
+
+-- There is something for `n` more: wakes the first who have not been woken.
+local function wake(base, line, n, gone)
+  go_through(base, line, '(0', n, nil, gone)
+end
+
+-- Something is left. Those that it was for are on their way, unless they have died: the first one in line comes, or is
+-- woken. More would only overtake who was woken before.
+local function hand_on(base, line, skip, gone)
+  go_through(base, line, '-inf', 1, skip, gone)
 end
 
 local function remove(line, gone)
@@ -62,8 +85,8 @@ local function seal(tomb, again)
   if again == '1' then redis.call('SET', tomb, '1', 'PX', MEMORY) end
 end
 
--- Stands in line (mode 'w'), or leaves it (any other). Who stands in front and has no connection leaves as well. Who
--- finds nothing uses the object as well.
+-- Stands in line (mode 'w'), or leaves it (any other). Who was woken and has found nothing keeps its place. Who stands
+-- in front and has no connection leaves as well. Who finds nothing uses the object as well.
 local function stand(line, base, waiter, mode, orphan)
   if orphan then redis.call('PEXPIRE', base, IDLE) end
   if waiter == '' then return end
@@ -72,8 +95,11 @@ local function stand(line, base, waiter, mode, orphan)
     return
   end
   local head = redis.call('ZRANGE', line, 0, 0)[1]
-  if not redis.call('ZSCORE', line, waiter) then
+  local score = redis.call('ZSCORE', line, waiter)
+  if not score then
     redis.call('ZADD', line, redis.call('HINCRBY', base, 't', 1), waiter)
+  elseif tonumber(score) < 0 then
+    redis.call('ZADD', line, score + WOKEN, waiter)
   end
   if orphan then redis.call('PEXPIRE', line, IDLE) end
   if head and head ~= waiter then

@@ -20,7 +20,7 @@ if meta[2] then
   redis.call('PEXPIRE', Z, IDLE)
 end
 local gone = {}
-wake(M, W, #there, nil, gone)
+wake(M, W, #there, gone)
 remove(W, gone)
 remove(Z, there)
 return answer

@@ -10,6 +10,6 @@ if not before then return note(D, request, {'BACK', 0}) end
 redis.call('HINCRBY', M, 'val', 1)
 local answer = note(D, request, {'BACK', 1})
 local gone = {}
-wake(M, W, 1, nil, gone)
+wake(M, W, 1, gone)
 remove(W, gone)
 return answer

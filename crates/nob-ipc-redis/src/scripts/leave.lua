@@ -1,12 +1,14 @@
 -- Leaves a line. If the wake-up had already come, it is passed on.
 -- KEYS: data, line   ARGV: waiter
 -- -> LEFT | PASSED
--- Who is not in line was woken, and what woke it may still be there: the next one looks. It finds nothing at the worst.
+-- What woke it may still be there: the next one looks. It finds nothing at the worst. Who is not in line any more had no
+-- connection for a while, and may have been woken before.
 local M, W = KEYS[1], KEYS[2]
 local gone, word = {ARGV[1]}, 'LEFT'
-if not redis.call('ZSCORE', W, ARGV[1]) then
+local score = redis.call('ZSCORE', W, ARGV[1])
+if not score or tonumber(score) < 0 then
   word = 'PASSED'
-  wake(M, W, 1, ARGV[1], gone)
+  wake(M, W, 1, gone)
 end
 remove(W, gone)
 return {word}

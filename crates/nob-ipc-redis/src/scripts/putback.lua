@@ -18,6 +18,6 @@ local answer = note(D, request, {'BACK', #add / 2})
 redis.call('ZADD', Z, unpack(add))
 if meta[2] then redis.call('PEXPIRE', Z, IDLE) end
 local gone = {}
-wake(M, W, #add / 2, nil, gone)
+wake(M, W, #add / 2, gone)
 remove(W, gone)
 return answer

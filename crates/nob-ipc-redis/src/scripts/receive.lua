@@ -25,8 +25,8 @@ if meta[2] then
 end
 redis.call('ZREM', Z, unpack(members))
 local receivers, senders = {}, {}
-if there > take then wake(M, W, 1, waiter, receivers) end
-wake(M, S, take, nil, senders)
+if there > take then hand_on(M, W, waiter, receivers) end
+wake(M, S, take, senders)
 if waiter ~= '' then receivers[#receivers + 1] = waiter end
 remove(W, receivers)
 remove(S, senders)

@@ -12,6 +12,6 @@ redis.call('HINCRBY', M, 'val', n)
 if meta[2] then redis.call('PEXPIRE', M, IDLE) end
 local answer = note(D, request, {'OK'})
 local gone = {}
-wake(M, W, n, nil, gone)
+wake(M, W, n, gone)
 remove(W, gone)
 return answer

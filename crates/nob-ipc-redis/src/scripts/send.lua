@@ -28,8 +28,8 @@ if meta[2] then
 end
 local answer = note(D, request, {'OK', take})
 local receivers, senders = {}, {}
-wake(M, W, take, nil, receivers)
-if room > take then wake(M, S, 1, waiter, senders) end
+wake(M, W, take, receivers)
+if room > take then hand_on(M, S, waiter, senders) end
 if waiter ~= '' then senders[#senders + 1] = waiter end
 remove(W, receivers)
 remove(S, senders)

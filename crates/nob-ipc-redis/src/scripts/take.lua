@@ -30,7 +30,7 @@ if meta[2] then
   redis.call('PEXPIRE', Z, IDLE)
 end
 local gone = {}
-if living + 1 < bound then wake(M, W, 1, waiter, gone) end
+if living + 1 < bound then hand_on(M, W, waiter, gone) end
 if waiter ~= '' then gone[#gone + 1] = waiter end
 remove(W, gone)
 return {'OK'}

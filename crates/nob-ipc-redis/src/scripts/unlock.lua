@@ -18,6 +18,6 @@ if how == 'abandon' then redis.call('HSET', M, 'died', '1') end
 if meta[3] then redis.call('PEXPIRE', M, IDLE) end
 local answer = note(D, request, {'OK'})
 local gone = {}
-wake(M, W, 1, nil, gone)
+wake(M, W, 1, gone)
 remove(W, gone)
 return answer

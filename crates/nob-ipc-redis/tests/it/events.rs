@@ -14,7 +14,7 @@ use nob_ipc_testing::watchdog;
 use crate::server;
 
 /// Waits until so many operations have ended.
-fn ended(events: &Events, count: usize) -> Vec<(u64, Result<Outcome>)> {
+pub(crate) fn ended(events: &Events, count: usize) -> Vec<(u64, Result<Outcome>)> {
     let end = Instant::now() + Duration::from_secs(20);
     let mut all = Vec::new();
     while all.len() < count {

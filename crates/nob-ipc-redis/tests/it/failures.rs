@@ -288,7 +288,7 @@ fn the_dead_in_line_are_passed_over() {
     let line = format!("nipc:{{q/line}}:{}:w", queue.handle().generation());
     for number in 0..200 {
         let member = format!("dead{number}:{number}");
-        assert_eq!(server.command(&["ZADD", &line, &format!("-{number}"), &member]), ":1");
+        assert_eq!(server.command(&["ZADD", &line, &format!("0.{number:03}1"), &member]), ":1");
     }
     let begin = Instant::now();
     queue.send(b"for the living", 0).unwrap();

@@ -13,14 +13,21 @@ mod holds;
 mod late;
 mod many_servers;
 mod model;
+mod order;
 mod search;
 mod security;
 mod watch;
 
 use nob_ipc_testing::Role;
 
-const ROLES: &[&[Role]] =
-    &[failures::ROLES, holds::ROLES, existence::ROLES, search::ROLES, security::ROLES];
+const ROLES: &[&[Role]] = &[
+    failures::ROLES,
+    holds::ROLES,
+    existence::ROLES,
+    order::ROLES,
+    search::ROLES,
+    security::ROLES,
+];
 
 #[test]
 #[ignore = "a child process plays its role by this"]
