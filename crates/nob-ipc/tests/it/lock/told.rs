@@ -170,8 +170,10 @@ fn what_is_listed() {
     assert_eq!((held.holder, held.held_for), (Some(pid), None), "nobody has noted when");
     assert_eq!(owners, [pid]);
     assert!(lock.acquire_timeout(Duration::from_millis(30)).expect("no error").is_none());
-    let (noted, _) = listed();
-    assert!(noted.held_for.is_some_and(|time| time >= Duration::from_millis(20)), "{noted:?}");
+    let noted = listed().0.held_for.expect("who has waited has noted when");
+    std::thread::sleep(Duration::from_millis(20));
+    let later = listed().0.held_for.expect("it is noted still");
+    assert!(later >= noted + Duration::from_millis(20), "{noted:?}, {later:?}");
     std::thread::scope(|scope| {
         let waiter = Waiter::start_in(scope, libc::SYS_futex, || lock.acquire().map(|_| ()));
         wait_until(|| listed().0.waiters == 1);
