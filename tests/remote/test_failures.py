@@ -287,7 +287,7 @@ def test_users_without_rights(own_server: Start, name: str) -> None:
     server = own_server()
     rights = "+eval +evalsha +hello +ping +ssubscribe +sunsubscribe +spublish +time +hgetall +hget"
     rights += " +hset +hmget +hincrby +del +pexpire +exists +get +set +zcard +zadd +zrange +zrem"
-    rights += " +zscore"
+    rights += " +zpopmin +zscore"
 
     def user(who: str, *more: str) -> str:
         words = ["ACL", "SETUSER", who, "on", ">pw", *more]

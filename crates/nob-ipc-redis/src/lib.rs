@@ -66,7 +66,7 @@
 //! ```text
 //! ACL SETUSER app on >password ~nipc:{?/* &nipc:{?/* +eval +evalsha +hello +ping +ssubscribe
 //!     +sunsubscribe +spublish +time +hgetall +hget +hset +hmget +hincrby +del +pexpire +exists
-//!     +get +set +zcard +zadd +zrange +zrem +zscore +zcount +zremrangebyscore
+//!     +get +set +zcard +zadd +zrange +zrem +zpopmin +zscore +zcount +zremrangebyscore
 //! ```
 //!
 //! Besides, `+info` for the checks of [`Connection::open`] and [`Connection::findings`], `+scan`

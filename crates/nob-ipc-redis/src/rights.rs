@@ -27,6 +27,7 @@ const OF_KEYS: &[&[&str]] = &[
     &["ZADD", "1", "m"],
     &["ZRANGE", "0", "1"],
     &["ZREM", "m"],
+    &["ZPOPMIN", "1"],
     &["ZSCORE", "m"],
     &["ZCOUNT", "0", "1"],
     &["ZREMRANGEBYSCORE", "0", "1"],

@@ -27,10 +27,13 @@ if meta[2] then
   redis.call('PEXPIRE', Z, IDLE)
 end
 local answer = note(D, request, {'OK', take})
-local receivers, senders = {}, {}
-wake(M, W, take, receivers)
-if room > take then hand_on(M, S, waiter, senders) end
-if waiter ~= '' then senders[#senders + 1] = waiter end
-remove(W, receivers)
-remove(S, senders)
+-- Most often nobody stands in line, and one look says so.
+if redis.call('EXISTS', W, S) > 0 then
+  local receivers, senders = {}, {}
+  wake(M, W, take, receivers)
+  if room > take then hand_on(M, S, waiter, senders) end
+  if waiter ~= '' then senders[#senders + 1] = waiter end
+  remove(W, receivers)
+  remove(S, senders)
+end
 return answer

@@ -36,6 +36,7 @@ const RIGHTS: &[&str] = &[
     "+zadd",
     "+zrange",
     "+zrem",
+    "+zpopmin",
     "+zscore",
     "+zcount",
     "+zremrangebyscore",
