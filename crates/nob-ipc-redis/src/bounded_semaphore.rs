@@ -68,8 +68,9 @@ impl BoundedSemaphoreOptions {
         let text = bound.to_string();
         let (handle, attributes) =
             opening::open(&self.common, name, &[("max", text.clone())], &[("bound", text)])?;
-        let bound = attributes.get("max").and_then(|bound| bound.parse().ok()).unwrap_or(bound);
-        Ok(BoundedSemaphore { handle, bound })
+        let limit = BoundedSemaphore::MAX_BOUND;
+        let bound = opening::attribute(name, &attributes, "max", limit.into())?;
+        Ok(BoundedSemaphore { handle, bound: u32::try_from(bound).unwrap_or(limit) })
     }
 }
 

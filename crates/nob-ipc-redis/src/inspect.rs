@@ -322,8 +322,8 @@ impl Connection {
         let common = Common::new(self);
         let (_, attributes) = opening::open(&common, name, &[], &[])?;
         described(name.clone(), &attributes).ok_or_else(|| {
-            let why = "what has this name on the server is damaged; remove it";
-            Error::elsewhere(Some((Operation::Inspect, name)), ErrorKind::WrongType, None, why)
+            let subject = Some((Operation::Inspect, name));
+            Error::elsewhere(subject, ErrorKind::WrongType, None, opening::DAMAGED)
         })
     }
 

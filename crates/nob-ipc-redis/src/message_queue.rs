@@ -88,12 +88,11 @@ impl MessageQueueOptions {
         let (max, size) = (self.max_messages.to_string(), self.max_message_size.to_string());
         let public = [("max", max.clone()), ("size", size)];
         let (handle, attributes) = opening::open(&self.common, name, &public, &[("max", max)])?;
-        let number = |key: &str, otherwise: u64| {
-            attributes.get(key).and_then(|value| value.parse().ok()).unwrap_or(otherwise)
-        };
-        let size = number("size", self.max_message_size).min(MessageQueue::MAX_MESSAGE_SIZE);
+        let attribute = |key, limit| opening::attribute(name, &attributes, key, limit);
+        let max_messages = attribute("max", MessageQueue::MAX_MESSAGES)?;
+        let size = attribute("size", MessageQueue::MAX_MESSAGE_SIZE)?;
         Ok(MessageQueue {
-            max_messages: number("max", self.max_messages),
+            max_messages,
             max_message_size: usize::try_from(size).unwrap_or(usize::MAX),
             direction: self.direction,
             blocking: AtomicBool::new(true),

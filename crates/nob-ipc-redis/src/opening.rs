@@ -20,6 +20,8 @@ use crate::wire::Value;
 /// The version of what is on the server.
 pub(crate) const FORMAT: &str = "1";
 
+pub(crate) const DAMAGED: &str = "what has this name on the server is damaged; remove it";
+
 /// How long others may create and remove objects of the name before opening one is given up.
 const CONTENTION: Duration = Duration::from_secs(1);
 
@@ -275,6 +277,20 @@ impl Opening<'_> {
         let object = self.new.of_generation(generation);
         Ok((self.common.handle(object, created, &self.client), attributes))
     }
+}
+
+/// An attribute that is 1 to `limit`, as the options see to. On the server others can write it.
+pub(crate) fn attribute(
+    name: &Name,
+    attributes: &Attributes,
+    key: &str,
+    limit: u64,
+) -> Result<u64> {
+    let value = attributes.get(key).and_then(|value| value.parse().ok());
+    value.filter(|value| (1..=limit).contains(value)).ok_or_else(|| {
+        let (kind, errno) = (ErrorKind::WrongType, Some(libc::EPROTO));
+        Error::elsewhere(Some((Operation::Link, name)), kind, errno, DAMAGED)
+    })
 }
 
 /// The pairs of a list.

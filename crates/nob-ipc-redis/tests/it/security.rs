@@ -413,3 +413,31 @@ fn keys_of_another_program() {
         .collect();
     assert!(names.contains(&"/q".to_string()) && !names.contains(&"/string".to_string()));
 }
+
+/// What an object was made with is not believed when it cannot be so.
+#[test]
+fn attributes_out_of_range() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let create = Existence::Create;
+    let _queue = MessageQueue::options(&connection).existence(create).open("/q").unwrap();
+    let _permits = BoundedSemaphore::options(&connection).existence(create).open("/b").unwrap();
+    let queue = || MessageQueue::options(&connection).open("/q").map(|_| ());
+    let permits = || BoundedSemaphore::options(&connection).open("/b").map(|_| ());
+    for (key, attribute, open) in [
+        ("nipc:{q/q}", "size", &queue as &dyn Fn() -> nob_ipc::Result<()>),
+        ("nipc:{q/q}", "max", &queue),
+        ("nipc:{b/b}", "max", &permits),
+    ] {
+        let reply = server.demand(&["HGET", key, attribute]);
+        let made = reply.lines().last().unwrap();
+        for value in ["0", "-1", "x", "", "99999999999"] {
+            server.demand(&["HSET", key, attribute, value]);
+            let error = open().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongType, "{key} {attribute} {value}: {error}");
+        }
+        server.demand(&["HSET", key, attribute, made]);
+        open().unwrap();
+    }
+}
