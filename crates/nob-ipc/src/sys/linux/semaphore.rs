@@ -99,7 +99,8 @@ impl MappedSemaphore {
         let word = self.word();
         word.fetch_add(WAITER, Ordering::Relaxed);
         loop {
-            let take = |state: u64| (state << 32 != 0).then(|| state - 1 - WAITER);
+            // Others can write the word: the number of waiters in it may be any.
+            let take = |state: u64| (state << 32 != 0).then(|| state.wrapping_sub(1 + WAITER));
             // Sees what was written before the release, as sem_wait does.
             if word.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).is_ok() {
                 return Ok(());
@@ -202,6 +203,14 @@ mod tests {
         assert_eq!(semaphore.wait_on_word(end), Err(Errno::TIMEDOUT));
         assert!(time::monotonic() >= end, "it never ends early");
         assert_eq!(semaphore.word().load(Ordering::Relaxed), 0, "nobody waits any longer");
+    }
+
+    #[test]
+    fn without_clock_wait_a_number_of_waiters_that_nobody_counts_does_no_harm() {
+        let semaphore = semaphore(0);
+        semaphore.word().store(u64::from(u32::MAX) << 32 | 1, Ordering::Relaxed);
+        semaphore.wait_on_word(soon()).expect("one is there");
+        assert_eq!(semaphore.value(), 0);
     }
 
     /// glibc's own waits and posts share the word with it: nothing is lost, whoever wakes whom.
