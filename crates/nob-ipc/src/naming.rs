@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_length_counts_bytes() {
-        let limits = [251, 255, 255, 246, 243];
+        let limits: [usize; Kind::ALL.len()] = [251, 255, 255, 246, 243, 243];
         for (kind, limit) in Kind::ALL.into_iter().zip(limits) {
             assert!(Name::new(kind, "x".repeat(limit)).is_ok());
             assert!(Name::new(kind, "x".repeat(limit + 1)).is_err());

@@ -36,7 +36,7 @@ pub(crate) const MAX_PERMITS: u32 = 512;
 #[derive(Debug)]
 pub(crate) struct Header {
     magic: AtomicU64,
-    /// Which kind it is: 1 for a lock, 2 for permits.
+    /// Which kind it is: what [`code`] says.
     kind: AtomicU32,
     /// The minor number in the high half.
     version: AtomicU32,
@@ -142,7 +142,9 @@ fn code(kind: Kind) -> u32 {
     match kind {
         Kind::Lock => 1,
         Kind::BoundedSemaphore => 2,
-        _ => 4,
+        Kind::Channel => 4,
+        // What there is of these has another format.
+        Kind::Semaphore | Kind::SharedMemory | Kind::MessageQueue => 0,
     }
 }
 
