@@ -1,9 +1,13 @@
 //! Each existence of each kind, with and without something that has the name.
 
 use super::subject::{NEW, OLD, reserves};
-use super::traces::clean;
+use super::traces::{clean, unique};
 use super::{Case, Subject, alone, sweep};
-use crate::{BoundedSemaphore, Channel, Existence, Kind, MessageQueue, Semaphore, SharedMemory};
+use crate::sys::Errno;
+use crate::sys::fault::inject;
+use crate::{
+    BoundedSemaphore, Channel, Existence, Kind, Lock, MessageQueue, Semaphore, SharedMemory,
+};
 
 /// What has the name when the constructor runs.
 struct Ground<T> {
@@ -51,6 +55,27 @@ fn construct_over<T: Subject>(existence: Existence, old: bool) {
         goes_on_after_signals: reserves(T::KIND),
     });
     assert!(failures > 0);
+}
+
+/// Where files must have names, each kind says what is missing.
+#[test]
+fn without_files_without_a_name() {
+    fn create<T: Subject>() {
+        let told = (1..20).filter(|&nth| {
+            let open = || T::open(&unique(), Existence::Create, NEW);
+            let (opened, _) = inject(nth, false, Errno::OPNOTSUPP, open);
+            opened.is_err_and(|error| error.to_string().contains("mount a tmpfs"))
+        });
+        // The call that makes the file, and the one that gives it its name.
+        assert!(told.count() >= 2, "{}", T::KIND);
+    }
+    alone(|| {
+        create::<Semaphore>();
+        create::<SharedMemory>();
+        create::<Lock>();
+        create::<BoundedSemaphore>();
+        create::<Channel>();
+    });
 }
 
 /// C18.

@@ -51,6 +51,14 @@ impl Stop {
             Stop::Failed(errno) => Error::from_errno(operation, name, errno),
         }
     }
+
+    /// The error of making a file of `size` bytes.
+    pub(crate) fn into_build_error(self, name: &Name, size: u64) -> Error {
+        match self {
+            Stop::Failed(errno) if errno != Errno::FBIG => shm::build_error(name, errno, size),
+            stop => stop.into_error(Operation::Create, name, size),
+        }
+    }
 }
 
 /// What is called between steps and after signals.
@@ -70,6 +78,21 @@ pub(crate) fn fill(file: BorrowedFd<'_>, size: u64, on_step: OnStep<'_>) -> Resu
     match in_steps(file, 0, size, AllocatedSize::Grow, on_step) {
         Err((Stop::Failed(Errno::OPNOTSUPP), 0)) => write_zeros(file, 0, size, on_step),
         done => done.map_err(|(stop, _)| stop),
+    }
+}
+
+/// Gives the first `size` bytes of a file the memory that they have not: in a hole the first use would be
+/// a bus error where there is none left.
+pub(crate) fn fill_hole(
+    file: BorrowedFd<'_>,
+    size: u64,
+    operation: Operation,
+    name: &Name,
+) -> Result<(), Error> {
+    match fcntl::allocate(file, 0, size, AllocatedSize::Keep) {
+        // Where a file system cannot reserve memory, there is nothing to ask it for.
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(Stop::Failed(errno).into_error(operation, name, size)),
     }
 }
 

@@ -18,7 +18,6 @@ use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::Common;
 use crate::object::ownership::Ownership;
-use crate::sys::fcntl::AllocatedSize;
 use crate::sys::mman::Mapped;
 use crate::sys::{self, Errno, OpenMode, Stat};
 
@@ -65,20 +64,13 @@ impl<T: Content> OpeningRobust<'_, T> {
         created: bool,
     ) -> Result<RobustFile<T>> {
         let operation = if created { Operation::Create } else { Operation::Link };
-        let fail = |errno| Error::from_errno(operation, name, errno);
         let least = size_of::<T>() as u64;
         if stat.size < least {
             let why = format!("its file has {} bytes, and {least} are needed", stat.size);
             return Err(self.not_one(operation, name, &why));
         }
-        // A hole in the file, and no memory to fill it, would be a bus error at the first use.
         if !created && stat.allocated < least {
-            match sys::fcntl::allocate(file.as_fd(), 0, least, AllocatedSize::Keep) {
-                // Where a file system cannot reserve memory, there is nothing to ask it for.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(Errno::NOSPC) => return Err(shm::out_of_space(operation, name, least)),
-                Err(errno) => return Err(fail(errno)),
-            }
+            reserve::fill_hole(file.as_fd(), least, operation, name)?;
         }
         let content: Mapped<T> =
             Mapped::new(file.as_fd()).map_err(|errno| Error::map_failed(operation, name, errno))?;
@@ -147,12 +139,8 @@ impl<T: Content> Opening for OpeningRobust<'_, T> {
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let (file, stat) = self.build().map_err(|stop| match stop {
-            Stop::Failed(errno @ (Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT)) => {
-                shm::build_error(name, errno, self.new.size)
-            }
-            stop => stop.into_error(Operation::Create, name, self.new.size),
-        })?;
+        let (file, stat) =
+            self.build().map_err(|stop| stop.into_build_error(name, self.new.size))?;
         self.unnamed = Some(self.handle(name, file, &stat, true)?);
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Semaphore, mapping};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::home::shm;
 use crate::home::usage::Part;
+use crate::home::{reserve, shm};
 use crate::kind::Kind;
 use crate::name::Name;
 use crate::object::existence::Existence;
@@ -14,7 +14,6 @@ use crate::object::live;
 use crate::object::open::{self, Linked, Opening};
 use crate::object::options::{Common, common_setters};
 use crate::object::ownership::Ownership;
-use crate::sys::fcntl::AllocatedSize;
 use crate::sys::semaphore::FILE_SIZE;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, OpenMode, OwnedFd, Stat};
 use crate::wait::spin::Waiters;
@@ -117,15 +116,8 @@ impl OpeningSemaphore<'_> {
             let errno = Some(Errno::INVAL);
             return Err(Error::new(operation, name, ErrorKind::WrongType, errno, why));
         }
-        // A hole in the file, and no memory to fill it, would be a bus error at the first use.
         if !created && sys::unistd::begins_with_hole(file).map_err(fail)? {
-            let size = FILE_SIZE as u64;
-            match sys::fcntl::allocate(file, 0, size, AllocatedSize::Keep) {
-                // Where a file system cannot reserve memory, there is nothing to ask it for.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(Errno::NOSPC) => return Err(shm::out_of_space(operation, name, size)),
-                Err(errno) => return Err(fail(errno)),
-            }
+            reserve::fill_hole(file, FILE_SIZE as u64, operation, name)?;
         }
         let mapping = mapping::map(file, stat.identity)
             .map_err(|errno| Error::map_failed(operation, name, errno))?;

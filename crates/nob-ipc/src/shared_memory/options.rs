@@ -242,12 +242,7 @@ impl Opening for OpeningSegment<'_> {
             let kind = ErrorKind::InvalidArgument;
             return Err(Error::new(Operation::Create, name, kind, None, why));
         }
-        let (file, stat) = self.build(size).map_err(|stop| match stop {
-            Stop::Failed(errno) if !matches!(errno, Errno::FBIG | Errno::OPNOTSUPP) => {
-                shm::build_error(name, errno, size)
-            }
-            stop => stop.into_error(Operation::Create, name, size),
-        })?;
+        let (file, stat) = self.build(size).map_err(|stop| stop.into_build_error(name, size))?;
         self.unnamed = Some(self.handle(name, file, &stat, true));
         Ok(())
     }
