@@ -2,8 +2,8 @@
 //! in another language.
 //!
 //! Arguments are parsed into plain data (`args`); each command has a file in `commands`; exit statuses
-//! are in `report`, what is said of objects in `describe`, what `--at` changes in `server`, what is printed and how in `output`, `text`
-//! and `json`.
+//! are in `report`, what is said of objects in `describe`, what `--at` changes in `server`, what is printed
+//! and how in `output`, `text` and `json`.
 
 #[allow(
     clippy::doc_markdown,

@@ -123,10 +123,9 @@ impl Events {
         std::mem::take(&mut ended.news)
     }
 
-    /// The results of all that have ended, in that order, with the tokens that the callers gave: they are claimed. An
-    /// operation that has not got what it waited for in time has ended in
-    /// [`Done(false)`](Outcome::Done), [`Sent(0)`](Outcome::Sent) or no
-    /// [`Messages`](Outcome::Messages).
+    /// The results of all that have ended, in that order, with the tokens that the callers gave: they are
+    /// claimed. An operation that has not got what it waited for in time has ended in
+    /// [`Done(false)`](Outcome::Done), [`Sent(0)`](Outcome::Sent) or no [`Messages`](Outcome::Messages).
     #[must_use]
     pub fn take(&self) -> Vec<(u64, Result<Outcome>)> {
         let mut ended = lock(&self.0.ended);

@@ -71,7 +71,7 @@ pub enum ErrorKind {
     LimitExceeded,
     /// There is no memory left where the object lives.
     OutOfSpace,
-    /// The queue was opened for the other direction.
+    /// The queue or channel was opened for the other direction.
     WrongDirection,
     /// What has the name is not such an object: a directory, a symlink, a file that is too short.
     WrongType,
@@ -79,12 +79,12 @@ pub enum ErrorKind {
     ReadOnly,
     /// The segment has size 0, so there is nothing to map.
     Empty,
-    /// The message is longer than the queue takes.
+    /// The message is longer than the queue or channel takes, or than the buffer that it is to be received into.
     TooLong,
     /// The value would pass its maximum.
     Overflow,
     /// Others created and removed the object without pause, so that neither linking nor creating
-    /// succeeded.
+    /// succeeded; or another process keeps an exclusive lock on it.
     Busy,
     /// The object has no room for one more handle.
     TooManyHandles,
@@ -120,9 +120,9 @@ pub enum Operation {
     Link,
     /// Removing a name.
     Unlink,
-    /// Taking a permit of a semaphore.
+    /// Taking a permit of a semaphore, or a lock.
     Acquire,
-    /// Giving permits back to a semaphore.
+    /// Giving permits back to a semaphore, or a lock back.
     Release,
     /// Sending a message.
     Send,

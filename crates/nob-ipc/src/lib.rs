@@ -26,8 +26,9 @@
 //! - **Existence.** [`Existence`] says what to do about an object that exists or does not. No race
 //!   with another process that creates or unlinks reaches the caller. A new object appears under its
 //!   name complete: a semaphore with its value, a segment with its size and its memory reserved.
-//! - **Lifetime.** A handle that created an object removes its name when it is dropped, unless told
-//!   otherwise ([`Ownership`]). Only the object that was opened is removed, and never by a forked child.
+//! - **Lifetime.** What [`Existence::LinkOrCreate`] makes is shared: its name goes with the last handle, in
+//!   whatever process. What others make is owned: its name goes with the handle that created it, and never with
+//!   a forked child's. Both can be chosen ([`Ownership`]). Only the object that was opened is removed.
 //! - **Waiting.** Timeouts run on the monotonic clock ([`Deadline`]). Calls that take a
 //!   [`Duration`](std::time::Duration) go on after signals; those that take a [`Deadline`] report
 //!   them as [`ErrorKind::Interrupted`]. A wait that was interrupted has taken nothing. Before it
@@ -37,8 +38,8 @@
 //! # What it does not
 //!
 //! A permit of a [`Semaphore`] held by a process that dies stays taken (that of a [`BoundedSemaphore`]
-//! does not), and a message in its hands is gone. A process
-//! with write permission can shrink a segment under everybody's mappings ([`Mapping`]).
+//! does not), and a message in its hands is gone. A process with write permission can shrink a segment under
+//! everybody's mappings ([`Mapping`]).
 //!
 //! # Platforms
 //!

@@ -653,8 +653,8 @@ class NamedChannel(_Named):
         priorities: How many priorities a new channel has, 1 to 8.
         mode: Permission bits of a new channel, subject to the umask. Each handle must be able to
             read and to write.
-        reserve: Allocates the memory of a new channel at once: want of memory is an error then, and
-            no bus error later.
+        reserve: Allocates the memory of a new channel at once: being out of memory is an error
+            then, and no bus error later.
         connection: The place, as `nob.ipc.connect` returns it; `None` is this machine.
 
     Raises:

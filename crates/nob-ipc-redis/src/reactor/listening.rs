@@ -111,8 +111,8 @@ impl Reactor {
         }
     }
 
-    /// Wake-ups until now have gone to nobody, so all who wait for an object look again. A task that is asking on this
-    /// very connection need not: it is answered behind the subscription.
+    /// Wake-ups until now have gone to nobody, so all who wait for an object look again. A task that is asking
+    /// on this very connection need not: it is answered behind the subscription.
     fn wake_all(&mut self, way: &Way, channel: &[u8]) {
         let hub = lock(&self.client.hub);
         let waiting = hub.waiters.values().filter(|waiter| waiter.channel == channel);

@@ -66,8 +66,7 @@ impl BoundedSemaphore {
     }
 
     /// The descriptor that keeps an [inheritable](BoundedSemaphoreOptions::inheritable) handle alive; `None`
-    /// for any other,
-    /// and in a forked child.
+    /// for any other, and in a forked child.
     ///
     /// When the process of the handle dies, what it held is free when the last copy of this descriptor is
     /// closed, as with flock(2). It is closed on `exec`: clear `FD_CLOEXEC` in the child, between fork and

@@ -1,4 +1,4 @@
-//! The files in `/dev/shm`: semaphores, segments, locks and bounded semaphores.
+//! The files in `/dev/shm`: objects of all kinds but queues.
 
 use super::interface::{Coverage, Found, Home, Marked};
 use super::mark::{self, Mark};

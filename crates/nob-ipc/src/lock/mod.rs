@@ -65,8 +65,7 @@ impl Lock {
     }
 
     /// The descriptor that keeps an [inheritable](LockOptions::inheritable) handle alive; `None` for any
-    /// other,
-    /// and in a forked child.
+    /// other, and in a forked child.
     ///
     /// When the process of the handle dies, what it held is free when the last copy of this descriptor is
     /// closed, as with flock(2). It is closed on `exec`: clear `FD_CLOEXEC` in the child, between fork and

@@ -20,13 +20,13 @@ pub enum Direction {
     Send,
 }
 
-/// Whether a segment's memory is allocated when it is created or grown.
+/// Whether the memory of a segment or channel is allocated when it is created or grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Reservation {
-    /// It is: want of memory is an error then.
+    /// It is: being out of memory is an error then.
     #[default]
     Reserved,
-    /// Each page is allocated when it is first touched; want of memory is a bus error then.
+    /// Each page is allocated when it is first touched; being out of memory is a bus error then.
     Sparse,
 }
 

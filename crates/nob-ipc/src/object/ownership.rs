@@ -9,7 +9,7 @@ use crate::home::{self, Home, Removal, usage};
 use crate::name::Name;
 use crate::sys::{self, Errno, Identity, Stat};
 
-/// Removes a name without opening what has it: also what cannot be opened.
+/// Removes a name without a handle to what has it: also what cannot be opened.
 ///
 /// Handles that are open go on working. Source:
 /// [sem_unlink(3)](https://man7.org/linux/man-pages/man3/sem_unlink.3.html),

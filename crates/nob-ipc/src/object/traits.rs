@@ -92,7 +92,7 @@ pub struct Received {
     pub priority: u32,
 }
 
-/// Sends and receives messages: a [`MessageQueue`](crate::MessageQueue).
+/// Sends and receives messages: a [`MessageQueue`](crate::MessageQueue) or a [`Channel`](crate::Channel).
 ///
 /// ```
 /// use nob_ipc::{Existence, MessageQueue, Messages, Result};
@@ -147,8 +147,9 @@ pub trait Messages: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for a buffer of less than
-    /// [`max_message_size`](Messages::max_message_size) bytes,
+    /// For a buffer of less than [`max_message_size`](Messages::max_message_size) bytes
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument); from a channel only if the message does
+    /// not fit, and then [`ErrorKind::TooLong`](crate::ErrorKind::TooLong), and the message stays.
     /// [`ErrorKind::WrongDirection`](crate::ErrorKind::WrongDirection).
     fn try_receive(&self, buffer: &mut [u8]) -> Result<Option<Received>>;
 

@@ -20,7 +20,7 @@
 //!
 //! # What it rests on
 //!
-//! Segments and semaphores are the files in `/dev/shm`. Queues are listed through the `mqueue` file
+//! All kinds but queues are files in `/dev/shm`. Queues are listed through the `mqueue` file
 //! system: the one at `/dev/mqueue`, or one that is mounted for the moment where that is permitted;
 //! otherwise only the queues of which this user has a record are listed, and
 //! [`Listing::queues`] says so.
@@ -30,7 +30,7 @@
 //! be seen nor counted.
 //!
 //! The creator is known from the mark that this crate puts on what its maker is due to unlink. Who may
-//! write to a semaphore or segment may also write its mark.
+//! write to an object that is a file there may also write its mark.
 
 use std::path::PathBuf;
 
@@ -117,8 +117,8 @@ pub fn find(name: &Name) -> Result<Object> {
     Ok(object)
 }
 
-/// Whether a creator's mark can be put on semaphores and segments here: tmpfs keeps it since
-/// Linux 6.6.
+/// Whether a creator's mark can be put on the files in `/dev/shm`, which is all kinds but queues: tmpfs keeps
+/// it since Linux 6.6.
 #[must_use]
 pub fn marks_are_kept() -> bool {
     shm::marks_are_kept()

@@ -255,7 +255,8 @@ impl Object {
     ///
     /// [`NotFound`](crate::ErrorKind::NotFound) if nothing has the name any more,
     /// [`Replaced`](crate::ErrorKind::Replaced) if another object has it now,
-    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is not this user's to remove.
+    /// [`PermissionDenied`](crate::ErrorKind::PermissionDenied) if it is not this user's to remove,
+    /// [`Busy`](crate::ErrorKind::Busy) if another process keeps an exclusive lock on it.
     pub fn unlink(&self) -> Result<()> {
         let fail = |errno| Error::from_errno(Operation::Unlink, &self.name, errno);
         let home = home::of(&self.name);

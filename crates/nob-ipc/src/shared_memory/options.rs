@@ -86,11 +86,11 @@ impl SharedMemoryOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a size or mode out of
-    /// range, for a size that a read-only handle cannot give and for none where a segment is to be created, [`ErrorKind::AlreadyExists`] or
-    /// [`ErrorKind::NotFound`] as the [`Existence`] says, [`ErrorKind::PermissionDenied`],
-    /// [`ErrorKind::WrongType`] when something else has its place, [`ErrorKind::OutOfSpace`],
-    /// [`ErrorKind::LimitExceeded`], [`ErrorKind::Unsupported`].
+    /// [`ErrorKind::InvalidName`], [`ErrorKind::InvalidArgument`] for a size or mode out of range, for a size
+    /// that a read-only handle cannot give and for none where a segment is to be created,
+    /// [`ErrorKind::AlreadyExists`] or [`ErrorKind::NotFound`] as the [`Existence`] says,
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::WrongType`] when something else has its place,
+    /// [`ErrorKind::OutOfSpace`], [`ErrorKind::LimitExceeded`], [`ErrorKind::Unsupported`].
     #[doc(alias = "shm_open")]
     pub fn open(&self, name: impl AsRef<OsStr>) -> Result<SharedMemory> {
         self.open_named(&Name::new(Kind::SharedMemory, name)?)

@@ -6,7 +6,7 @@
 //! - Segments are regular files in `/dev/shm`; the semaphore `/x` is the file `sem.x` there and
 //!   holds one `sem_t` in glibc's format. glibc's `shm_open` and `sem_open` use the same files.
 //! - Queues live in the kernel's `mqueue` file system and are reached through `mq_open` alone.
-//! - No function retries: a signal comes back as [`Errno::INTR`].
+//! - No call that waits goes on after a signal, which comes back as [`Errno::INTR`].
 //! - Every descriptor is close-on-exec.
 //!
 //! Linux 5.10 or newer on a 64-bit processor with glibc 2.28 or newer has all of this. A second system

@@ -2,8 +2,8 @@
 //!
 //! A record is called after the queue's device and inode and holds the mark and the name; that of a queue
 //! whose name nobody owns, in place of the mark, the IPC namespace, so that its user can list it where the
-//! kernel does not. Before the queue exists its identity is unknown, so the record begins under a name of its own and is
-//! renamed when the queue is there. A process that is killed between these two calls leaves a queue
+//! kernel does not. Before the queue exists its identity is unknown, so the record begins under a name of its
+//! own and is renamed when the queue is there. A process that is killed between these two calls leaves a queue
 //! that counts as unmarked: that it was about to create the queue does not prove that it has, since
 //! another may have been quicker, and a queue has no other place for a mark.
 

@@ -31,7 +31,7 @@ impl NoFork {
     /// From here on; waits until no fork is under way. (`vfork`, and so `posix_spawn`, is not counted: its
     /// child closes its descriptors by `exec`.)
     pub(crate) fn begin() -> NoFork {
-        // The handlers are there.
+        // Registers the handlers that count, if nothing has yet.
         generation();
         loop {
             let begun = BEGUN.load(Ordering::SeqCst);
