@@ -97,7 +97,8 @@ def remove_random_names_of(*pids: int) -> None:
     for record in records():
         with contextlib.suppress(FileNotFoundError):
             mark, _, name = record.read_bytes().strip().partition(b"\n")
-            version, made_by_pid, *_ = mark.split()
+            # One that another process is writing at this moment is empty.
+            version, made_by_pid = [*mark.split(), b"", b""][:2]
             if version == b"2" and int(made_by_pid) in pids and RANDOM.search(name.decode()):
                 libc.mq_unlink(name)
                 record.unlink()
