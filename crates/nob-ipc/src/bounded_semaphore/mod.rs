@@ -10,8 +10,7 @@ use crate::object::Permits;
 use crate::object::ownership::Ownership;
 use crate::robust::header;
 use crate::robust::{Looks, NOBODY, RobustFile, SPIN, SPIN_STRIDE};
-use crate::sys::Errno;
-use crate::sys::time::monotonic;
+use crate::wait::sleep::Sleeps;
 use crate::wait::spin::Waiters;
 use crate::wait::{Deadline, retry_on_interrupt};
 
@@ -178,7 +177,7 @@ impl BoundedSemaphore {
             return Ok(true);
         }
         let header = self.file.header();
-        let end = deadline.sleep_until();
+        let sleeps = Sleeps::new(OPERATION, self.file.name(), deadline);
         let _asleep = self.file.note_sleeper(slot);
         let mut looks = Looks::new();
         loop {
@@ -186,17 +185,10 @@ impl BoundedSemaphore {
             if self.take_free(slot) || self.take_from_dead(slot)? {
                 return Ok(true);
             }
-            let Some(rest) = end.checked_sub(monotonic()).filter(|rest| !rest.is_zero()) else {
-                return if deadline.has_passed() {
-                    Ok(false)
-                } else {
-                    Err(Error::periodic_check(OPERATION, self.file.name()))
-                };
-            };
-            match header.freed.sleep(seen, rest.min(looks.next_pause())) {
-                Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
-                Err(Errno::INTR) if deadline.has_passed() => return Ok(false),
-                Err(errno) => return Err(Error::from_errno(OPERATION, self.file.name(), errno)),
+            let Some(rest) = sleeps.rest()? else { return Ok(false) };
+            let slept = header.freed.sleep(seen, rest.min(looks.next_pause()));
+            if !sleeps.go_on(slept)? {
+                return Ok(false);
             }
         }
     }

@@ -11,8 +11,8 @@ use crate::object::ownership::Ownership;
 use crate::object::{Messages, Received};
 use crate::robust::{Event, OwnedWord, RobustFile};
 use crate::sys::ring::Ring;
-use crate::sys::time::monotonic;
 use crate::sys::{Errno, kill_point};
+use crate::wait::sleep::Sleeps;
 use crate::wait::spin::Waiters;
 use crate::wait::{Deadline, retry_on_interrupt};
 
@@ -304,12 +304,12 @@ impl Channel {
         if deadline.is_now() || !self.is_blocking() {
             return Ok(None);
         }
-        let end = deadline.sleep_until();
+        let sleeps = Sleeps::new(operation, self.file.name(), deadline);
         let waiting = waiters.enter();
         // An attempt in vain may have borne another one's copy.
         let mut in_vain = false;
         let spun = waiting.spin(SPIN, SPIN_STRIDE, deadline, || {
-            if !ready() || (in_vain && monotonic() >= end) {
+            if !ready() || (in_vain && sleeps.are_over()) {
                 return None;
             }
             let done = attempt().transpose();
@@ -328,20 +328,12 @@ impl Channel {
             {
                 return Ok(Some(done));
             }
-            let Some(rest) = end.checked_sub(monotonic()).filter(|rest| !rest.is_zero()) else {
-                return if deadline.has_passed() {
-                    Ok(None)
-                } else {
-                    Err(Error::periodic_check(operation, self.file.name()))
-                };
-            };
+            let Some(rest) = sleeps.rest()? else { return Ok(None) };
             if !self.is_blocking() {
                 return Ok(None);
             }
-            match event.sleep(seen, rest.min(pause)) {
-                Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
-                Err(Errno::INTR) if deadline.has_passed() => return Ok(None),
-                Err(errno) => return Err(Error::from_errno(operation, self.file.name(), errno)),
+            if !sleeps.go_on(event.sleep(seen, rest.min(pause)))? {
+                return Ok(None);
             }
             kill_point(9);
             pause = (2 * pause).min(last_pause);

@@ -6,10 +6,10 @@ use super::file::RobustFile;
 use super::header::Content;
 use super::word::{ABANDONED, NOBODY, OWNER, OwnedWord, WAITERS};
 use super::{Looks, SPIN, SPIN_STRIDE};
-use crate::error::{Error, Operation, Result};
-use crate::sys::time::monotonic;
-use crate::sys::{Errno, futex};
+use crate::error::{Operation, Result};
+use crate::sys::futex;
 use crate::wait::Deadline;
+use crate::wait::sleep::Sleeps;
 use crate::wait::spin::Waiters;
 
 /// How the word was got.
@@ -98,13 +98,13 @@ impl OwnedWord {
         if waiting.spin(SPIN, SPIN_STRIDE, deadline, attempt).is_some() {
             return Ok(true);
         }
-        let end = deadline.sleep_until();
+        let sleeps = Sleeps::new(OPERATION, file.name(), deadline);
         let _asleep = file.note_sleeper(slot);
         let mut looks = Looks::new();
         // Whoever has slept cannot know whether others sleep.
-        let mut slept = 0;
+        let mut waiters_bit = 0;
         loop {
-            if self.take_if_free(file, slot, slept) {
+            if self.take_if_free(file, slot, waiters_bit) {
                 return Ok(true);
             }
             let word = self.word.load(Ordering::Relaxed);
@@ -114,23 +114,16 @@ impl OwnedWord {
             {
                 return Ok(true);
             }
-            let Some(rest) = end.checked_sub(monotonic()).filter(|rest| !rest.is_zero()) else {
-                return if deadline.has_passed() {
-                    Ok(false)
-                } else {
-                    Err(Error::periodic_check(OPERATION, file.name()))
-                };
-            };
+            let Some(rest) = sleeps.rest()? else { return Ok(false) };
             // The owner has changed meanwhile, or there is none: look again.
             if word & OWNER == NOBODY || !self.announce_waiter(word) {
                 continue;
             }
-            slept = WAITERS;
+            waiters_bit = WAITERS;
             self.note_time();
-            match futex::wait(&self.word, word | WAITERS, rest.min(looks.next_pause())) {
-                Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
-                Err(Errno::INTR) if deadline.has_passed() => return Ok(false),
-                Err(errno) => return Err(Error::from_errno(OPERATION, file.name(), errno)),
+            let slept = futex::wait(&self.word, word | WAITERS, rest.min(looks.next_pause()));
+            if !sleeps.go_on(slept)? {
+                return Ok(false);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod deadline;
 mod retry;
+pub(crate) mod sleep;
 pub(crate) mod spin;
 
 pub use deadline::Deadline;
