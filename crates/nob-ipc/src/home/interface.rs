@@ -44,6 +44,13 @@ pub(crate) enum Marked {
     By(Mark),
 }
 
+impl Marked {
+    /// Whether it is the mark of a creator that lives, who will remove the name.
+    pub(crate) fn is_of_living(&self) -> bool {
+        matches!(self, Marked::By(mark) if mark.is_alive() == Some(true))
+    }
+}
+
 /// Whether a list has all objects of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,7 +127,7 @@ pub(crate) trait Home: Sync {
         self.open(name).is_ok_and(|fresh| {
             fresh.stat().is_ok_and(|stat| stat.is_shared())
                 && usage::is_used(&fresh) == Ok(false)
-                && !matches!(self.mark_of(name, &fresh), Marked::By(mark) if mark.is_alive() == Some(true))
+                && !self.mark_of(name, &fresh).is_of_living()
         })
     }
 

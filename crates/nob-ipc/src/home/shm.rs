@@ -1,7 +1,7 @@
 //! The files in `/dev/shm`: objects of all kinds but queues.
 
 use super::interface::{Coverage, Found, Home, Marked};
-use super::mark::{self, Mark};
+use super::mark;
 use super::usage::{self, Fresh, Part};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -137,7 +137,7 @@ fn remove_mark(file: BorrowedFd<'_>) {
 /// What a dead creator left is adopted: its mark must not make an orphan of it.
 fn remove_mark_if_dead(file: BorrowedFd<'_>) {
     if let Marked::By(mark) = read_mark(file)
-        && Mark::is_alive(&mark) == Some(false)
+        && mark.is_alive() == Some(false)
     {
         remove_mark(file);
     }
@@ -168,7 +168,8 @@ pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaced: Option<&mut bool
         if stat.is_shared() && flock::try_exclusive(file).map_err(fail)? {
             // Nobody uses it, and nobody can link to it or keep it now.
             let stat = sys::stat::of(file).map_err(fail)?;
-            if stat.is_shared() && stat.names > 0 && is_left_behind(file) {
+            // A living creator that has closed its handle will remove the name when it deletes it.
+            if stat.is_shared() && stat.names > 0 && !read_mark(file).is_of_living() {
                 match Shm.unlink(name) {
                     Ok(()) | Err(Errno::NOENT) => {
                         *replaced = true;
@@ -187,12 +188,6 @@ pub(crate) fn link(name: &Name, file: BorrowedFd<'_>, replaced: Option<&mut bool
         check(name, stat)?;
     }
     Ok(part)
-}
-
-/// Whether a shared object that nobody uses is what killed processes left: its creator does not live. A
-/// living creator that has closed its handle will remove the name when it deletes it.
-fn is_left_behind(file: BorrowedFd<'_>) -> bool {
-    !matches!(read_mark(file), Marked::By(mark) if mark.is_alive() == Some(true))
 }
 
 /// Opens the file of an object to link to it; `None` if nothing has the name.

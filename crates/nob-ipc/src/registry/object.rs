@@ -279,12 +279,12 @@ impl Object {
         let home = home::of(&self.name);
         let left = |fresh: &Fresh| {
             let is_left = match home.mark_of(&self.name, fresh) {
-                Marked::By(mark) if self.is_shared() => mark.is_alive() != Some(true),
+                mark if self.is_shared() => !mark.is_of_living(),
                 Marked::By(mark) => {
                     mark.is_alive() == Some(false) && self.creator() != Creator::Unmarked
                 }
-                Marked::Unmarked => self.is_shared() || self.creator() == Creator::Unmarked,
-                Marked::Unreadable => self.is_shared(),
+                Marked::Unmarked => self.creator() == Creator::Unmarked,
+                Marked::Unreadable => false,
             };
             is_left && fresh.stat().is_ok_and(|stat| stat.is_shared() == self.is_shared())
         };

@@ -139,11 +139,12 @@ impl SharedMemory {
         let name = self.ownership.name();
         self.check_writable()?;
         check_size(Operation::Resize, name, size)?;
-        if size > self.size()? {
-            return self.grow_with(size, on_step);
-        }
-        sys::unistd::truncate(self.file.as_fd(), size)
-            .map_err(|errno| Stop::from(errno).into_error(Operation::Resize, name, size))
+        let resized = if size > self.size()? {
+            self.grow(size, on_step)
+        } else {
+            sys::unistd::truncate(self.file.as_fd(), size).map_err(Stop::from)
+        };
+        resized.map_err(|stop| stop.into_error(Operation::Resize, name, size))
     }
 
     /// Grows the segment to `size` as [`resize_with`](SharedMemory::resize_with) does, and leaves one that

@@ -53,15 +53,15 @@ impl Map {
 
 /// Maps a file from its start, shared.
 fn map(fd: BorrowedFd<'_>, length: usize, protection: i32) -> Result<NonNull<u8>> {
-    // MAP_FAILED is the address -1.
-    let address = check(|| {
-        // SAFETY: the kernel chooses the address, so no mapping of ours is touched.
-        unsafe {
-            libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), 0)
-        }
-        .expose_provenance()
-        .cast_signed()
-    })?;
+    // SAFETY: the kernel chooses the address, so no mapping of ours is touched.
+    address(|| unsafe {
+        libc::mmap(ptr::null_mut(), length, protection, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+    })
+}
+
+/// The address that `mmap` gave; its failure is the address -1.
+pub(super) fn address(map: impl FnOnce() -> *mut libc::c_void) -> Result<NonNull<u8>> {
+    let address = check(|| map().expose_provenance().cast_signed())?;
     NonNull::new(ptr::with_exposed_provenance_mut(address.cast_unsigned())).ok_or(Errno::NOMEM)
 }
 

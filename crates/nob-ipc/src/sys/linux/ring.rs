@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 use super::conv::check;
+use super::mman::address;
 use crate::sys::{Errno, Result};
 
 /// A ring of `length` bytes, which other processes may write to at any moment.
@@ -140,12 +141,6 @@ impl Drop for Ring {
         // SAFETY: the invariant of the type; after this nobody holds the address through it.
         unsafe { libc::munmap(self.start.as_ptr().cast(), 2 * self.length) };
     }
-}
-
-/// The address that `mmap` gave; its failure is the address -1.
-fn address(map: impl FnOnce() -> *mut libc::c_void) -> Result<NonNull<u8>> {
-    let address = check(|| map().expose_provenance().cast_signed())?;
-    NonNull::new(ptr::with_exposed_provenance_mut(address.cast_unsigned())).ok_or(Errno::NOMEM)
 }
 
 /// The same bytes, as what is about to be written. Only [`Ring::read`] gets them, which initialises all
