@@ -124,10 +124,9 @@ def test_a_daemon_thread_waits(server: Server, call: str) -> None:
     server.command("FLUSHALL")
     assert done.returncode == 0
     errors = [line for line in done.stderr.splitlines() if "Error" in line]
-    assert errors in (
-        [],
-        ["ValueError: the handle is closed: open the object again with a new handle"],
-    )
+    # Whether the call is still asking when it sees that is a matter of time.
+    assert len(errors) <= 1
+    assert all(error.startswith("ValueError: ") and "is closed" in error for error in errors)
 
 
 @conformance("R9")
