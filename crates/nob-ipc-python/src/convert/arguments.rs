@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use nob_ipc::{Direction, Existence, Kind, MessageQueue, MessageQueueOptions, Name};
+use nob_ipc_redis::Durability;
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -208,13 +209,13 @@ pub(crate) fn optional_text(what: &str, value: Arg<'_, '_>) -> PyResult<Option<S
 }
 
 /// What has to be done on a server before a call returns.
-pub(crate) fn durability(value: Arg<'_, '_>) -> PyResult<Option<String>> {
-    let word = optional_text("durability", value)?;
-    match (&word, value.0) {
-        (Some(given), Some(value)) if !["memory", "replica", "fsync"].contains(&&**given) => {
+pub(crate) fn durability(value: Arg<'_, '_>) -> PyResult<Option<Durability>> {
+    let Some(word) = optional_text("durability", value)? else { return Ok(None) };
+    match (word.parse(), value.0) {
+        (Err(_), Some(value)) => {
             mismatch("durability", "\"memory\", \"replica\", \"fsync\" or None", &value)
         }
-        _ => Ok(word),
+        (durability, _) => Ok(durability.ok()),
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn connect(
     let patience = convert::patience(patience)?;
     let durability = convert::durability(durability)?;
     let namespace = convert::optional_text("namespace", namespace)?;
-    Connection::open(py, &url, patience, durability.as_deref(), namespace.as_deref())
+    Connection::open(py, &url, patience, durability, namespace.as_deref())
 }
 
 /// What the environment says, if it does.

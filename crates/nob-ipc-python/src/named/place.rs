@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use nob_ipc::{Kind, unlink};
+use nob_ipc_redis::Durability;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -41,7 +42,7 @@ impl Connection {
         py: Python<'_>,
         url: &str,
         patience: Option<Duration>,
-        durability: Option<&str>,
+        durability: Option<Durability>,
         namespace: Option<&str>,
     ) -> PyResult<Connection> {
         let server = if url == LOCAL {
@@ -52,7 +53,7 @@ impl Connection {
                 options.patience(patience);
             }
             if let Some(durability) = durability {
-                options.durability(durability.parse().map_err(|error| raise(py, &error))?);
+                options.durability(durability);
             }
             if let Some(namespace) = namespace {
                 options.namespace(namespace);

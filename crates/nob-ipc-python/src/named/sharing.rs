@@ -7,6 +7,7 @@ use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::interpreter::cell::Guarded;
 use crate::named::place::Connection;
+use crate::server::error::raise;
 
 /// What a connection is made with: URL, patience in seconds, durability, namespace.
 pub(crate) type Recipe = (String, f64, String, String);
@@ -31,6 +32,7 @@ pub(crate) fn shared<'py>(recipe: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, C
     }
     let (url, patience, durability, namespace) = &recipe;
     let patience = Duration::try_from_secs_f64(*patience).ok();
+    let durability = durability.parse().map_err(|error| raise(py, &error))?;
     let made = Connection::open(py, url, patience, Some(durability), Some(namespace))?;
     let made = Bound::new(py, made)?;
     // Another thread may have been quicker; then there are two, which does no harm.
