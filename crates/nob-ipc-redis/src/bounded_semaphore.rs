@@ -10,10 +10,9 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
 use crate::handle::Handle;
-use crate::opening::{self, Common, common_setters, invalid};
+use crate::opening::{self, Common, check_kind, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
-use crate::semaphore::check_kind;
 use crate::wire::Value;
 
 /// How a [`BoundedSemaphore`] is opened; made by [`BoundedSemaphore::options`].

@@ -208,10 +208,7 @@ impl Connection {
 
     /// The client of this process.
     pub(crate) fn client(&self) -> Result<Arc<Client>> {
-        self.0.client.get(&self.0.settings).map_err(|error| {
-            let why = format!("cannot make an eventfd: {error}; close some descriptors");
-            Error::elsewhere(None, ErrorKind::LimitExceeded, error.raw_os_error(), why)
-        })
+        self.0.client.get(&self.0.settings).map_err(|error| fault::no_eventfd(&error))
     }
 
     /// What a call that waits does in between.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Deadline, Error, ErrorKind, Result};
+use nob_ipc::{Deadline, Result};
 
 use crate::client::Client;
 use crate::fault::{self, Stop};
@@ -105,12 +105,9 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LimitExceeded`] where the process has no descriptor left.
+    /// [`LimitExceeded`](nob_ipc::ErrorKind::LimitExceeded) where the process has no descriptor left.
     pub fn new() -> Result<Events> {
-        let fd = sys::eventfd().map_err(|error| {
-            let why = format!("cannot make an eventfd: {error}; close some descriptors");
-            Error::elsewhere(None, ErrorKind::LimitExceeded, error.raw_os_error(), why)
-        })?;
+        let fd = sys::eventfd().map_err(|error| fault::no_eventfd(&error))?;
         Ok(Events(Arc::new(Shared { fd, ended: Mutex::default() })))
     }
 

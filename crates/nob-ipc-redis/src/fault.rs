@@ -194,6 +194,40 @@ pub(crate) fn unconfirmed(subject: Subject<'_>) -> Error {
     Error::elsewhere(subject, ErrorKind::Unconfirmed, Some(libc::ETIMEDOUT), why)
 }
 
+/// The lease of a lock ran out.
+pub(crate) fn lost(subject: Subject<'_>) -> Error {
+    let why = "this handle has lost the lock: its lease ran out, and what was done since may overlap \
+               with what the next owner does";
+    Error::elsewhere(subject, ErrorKind::LockLost, None, why)
+}
+
+/// No descriptor is left for an eventfd.
+pub(crate) fn no_eventfd(error: &io::Error) -> Error {
+    let why = format!("cannot make an eventfd: {error}; close some descriptors");
+    Error::elsewhere(None, ErrorKind::LimitExceeded, error.raw_os_error(), why)
+}
+
+/// A script has answered that it was not done.
+pub(crate) fn answered(subject: Subject<'_>, answer: &Value) -> Error {
+    let (kind, errno, why) = match answer.word() {
+        b"STALE" => (
+            ErrorKind::StaleHandle,
+            libc::ESTALE,
+            "the object is not on the server any more: the server was restarted without its data, a \
+             failover has undone its creation, or it was unlinked and not used for an hour; open it \
+             anew",
+        ),
+        b"OVERFLOW" => (
+            ErrorKind::Overflow,
+            libc::EOVERFLOW,
+            "the value would pass its maximum of 2147483647; nothing was released",
+        ),
+        b"LOST" => return lost(subject),
+        _ => return unexpected(subject, answer),
+    };
+    Error::elsewhere(subject, kind, Some(errno), why)
+}
+
 /// A script has answered what it never does.
 pub(crate) fn unexpected(subject: Subject<'_>, answer: &Value) -> Error {
     let word = String::from_utf8_lossy(answer.word()).into_owned();

@@ -3,7 +3,7 @@
 use nob_ipc::{Error, ErrorKind, Kind, Name, Operation, Result};
 
 use crate::connection::Connection;
-use crate::fault::{self, Fault, code};
+use crate::fault::{Fault, code};
 use crate::link::Link;
 use crate::object::{Object, letter};
 use crate::opening::{self, Attributes, Common, attributes};
@@ -300,10 +300,7 @@ impl Connection {
             }
             Ok(objects)
         };
-        let mut objects = self.patiently(scan).map_err(|fault| match fault {
-            Fault::Stopped(stop) => fault::stopped(None, stop),
-            fault => self.error(&fault),
-        })?;
+        let mut objects = self.patiently(scan).map_err(|fault| self.error(&fault))?;
         let order = |info: &ObjectInfo| (info.name.kind() as usize, info.name.as_bytes().to_vec());
         objects.sort_by_key(order);
         // A scan may show a key twice.

@@ -10,13 +10,12 @@ use nob_ipc::{Deadline, Error, ErrorKind, Kind, Name, Operation, Permits, Result
 use crate::bounded_semaphore::pid;
 use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
-use crate::fault::unexpected;
+use crate::fault::{self, unexpected};
 use crate::handle::Handle;
 use crate::hold::Held;
-use crate::opening::{self, Common, common_setters, invalid};
+use crate::opening::{self, Common, check_kind, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
-use crate::semaphore::check_kind;
 
 /// How a [`Lock`] is opened; made by [`Lock::options`].
 #[derive(Clone, Debug)]
@@ -182,9 +181,7 @@ impl Lock {
     }
 
     fn lost(&self, operation: Operation) -> Error {
-        let why = "this handle has lost the lock: its lease ran out, and what was done since may \
-                   overlap with what the next owner does";
-        Error::elsewhere(self.handle.subject(operation), ErrorKind::LockLost, None, why)
+        fault::lost(self.handle.subject(operation))
     }
 
     /// How what is held is released: it is taken out. A lost one is forgotten: the next owner is to be

@@ -13,9 +13,9 @@ use nob_ipc::{
 use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
 use crate::handle::Handle;
-use crate::opening::{self, Common, common_setters, invalid};
+use crate::opening::{self, Common, check_kind, common_setters, invalid};
 use crate::plan::{Outcome, Plan};
-use crate::semaphore::{check_kind, count};
+use crate::semaphore::count;
 
 /// How many messages, and how many bytes of them, one request carries.
 const BATCH: usize = 500;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nob_ipc::{Error, ErrorKind, Existence, Name, Operation, Result};
+use nob_ipc::{Error, ErrorKind, Existence, Kind, Name, Operation, Result};
 
 use crate::client::Client;
 use crate::connection::Connection;
@@ -22,7 +22,8 @@ pub(crate) const FORMAT: &str = "1";
 
 pub(crate) const DAMAGED: &str = "what has this name on the server is damaged; remove it";
 
-/// How long others may create and remove objects of the name before opening one is given up.
+/// How long others may create and remove objects of the name before opening one, or removing the name, is
+/// given up.
 const CONTENTION: Duration = Duration::from_secs(1);
 
 /// What an object is created with, and what all handles to it know.
@@ -76,6 +77,18 @@ impl Common {
 
 pub(crate) fn invalid(name: &Name, operation: Operation, why: String) -> Error {
     Error::elsewhere(Some((operation, name)), ErrorKind::InvalidArgument, None, why)
+}
+
+/// Refuses a name of another kind.
+pub(crate) fn check_kind(name: &Name, kind: Kind) -> Result<()> {
+    if name.kind() == kind {
+        return Ok(());
+    }
+    Err(invalid(
+        name,
+        Operation::Link,
+        format!("the name is of another kind; give one of a {kind}"),
+    ))
 }
 
 /// The setters of [`Common`], for the options of a kind.
@@ -335,8 +348,7 @@ impl Connection {
             let handle = common.handle(unopened.of_generation(&generation), false, &client);
             match handle.unlink() {
                 Err(error)
-                    if error.kind() == ErrorKind::Replaced
-                        && begin.elapsed() < Duration::from_secs(1) => {}
+                    if error.kind() == ErrorKind::Replaced && begin.elapsed() < CONTENTION => {}
                 result => return result,
             }
         }

@@ -138,40 +138,20 @@ impl<'a> Plan<'a> {
     pub(crate) fn check(&self, handle: &Handle, answer: Value) -> Result<Value> {
         let subject = handle.subject(self.operation);
         let fail =
-            |kind, errno, why: &'static str| Err(Error::elsewhere(subject, kind, errno, why));
+            |kind, why: &'static str| Err(Error::elsewhere(subject, kind, Some(libc::ENOENT), why));
         match answer.word() {
             b"OK" | b"LEFT" | b"PASSED" => Ok(answer),
-            b"STALE" => fail(
-                ErrorKind::StaleHandle,
-                Some(libc::ESTALE),
-                "the object is not on the server any more: the server was restarted without its \
-                 data, a failover has undone its creation, or it was unlinked and not used for an \
-                 hour; open it anew",
-            ),
-            b"OVERFLOW" => fail(
-                ErrorKind::Overflow,
-                Some(libc::EOVERFLOW),
-                "the value would pass its maximum of 2147483647; nothing was released",
-            ),
-            b"LOST" => fail(
-                ErrorKind::LockLost,
-                None,
-                "this handle has lost the lock: its lease ran out, and what was done since may \
-                 overlap with what the next owner does",
-            ),
             b"ENOENT" => fail(
                 ErrorKind::NotFound,
-                Some(libc::ENOENT),
                 "nothing has this name on the server; it is unlinked already",
             ),
             b"OTHER" => fail(
                 ErrorKind::Replaced,
-                Some(libc::ENOENT),
                 "the name belongs to another object now, which is left alone",
             ),
             // A later request of ours has settled this one.
             b"OLD" | b"BACK" => Err(too_late(subject)),
-            _ => Err(unexpected(subject, &answer)),
+            _ => Err(fault::answered(subject, &answer)),
         }
     }
 
@@ -411,32 +391,18 @@ impl Retry {
             // The session with this slot serves others from here on.
             self.forget_hold();
         }
-        let refuse =
-            |why: String, kind, errno| Err(Error::elsewhere(subject, kind, Some(errno), why));
         match answer {
             Ok(answer) => {
                 match answer.word() {
                     b"OK" => Ok(self.plan.outcome(&answer).unwrap_or(Outcome::Done(true))),
                     // It had not run, and now there is no room.
                     b"FULL" => Ok(Outcome::Sent(0)),
-                    b"STALE" => {
-                        let why = "the object is not on the server any more; open it anew";
-                        refuse(why.into(), ErrorKind::StaleHandle, libc::ESTALE)
-                    }
-                    b"OVERFLOW" => {
-                        let why =
-                            "the value would pass its maximum of 2147483647; nothing was released";
-                        refuse(why.into(), ErrorKind::Overflow, libc::EOVERFLOW)
-                    }
                     b"ENOENT" | b"OTHER" => {
                         let why = "the name is gone, or belongs to another object now";
-                        refuse(why.into(), ErrorKind::NotFound, libc::ENOENT)
+                        let (kind, errno) = (ErrorKind::NotFound, Some(libc::ENOENT));
+                        Err(Error::elsewhere(subject, kind, errno, why))
                     }
-                    b"LOST" => {
-                        let why = "this handle has lost the lock: its lease ran out";
-                        Err(Error::elsewhere(subject, ErrorKind::LockLost, None, why))
-                    }
-                    _ => Err(unexpected(subject, &answer)),
+                    _ => Err(fault::answered(subject, &answer)),
                 }
             }
             Err(Failure { unconfirmed: Some(_), .. }) => Err(fault::unconfirmed(subject)),

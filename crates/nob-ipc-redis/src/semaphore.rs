@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::events::{self, Events, Pending};
 use crate::fault::unexpected;
 use crate::handle::Handle;
-use crate::opening::{self, Common, common_setters, invalid};
+use crate::opening::{self, Common, check_kind, common_setters, invalid};
 use crate::plan::Plan;
 use crate::scripts::Script;
 use crate::wire::Value;
@@ -60,18 +60,6 @@ impl SemaphoreOptions {
         let (handle, _) = opening::open(&self.common, name, &[], &[("val", value.to_string())])?;
         Ok(Semaphore { handle })
     }
-}
-
-/// Refuses a name of another kind.
-pub(crate) fn check_kind(name: &Name, kind: Kind) -> Result<()> {
-    if name.kind() == kind {
-        return Ok(());
-    }
-    Err(invalid(
-        name,
-        Operation::Link,
-        format!("the name is of another kind; give one of a {kind}"),
-    ))
 }
 
 /// A semaphore that processes on many machines share by name.
