@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use nob_ipc::Name;
 use nob_ipc::registry::{Creator, Holder, Listing, Measure, Object, Unlinked};
 use nob_ipc_redis::Content;
 use serde::Serialize;
@@ -15,14 +16,32 @@ use serde_json::ser::Formatter;
 use crate::server::objects::{self, Found};
 use crate::text::is_unprintable;
 
-/// One object.
+/// The kind and the name of an object.
 #[derive(Serialize)]
-pub struct ObjectJson {
+struct NameJson {
     kind: &'static str,
     name: String,
     /// The name's bytes, where they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     name_base64: Option<String>,
+}
+
+impl NameJson {
+    fn new(name: &Name) -> NameJson {
+        let bytes = name.as_bytes();
+        NameJson {
+            kind: name.kind().short_word(),
+            name: String::from_utf8_lossy(bytes).into_owned(),
+            name_base64: std::str::from_utf8(bytes).is_err().then(|| STANDARD.encode(bytes)),
+        }
+    }
+}
+
+/// One object.
+#[derive(Serialize)]
+pub struct ObjectJson {
+    #[serde(flatten)]
+    name: NameJson,
     #[serde(flatten)]
     measure: MeasureJson,
     uid: u32,
@@ -111,10 +130,8 @@ impl HolderJson {
 /// What has lost its name and is still held.
 #[derive(Serialize)]
 pub struct UnlinkedJson {
-    kind: &'static str,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name_base64: Option<String>,
+    #[serde(flatten)]
+    name: NameJson,
     size: Option<u64>,
     state: &'static str,
     holders: Vec<HolderJson>,
@@ -123,10 +140,8 @@ pub struct UnlinkedJson {
 /// One object on a server. `null` is also what nobody counts there.
 #[derive(Serialize)]
 pub struct RemoteJson<'a> {
-    kind: &'static str,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name_base64: Option<String>,
+    #[serde(flatten)]
+    name: NameJson,
     #[serde(flatten)]
     measure: MeasureJson,
     generation: &'a str,
@@ -142,11 +157,8 @@ struct RemoteCreatorJson<'a> {
 impl RemoteJson<'_> {
     pub fn new(found: &Found) -> RemoteJson<'_> {
         let info = &found.info;
-        let name = info.name.as_bytes();
         RemoteJson {
-            kind: info.name.kind().short_word(),
-            name: String::from_utf8_lossy(name).into_owned(),
-            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            name: NameJson::new(&info.name),
             measure: MeasureJson::remote(found),
             generation: &info.generation,
             creator: RemoteCreatorJson { pid: info.creator_pid, host: &info.creator_host },
@@ -172,11 +184,8 @@ pub fn listing(listing: &Listing) -> Vec<ListedJson> {
 
 impl UnlinkedJson {
     fn new(unlinked: &Unlinked) -> UnlinkedJson {
-        let name = unlinked.name.as_bytes();
         UnlinkedJson {
-            kind: unlinked.name.kind().short_word(),
-            name: String::from_utf8_lossy(name).into_owned(),
-            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            name: NameJson::new(&unlinked.name),
             size: unlinked.size,
             state: crate::describe::UNLINKED,
             holders: unlinked.holders.iter().map(HolderJson::new).collect(),
@@ -188,11 +197,8 @@ impl ObjectJson {
     pub fn new(object: &Object) -> ObjectJson {
         let seconds =
             |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let name = object.name().as_bytes();
         ObjectJson {
-            kind: object.kind().short_word(),
-            name: String::from_utf8_lossy(name).into_owned(),
-            name_base64: std::str::from_utf8(name).is_err().then(|| STANDARD.encode(name)),
+            name: NameJson::new(object.name()),
             measure: MeasureJson::new(object),
             uid: object.owner(),
             gid: object.group(),
