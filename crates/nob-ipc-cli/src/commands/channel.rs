@@ -1,5 +1,6 @@
 //! `nob-ipc channel`.
 
+use nix::unistd::{SysconfVar, sysconf};
 use nob_ipc::{Channel, Direction, Name};
 
 use super::creation::{Differences, exactly};
@@ -50,8 +51,10 @@ fn create(name: &Name, room: &Room, creation: &Creation) -> Result<()> {
     Ok(())
 }
 
-/// The capacity that a channel gets which asks for so much.
+/// The capacity that a channel gets which asks for so much: a power of two, and no less than a page of memory.
 fn rounded(capacity: u64) -> u64 {
     const SMALLEST: u64 = 4096;
-    capacity.max(SMALLEST).checked_next_power_of_two().unwrap_or(capacity)
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|page| page.try_into().ok());
+    let smallest = page.map_or(SMALLEST, |page: u64| page.max(SMALLEST));
+    capacity.max(smallest).checked_next_power_of_two().unwrap_or(capacity)
 }
