@@ -160,6 +160,7 @@ mod tests {
             ("mq:/a", Kind::MessageQueue),
             ("lock:/a", Kind::Lock),
             ("permits:/a", Kind::BoundedSemaphore),
+            ("channel:/a", Kind::Channel),
         ] {
             assert_eq!(parse_address(OsStr::new(text)).unwrap(), Name::new(kind, "/a").unwrap());
         }

@@ -215,11 +215,7 @@ impl Server {
     /// pause behind each; what uses them is sent to and fro meanwhile.
     pub fn move_slot(&self, to: &Server, key: &str, pause: Duration) {
         let slot = self.demand(&["CLUSTER", "KEYSLOT", key])[1..].to_string();
-        let id = |server: &Server| {
-            let answer = server.demand(&["CLUSTER", "MYID"]);
-            answer.lines().nth(1).expect("an id").to_string()
-        };
-        let (from_id, to_id) = (id(self), id(to));
+        let (from_id, to_id) = (self.cluster_id(), to.cluster_id());
         to.demand(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
         self.demand(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
         let port = to.port.to_string();

@@ -133,7 +133,9 @@ fn unlink_queue(name: &OsStr) -> io::Result<()> {
 mod tests {
     use std::mem;
 
-    use nob_ipc::{Existence, MessageQueue, Semaphore, SharedMemory};
+    use nob_ipc::{
+        BoundedSemaphore, Channel, Existence, Lock, MessageQueue, Semaphore, SharedMemory,
+    };
 
     use super::*;
 
@@ -143,7 +145,11 @@ mod tests {
         let semaphore = Semaphore::options().existence(existence).open(name);
         let segment = SharedMemory::options().existence(existence).size(1).open(name);
         let queue = MessageQueue::options().existence(existence).max_messages(1).open(name);
+        let lock = Lock::options().existence(existence).open(name);
+        let permits = BoundedSemaphore::options().existence(existence).open(name);
+        let channel = Channel::options().existence(existence).open(name);
         mem::forget((semaphore.unwrap(), segment.unwrap(), queue.unwrap()));
+        mem::forget((lock.unwrap(), permits.unwrap(), channel.unwrap()));
     }
 
     fn left(name: &OsStr) -> usize {
@@ -160,7 +166,8 @@ mod tests {
             for name in &names {
                 leave(name);
             }
-            assert_eq!(names.each_ref().map(|name| left(name)), [4; 2]);
+            // One of each kind, and the record of the queue.
+            assert_eq!(names.each_ref().map(|name| left(name)), [Kind::ALL.len() + 1; 2]);
             std::panic::resume_unwind(Box::new(names));
         });
         let names = names.unwrap_err().downcast::<[OsString; 2]>().unwrap();

@@ -291,9 +291,13 @@ fn process_limits() -> Vec<Check> {
     let mut checks = Vec::new();
     if let Ok((limit, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         checks.push(
-            Check::fine("descriptors", words(limit), "each open segment and queue takes one")
-                .hurts_if(limit < 256)
-                .mended_by(format!("ulimit -n {}", words(hard))),
+            Check::fine(
+                "descriptors",
+                words(limit),
+                "each open object but a semaphore takes one or two",
+            )
+            .hurts_if(limit < 256)
+            .mended_by(format!("ulimit -n {}", words(hard))),
         );
     }
     if let Ok((limit, _)) = getrlimit(Resource::RLIMIT_FSIZE) {
