@@ -68,7 +68,7 @@ pub(crate) struct Client {
     /// The native thread has ended.
     pub ended: Condvar,
     /// Wakes the native thread.
-    pub bell: OwnedFd,
+    pub wakeup: OwnedFd,
     pub handles: Mutex<Vec<Weak<dyn Delete>>>,
     pub holds: Mutex<HashMap<u64, Arc<Hold>>>,
     /// When the native thread wakes by itself, in ns since the start of the machine. The largest
@@ -92,7 +92,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             hub: Mutex::default(),
             ended: Condvar::new(),
-            bell: sys::eventfd()?,
+            wakeup: sys::eventfd()?,
             handles: Mutex::default(),
             holds: Mutex::default(),
             wakes_at: AtomicU64::new(u64::MAX),

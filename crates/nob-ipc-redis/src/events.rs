@@ -116,7 +116,7 @@ impl Events {
     #[must_use]
     pub fn ready(&self) -> Vec<u64> {
         let mut ended = lock(&self.0.ended);
-        sys::hush(self.0.fd.as_fd());
+        sys::clear_eventfd(self.0.fd.as_fd());
         std::mem::take(&mut ended.news)
     }
 
@@ -126,7 +126,7 @@ impl Events {
     #[must_use]
     pub fn take(&self) -> Vec<(u64, Result<Outcome>)> {
         let mut ended = lock(&self.0.ended);
-        sys::hush(self.0.fd.as_fd());
+        sys::clear_eventfd(self.0.fd.as_fd());
         ended.news.clear();
         let unclaimed = std::mem::take(&mut ended.unclaimed);
         drop(ended);
@@ -156,7 +156,7 @@ impl Events {
         ended.unclaimed.insert(task.id, Ended { order, token: task.token, result, claim });
         ended.news.push(task.token);
         if ended.news.len() == 1 {
-            sys::ring(self.0.fd.as_fd());
+            sys::set_eventfd(self.0.fd.as_fd());
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn futex_wake(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }
 
-/// A descriptor that is readable once it has been [rung](ring).
+/// A descriptor that is readable once it has been [set](set_eventfd).
 pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: takes numbers.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
@@ -61,14 +61,14 @@ pub(crate) fn eventfd() -> io::Result<OwnedFd> {
 }
 
 /// Makes an [`eventfd`] readable.
-pub(crate) fn ring(fd: BorrowedFd<'_>) {
+pub(crate) fn set_eventfd(fd: BorrowedFd<'_>) {
     let one = 1_u64;
     // SAFETY: 8 bytes are read from `one`. It is only refused when it is readable already.
     unsafe { libc::write(fd.as_raw_fd(), (&raw const one).cast(), 8) };
 }
 
 /// Makes an [`eventfd`] unreadable.
-pub(crate) fn hush(fd: BorrowedFd<'_>) {
+pub(crate) fn clear_eventfd(fd: BorrowedFd<'_>) {
     let mut count = 0_u64;
     // SAFETY: 8 bytes are written to `count`. It is only refused when it is unreadable already.
     unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };

@@ -89,7 +89,7 @@ fn init() -> io::Result<DefaultTerminal> {
 fn wait_for_input(source: &Source, timeout: Duration) -> Result<()> {
     let stdin = io::stdin();
     let mut entries = vec![PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-    entries.extend(source.bell().map(|bell| PollFd::new(bell, PollFlags::POLLIN)));
+    entries.extend(source.wakeup().map(|wakeup| PollFd::new(wakeup, PollFlags::POLLIN)));
     match poll(&mut entries, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => return Err(cannot("look at the terminal", errno.desc())),

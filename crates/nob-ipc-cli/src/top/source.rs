@@ -47,7 +47,7 @@ pub struct Looker {
     requests: Sender<Request>,
     answers: Receiver<Answer>,
     /// Readable when there may be an answer.
-    bell: UnixStream,
+    wakeup: UnixStream,
     /// Since when a look is under way.
     looking: Option<Instant>,
     /// What is being removed.
@@ -105,10 +105,10 @@ impl Source {
     }
 
     /// What is readable when [`take`](Source::take) may have something.
-    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+    pub fn wakeup(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Source::Machine => None,
-            Source::Server(looker) => Some(looker.bell.as_fd()),
+            Source::Server(looker) => Some(looker.wakeup.as_fd()),
         }
     }
 
@@ -145,18 +145,18 @@ pub enum Next {
 impl Looker {
     fn start(server: Connection) -> Result<Looker> {
         let fail = |error| cannot("start to watch the server", error);
-        let (bell, rope) = UnixStream::pair().map_err(fail)?;
-        bell.set_nonblocking(true).map_err(fail)?;
-        rope.set_nonblocking(true).map_err(fail)?;
+        let (wakeup, waker) = UnixStream::pair().map_err(fail)?;
+        wakeup.set_nonblocking(true).map_err(fail)?;
+        waker.set_nonblocking(true).map_err(fail)?;
         let (requests, asked) = mpsc::channel();
         let (answer, answers) = mpsc::channel();
         // It ends when nobody asks any more; a request that is under way ends with the connection. Nobody waits
         // for that.
         thread::Builder::new()
             .name("nob-ipc-top".into())
-            .spawn(move || serve(&server, &asked, &answer, rope))
+            .spawn(move || serve(&server, &asked, &answer, waker))
             .map_err(fail)?;
-        Ok(Looker { requests, answers, bell, looking: None, removing: None })
+        Ok(Looker { requests, answers, wakeup, looking: None, removing: None })
     }
 
     fn ask(&self, request: Request) -> bool {
@@ -164,8 +164,8 @@ impl Looker {
     }
 
     fn take(&mut self, model: &mut Model) -> Next {
-        let mut rung = [0; 64];
-        while matches!(self.bell.read(&mut rung), Ok(1..)) {}
+        let mut bytes = [0; 64];
+        while matches!(self.wakeup.read(&mut bytes), Ok(1..)) {}
         let mut next = Next::AsEver;
         while let Ok(answer) = self.answers.try_recv() {
             match answer {
@@ -202,7 +202,7 @@ fn serve(
     server: &Connection,
     asked: &Receiver<Request>,
     answer: &Sender<Answer>,
-    mut rope: UnixStream,
+    mut waker: UnixStream,
 ) {
     let mut watch = server.watch();
     while let Ok(request) = asked.recv() {
@@ -224,8 +224,8 @@ fn serve(
         if answer.send(done).is_err() {
             return;
         }
-        // A bell that is full has rung.
-        let _ = rope.write(&[1]);
+        // One that is full is readable.
+        let _ = waker.write(&[1]);
     }
 }
 

@@ -26,7 +26,7 @@ impl Client {
             hub.running = sys::spawn_without_signals("nob-ipc-redis", body).is_ok();
         }
         drop(hub);
-        sys::ring(self.bell.as_fd());
+        sys::set_eventfd(self.wakeup.as_fd());
     }
 
     /// Tells the native thread what it has asked another for, if it is there still.
@@ -35,7 +35,7 @@ impl Client {
         if hub.running {
             hub.inbox.push(command);
             drop(hub);
-            sys::ring(self.bell.as_fd());
+            sys::set_eventfd(self.wakeup.as_fd());
         }
     }
 

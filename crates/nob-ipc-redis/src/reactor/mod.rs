@@ -182,7 +182,7 @@ impl Reactor {
 
     /// Takes what other threads have asked for; whether the end has come.
     fn read_inbox(&mut self) -> bool {
-        sys::hush(self.client.bell.as_fd());
+        sys::clear_eventfd(self.client.wakeup.as_fd());
         let mut hub = lock(&self.client.hub);
         let commands = std::mem::take(&mut hub.inbox);
         let stopping = hub.stopping;
@@ -442,7 +442,7 @@ impl Reactor {
         if let Some((moment, _)) = self.put_off.front() {
             end = end.min(*moment);
         }
-        let mut fds = vec![sys::poll_for(self.client.bell.as_fd(), false)];
+        let mut fds = vec![sys::poll_for(self.client.wakeup.as_fd(), false)];
         for peer in self.peers.values_mut() {
             // What cannot be written shows when it is read.
             let _ = peer.link.flush();

@@ -239,7 +239,7 @@ impl BoundedSemaphore {
     fn give_back(&self, slot: u32) -> bool {
         let freed = self.exchange(slot, NOBODY);
         if freed {
-            self.file.header().freed.ring(1);
+            self.file.header().freed.notify(1);
         }
         freed
     }

@@ -44,7 +44,7 @@ impl Channel {
             self.in_turn(&self.page().receivers, Operation::Receive, || self.take(most, sink))?;
         let Some(took) = took.transpose()? else { return Ok(None) };
         if took.is_roomy {
-            self.page().taken.ring(u32::MAX);
+            self.page().taken.notify(u32::MAX);
         }
         Ok((took.count > 0 || took.is_refused).then_some(took.count))
     }

@@ -32,7 +32,7 @@ impl Channel {
         })?;
         let sent = sent.transpose()?.unwrap_or(0);
         if sent > 0 {
-            self.page().sent.ring(u32::try_from(sent).unwrap_or(u32::MAX));
+            self.page().sent.notify(u32::try_from(sent).unwrap_or(u32::MAX));
         }
         Ok(sent)
     }

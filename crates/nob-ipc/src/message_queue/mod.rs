@@ -357,10 +357,10 @@ impl MessageQueue {
     ///
     /// What the system says when it refuses.
     pub fn watch(&self) -> Result<Option<Watch>> {
-        let channel =
-            self.queue.request_channel().map_err(|errno| self.fail(Operation::Notify, errno))?;
+        let socket =
+            self.queue.request_socket().map_err(|errno| self.fail(Operation::Notify, errno))?;
         let (identity, name) = (self.queue.identity(), self.ownership.name());
-        Ok(channel.map(|channel| Watch::new(channel, identity, name.clone())))
+        Ok(socket.map(|socket| Watch::new(socket, identity, name.clone())))
     }
 
     /// Withdraws this process's request; that there is none is no error.

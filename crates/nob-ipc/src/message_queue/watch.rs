@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::error::{Error, Operation, Result};
-use crate::home::mqueue::registrations::{self, Channel, Registrations, Target};
+use crate::home::mqueue::registrations::{self, NotifySocket, Registrations, Target};
 use crate::name::Name;
 use crate::sys::mqueue::{self, Fate};
 use crate::sys::{AsFd, Errno, Identity};
@@ -28,14 +28,14 @@ use crate::sys::{AsFd, Errno, Identity};
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    channel: Arc<Channel>,
+    socket: Arc<NotifySocket>,
     identity: Identity,
     name: Name,
 }
 
 impl Watch {
-    pub(super) fn new(channel: Arc<Channel>, identity: Identity, name: Name) -> Watch {
-        Watch { channel, identity, name }
+    pub(super) fn new(socket: Arc<NotifySocket>, identity: Identity, name: Name) -> Watch {
+        Watch { socket, identity, name }
     }
 
     /// Waits, signals or not, until the notification comes: `true`; or until it can come no more,
@@ -46,12 +46,12 @@ impl Watch {
     /// What the system says when it cannot wait.
     pub fn wait(&self) -> Result<bool> {
         loop {
-            match mqueue::receive_fate(self.channel.socket.as_fd()) {
+            match mqueue::receive_fate(self.socket.fd.as_fd()) {
                 Ok(Fate::Fired) => return Ok(true),
                 // The registration that was removed may have been renewed: the list, which is
                 // locked meanwhile, knows.
                 Ok(Fate::Removed) if self.is_listed(&registrations::lock()) => {}
-                Ok(Fate::Removed) => return Ok(self.channel.fired.load(Ordering::Acquire)),
+                Ok(Fate::Removed) => return Ok(self.socket.fired.load(Ordering::Acquire)),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(Error::from_errno(Operation::Notify, &self.name, errno)),
             }
@@ -60,7 +60,7 @@ impl Watch {
 
     fn is_listed(&self, registrations: &Registrations) -> bool {
         registrations.get(&self.identity).is_some_and(|registration| match registration.target() {
-            Target::Channel(channel) => Arc::ptr_eq(channel, &self.channel),
+            Target::Socket(socket) => Arc::ptr_eq(socket, &self.socket),
             Target::Signal(_) => false,
         })
     }

@@ -38,7 +38,7 @@ impl Event {
 
     /// Wakes up to `count` sleepers; to be called after what they wait for has changed.
     #[inline]
-    pub(crate) fn ring(&self, count: u32) {
+    pub(crate) fn notify(&self, count: u32) {
         if let Some(announced) = self.unsettled() {
             self.wake(announced, count);
         }
@@ -93,7 +93,7 @@ mod tests {
         // The rest of what the late one does.
         event.settled.store(late, Ordering::Relaxed);
         assert!(event.unsettled().is_some());
-        event.ring(1);
+        event.notify(1);
         assert_eq!(event.unsettled(), None);
     }
 }

@@ -128,7 +128,7 @@ impl Content for Header {
         }
         if freed > 0 {
             self.deaths.fetch_add(freed, Ordering::Relaxed);
-            self.freed.ring(freed);
+            self.freed.notify(freed);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::registrations::{self, Channel, Target};
+use super::registrations::{self, NotifySocket, Target};
 use crate::name::Name;
 use crate::sys::{self, AsFd, BorrowedFd, Errno, Identity, OpenMode, OwnedFd, Stat};
 use crate::sys::{flock, mqueue};
@@ -85,11 +85,11 @@ impl QueueFd {
     }
 
     /// Registers this process for a notification that can be waited on; `None`: another is registered.
-    pub(crate) fn request_channel(&self) -> sys::Result<Option<Arc<Channel>>> {
-        let channel = Arc::new(Channel::new()?);
-        let target = Target::Channel(Arc::clone(&channel));
+    pub(crate) fn request_socket(&self) -> sys::Result<Option<Arc<NotifySocket>>> {
+        let socket = Arc::new(NotifySocket::new()?);
+        let target = Target::Socket(Arc::clone(&socket));
         let registered = registrations::request(self.shared(), self.identity(), target)?;
-        Ok(registered.then_some(channel))
+        Ok(registered.then_some(socket))
     }
 
     /// Withdraws a registration of this process.

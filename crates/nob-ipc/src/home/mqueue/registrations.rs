@@ -20,7 +20,7 @@ pub(crate) struct Registration {
 
 pub(crate) enum Target {
     Signal(i32),
-    Channel(Arc<Channel>),
+    Socket(Arc<NotifySocket>),
 }
 
 /// How many registrations are listed: while it is 0, closing asks nobody. A forked child inherits the
@@ -67,9 +67,9 @@ pub(super) fn is_empty(queue: BorrowedFd<'_>) -> bool {
     mqueue::state(queue).is_ok_and(|state| state.current_messages == 0)
 }
 
-impl Channel {
-    pub(super) fn new() -> sys::Result<Channel> {
-        Ok(Channel { socket: mqueue::notification_socket()?, fired: AtomicBool::new(false) })
+impl NotifySocket {
+    pub(super) fn new() -> sys::Result<NotifySocket> {
+        Ok(NotifySocket { fd: mqueue::notification_socket()?, fired: AtomicBool::new(false) })
     }
 }
 
@@ -77,8 +77,8 @@ impl Target {
     /// Reads what the kernel has said; `true` if the notification came.
     fn drain(&self) -> bool {
         let mut fired = false;
-        if let Target::Channel(channel) = self {
-            while let Ok(fate) = mqueue::known_fate(channel.socket.as_fd()) {
+        if let Target::Socket(socket) = self {
+            while let Ok(fate) = mqueue::known_fate(socket.fd.as_fd()) {
                 fired |= fate == Fate::Fired;
             }
         }
@@ -92,16 +92,16 @@ impl Target {
                 // The number was checked when it was registered, and one may signal oneself.
                 let _ = sys::signal::raise(*signal);
             }
-            Target::Channel(channel) => channel.fired.store(true, Ordering::Release),
+            Target::Socket(socket) => socket.fired.store(true, Ordering::Release),
         }
     }
 }
 
 /// What connects a registration with those that wait for it.
 #[derive(Debug)]
-pub(crate) struct Channel {
+pub(crate) struct NotifySocket {
     /// Where the kernel says what became of the registration.
-    pub socket: OwnedFd,
+    pub fd: OwnedFd,
     /// The notification came while the kernel had no registration to tell of it.
     pub fired: AtomicBool,
 }
@@ -122,7 +122,7 @@ pub(crate) fn forget(registrations: &mut Registrations, identity: Identity) {
 fn register(queue: BorrowedFd<'_>, target: &Target) -> sys::Result<()> {
     let how = match target {
         Target::Signal(signal) => Notify::Signal(*signal),
-        Target::Channel(channel) => Notify::Socket(channel.socket.as_fd()),
+        Target::Socket(socket) => Notify::Socket(socket.fd.as_fd()),
     };
     mqueue::notify(queue, Some(how))
 }
