@@ -46,7 +46,9 @@ print(importlib.metadata.version("nob.py"))
 
 REFUSED = """
 import nob.ipc
-for cls in (nob.ipc.NamedSemaphore, nob.ipc.NamedSharedMemory, nob.ipc.NamedMessageQueue):
+classes = [getattr(nob.ipc, name) for name in nob.ipc.__all__ if name.startswith("Named")]
+assert classes
+for cls in classes:
     try:
         cls("/name")
     except NotImplementedError as error:
