@@ -231,6 +231,23 @@ impl Error {
         self.0.detail.clone()?.downcast().ok()
     }
 
+    /// A release of no permits.
+    #[cold]
+    pub(crate) fn nothing_to_release(name: &Name) -> Error {
+        let why = "the number of permits to release must be at least 1, not 0";
+        Error::new(Operation::Release, name, ErrorKind::InvalidArgument, None, why)
+    }
+
+    /// Sending through a handle that was opened for receiving, or the other way round.
+    #[cold]
+    pub(crate) fn wrong_direction(operation: Operation, name: &Name) -> Error {
+        let why = match operation {
+            Operation::Send => "it was opened for receiving only; open it for sending",
+            _ => "it was opened for sending only; open it for receiving",
+        };
+        Error::new(operation, name, ErrorKind::WrongDirection, None, why)
+    }
+
     /// The name of an object that was to be unlinked has been given to another.
     pub(crate) fn replaced(name: &Name) -> Error {
         let why = "the name belongs to another object now, which is left alone";

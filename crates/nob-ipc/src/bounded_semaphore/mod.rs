@@ -320,9 +320,7 @@ impl Permits for BoundedSemaphore {
 
     fn release_many(&self, count: u32) -> Result<()> {
         if count == 0 {
-            let why = "the number of permits to release must be at least 1, not 0";
-            let kind = ErrorKind::InvalidArgument;
-            return Err(Error::new(Operation::Release, self.file.name(), kind, None, why));
+            return Err(Error::nothing_to_release(self.file.name()));
         }
         if self.held() < count {
             return Err(self.not_held(count));

@@ -229,7 +229,7 @@ impl Channel {
     #[inline]
     pub fn check(&self, message: &[u8], priority: u32) -> Result<()> {
         if self.direction == Direction::Receive {
-            return Err(self.wrong_direction(Operation::Send));
+            return Err(Error::wrong_direction(Operation::Send, self.file.name()));
         }
         if message.len() > self.max_message_size() {
             return Err(self.too_long(message.len()));
@@ -351,15 +351,6 @@ impl Channel {
     fn corrupt(&self, operation: Operation) -> Error {
         let why = "somebody has written rubbish into its file; unlink it and create it anew";
         Error::new(operation, self.file.name(), ErrorKind::Corrupt, Some(Errno::UCLEAN), why)
-    }
-
-    #[cold]
-    fn wrong_direction(&self, operation: Operation) -> Error {
-        let why = match operation {
-            Operation::Send => "it was opened for receiving only; open it for sending",
-            _ => "it was opened for sending only; open it for receiving",
-        };
-        Error::new(operation, self.file.name(), ErrorKind::WrongDirection, None, why)
     }
 
     #[cold]

@@ -35,7 +35,7 @@ impl Channel {
     #[inline]
     fn try_take(&self, most: usize, sink: &mut dyn Sink) -> Result<Option<usize>> {
         if self.direction == Direction::Send {
-            return Err(self.wrong_direction(Operation::Receive));
+            return Err(Error::wrong_direction(Operation::Receive, self.file.name()));
         }
         if !self.has_message() {
             return Ok(None);
@@ -176,7 +176,7 @@ impl Channel {
         attempt: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {
         if self.direction == Direction::Send {
-            return Err(self.wrong_direction(Operation::Receive));
+            return Err(Error::wrong_direction(Operation::Receive, self.file.name()));
         }
         let wait = Wait {
             operation: Operation::Receive,

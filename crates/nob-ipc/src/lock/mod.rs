@@ -297,11 +297,7 @@ impl Permits for Lock {
     fn release_many(&self, count: u32) -> Result<()> {
         match count {
             1 => self.release(),
-            0 => {
-                let why = "the number of permits to release must be at least 1, not 0";
-                let kind = ErrorKind::InvalidArgument;
-                Err(Error::new(Operation::Release, self.file.name(), kind, None, why))
-            }
+            0 => Err(Error::nothing_to_release(self.file.name())),
             _ => Err(self.not_held(Operation::Release)),
         }
     }

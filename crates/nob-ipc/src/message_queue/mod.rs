@@ -167,7 +167,7 @@ impl MessageQueue {
     #[inline]
     pub fn check(&self, message: &[u8], priority: u32) -> Result<()> {
         if self.direction == Direction::Receive {
-            return Err(self.wrong_direction(Operation::Send));
+            return Err(Error::wrong_direction(Operation::Send, self.ownership.name()));
         }
         if message.len() > self.max_message_size {
             return Err(self.too_long(message.len()));
@@ -261,7 +261,7 @@ impl MessageQueue {
     #[inline]
     fn check_buffer(&self, buffer: &[u8]) -> Result<()> {
         if self.direction == Direction::Send {
-            return Err(self.wrong_direction(Operation::Receive));
+            return Err(Error::wrong_direction(Operation::Receive, self.ownership.name()));
         }
         if buffer.len() < self.max_message_size {
             return Err(self.short_buffer(buffer.len()));
@@ -387,15 +387,6 @@ impl MessageQueue {
             return Error::new(operation, self.ownership.name(), kind, Some(errno), why);
         }
         Error::from_errno(operation, self.ownership.name(), errno)
-    }
-
-    #[cold]
-    fn wrong_direction(&self, operation: Operation) -> Error {
-        let why = match operation {
-            Operation::Send => "it was opened for receiving only; open it for sending",
-            _ => "it was opened for sending only; open it for receiving",
-        };
-        Error::new(operation, self.ownership.name(), ErrorKind::WrongDirection, None, why)
     }
 
     #[cold]

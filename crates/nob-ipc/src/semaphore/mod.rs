@@ -193,9 +193,7 @@ impl Semaphore {
     /// for 0.
     pub fn release_many(&self, count: u32) -> Result<()> {
         if count == 0 {
-            let why = "the number of permits to release must be at least 1, not 0";
-            let kind = ErrorKind::InvalidArgument;
-            return Err(Error::new(Operation::Release, self.ownership.name(), kind, None, why));
+            return Err(Error::nothing_to_release(self.ownership.name()));
         }
         self.mapping.post_many(count).map_err(|errno| self.release_error(errno, count))
     }
