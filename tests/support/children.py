@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.ascii  # noqa: F401
 import os
 import pickle
 import select
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 
-# Loaded when first needed, which is too late in a child that has become another user.
+# Loaded when first needed, as the encoding above, which is too late in a child that has become
+# another user.
 from nob.ipc import Mapping  # noqa: F401
 from support.checks import WATCHDOG, seconds
 from support.system import NOBODY
