@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use nob_ipc::{BoundedSemaphore, Kind, Name};
+use nob_ipc::{BoundedSemaphore, Kind, Name, Semaphore};
 
 use crate::values;
 
@@ -183,8 +183,7 @@ pub enum Command {
     Channel(Channel),
 
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  nob-ipc completions bash > \
-                            ~/.local/share/bash-completion/completions/nob-ipc")]
+    #[command(after_help = "Example: a line of ~/.bashrc\n  source <(nob-ipc completions bash)")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -220,10 +219,12 @@ pub enum Sem {
     #[command(after_help = "Example: three permits, for the group too\n  \
                             nob-ipc sem create printers --value 3 --mode 660")]
     Create {
+        /// The name of the semaphore; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
         /// How many permits there are at first [default: 1]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N",
+              value_parser = clap::value_parser!(u32).range(0..=i64::from(Semaphore::MAX_VALUE)))]
         value: Option<u32>,
         #[command(flatten)]
         creation: Creation,
@@ -235,6 +236,7 @@ pub enum Sem {
     #[command(after_help = "Example: go on only if it is free at once\n  \
                             nob-ipc sem wait printer --timeout 0 || echo busy")]
     Wait {
+        /// The name of the semaphore; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
         /// Wait this long at the most, then fail with status 124
@@ -245,17 +247,19 @@ pub enum Sem {
     /// Give permits back
     #[command(after_help = "Example:\n  nob-ipc sem post printer --count 2")]
     Post {
+        /// The name of the semaphore; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
         /// How many
         #[arg(long, value_name = "N", default_value_t = 1,
-              value_parser = clap::value_parser!(u32).range(1..))]
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(Semaphore::MAX_VALUE)))]
         count: u32,
     },
 
     /// Print how many permits there are
     #[command(after_help = "Example:\n  test \"$(nob-ipc sem value printer)\" -gt 0 && echo free")]
     Value {
+        /// The name of the semaphore; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
     },
@@ -273,10 +277,12 @@ pub enum Sem {
     #[command(after_help = "Example: at most four builds at once on this machine\n  \
                             nob-ipc sem run builds --create 4 -- make")]
     Run {
+        /// The name of the semaphore; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Semaphore))]
         name: Name,
         /// Create the semaphore with N permits if it is missing
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "N",
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(Semaphore::MAX_VALUE)))]
         create: Option<u32>,
         #[command(flatten)]
         job: Job,
@@ -299,6 +305,7 @@ pub enum Lock {
                             nob-ipc lock run backup --on-death 'rm -f /backup/partial' -- \
                             make backup")]
     Run {
+        /// The name of the lock; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Lock))]
         name: Name,
         /// If a holder has died, first run this with `sh -c`, while the lock is held
@@ -319,6 +326,7 @@ pub enum Lock {
     /// Only a holder may say that: the lock is taken first, and given up at once.
     #[command(after_help = "Example:\n  nob-ipc lock repaired backup")]
     Repaired {
+        /// The name of the lock; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Lock))]
         name: Name,
         /// Wait this long for the lock at the most, then fail with status 124
@@ -331,6 +339,7 @@ pub enum Lock {
     /// The same as `show lock:/name`.
     #[command(after_help = "Example:\n  nob-ipc lock show backup")]
     Show {
+        /// The name of the lock; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Lock))]
         name: Name,
         /// Print a JSON object
@@ -350,6 +359,7 @@ pub enum Permits {
     #[command(after_help = "Example: at most four builds at once on this machine\n  \
                             nob-ipc permits run builds --value 4 -- make")]
     Run {
+        /// The name of the permits; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::BoundedSemaphore))]
         name: Name,
         /// How many there are if they are created; those that exist keep their number [default: 1]
@@ -368,6 +378,7 @@ pub enum Permits {
     /// The same as `show permits:/name`.
     #[command(after_help = "Example:\n  nob-ipc permits show builds")]
     Show {
+        /// The name of the permits; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::BoundedSemaphore))]
         name: Name,
         /// Print a JSON object
@@ -383,6 +394,7 @@ pub enum Shm {
     /// Its memory is reserved at once.
     #[command(after_help = "Example:\n  nob-ipc shm create frame 10MiB")]
     Create {
+        /// The name of the segment; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::SharedMemory))]
         name: Name,
         /// How large: 4096, 64K, 10MiB
@@ -396,6 +408,7 @@ pub enum Shm {
     #[command(after_help = "Example: the second page, into a file\n  \
                             nob-ipc shm read frame --offset 4K --length 4K > page")]
     Read {
+        /// The name of the segment; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::SharedMemory))]
         name: Name,
         #[command(flatten)]
@@ -407,6 +420,7 @@ pub enum Shm {
     /// What would go beyond its end is an error, and nothing is written then.
     #[command(after_help = "Example:\n  printf hello | nob-ipc shm write frame --offset 100")]
     Write {
+        /// The name of the segment; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::SharedMemory))]
         name: Name,
         /// Where to begin
@@ -417,6 +431,7 @@ pub enum Shm {
     /// Show bytes of a segment in hexadecimal and as text, as `hexdump -C` does
     #[command(after_help = "Example:\n  nob-ipc shm dump frame --length 64")]
     Dump {
+        /// The name of the segment; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::SharedMemory))]
         name: Name,
         #[command(flatten)]
@@ -428,6 +443,7 @@ pub enum Shm {
     /// New bytes are zero. Making it smaller cuts bytes off under processes that use them.
     #[command(after_help = "Example:\n  nob-ipc shm resize frame 20MiB")]
     Resize {
+        /// The name of the segment; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::SharedMemory))]
         name: Name,
         /// The new size: 4096, 64K, 10MiB
@@ -456,6 +472,7 @@ pub enum Mq {
     #[command(after_help = "Example:\n  \
                             nob-ipc mq create jobs --max-messages 5 --max-message-size 1K")]
     Create {
+        /// The name of the queue; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::MessageQueue))]
         name: Name,
         /// How many messages it holds
@@ -474,6 +491,7 @@ pub enum Mq {
     #[command(after_help = "Example: a message for each line of a file\n  \
                             nob-ipc mq send jobs --lines < jobs.txt")]
     Send {
+        /// The name of the queue; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::MessageQueue))]
         name: Name,
         /// More urgent messages are received first: 0 to 32767
@@ -491,6 +509,7 @@ pub enum Mq {
     #[command(after_help = "Example: work for ever\n  \
                             nob-ipc mq receive jobs --follow | while read -r job; do echo \"$job\"; done")]
     Receive {
+        /// The name of the queue; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::MessageQueue))]
         name: Name,
         #[command(flatten)]
@@ -540,6 +559,7 @@ pub enum Channel {
     #[command(after_help = "Example: 64 MiB of messages, two priorities\n  \
                             nob-ipc channel create frames --capacity 64M --priorities 2")]
     Create {
+        /// The name of the channel; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Channel))]
         name: Name,
         #[command(flatten)]
@@ -554,6 +574,7 @@ pub enum Channel {
     #[command(after_help = "Example: a message for each line of a file\n  \
                             nob-ipc channel send frames --lines < jobs.txt")]
     Send {
+        /// The name of the channel; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Channel))]
         name: Name,
         /// More urgent messages are received first: 0 to one less than the channel has
@@ -570,6 +591,7 @@ pub enum Channel {
     #[command(after_help = "Example: work for ever\n  \
                             nob-ipc channel receive jobs --follow | while read -r job; do echo \"$job\"; done")]
     Receive {
+        /// The name of the channel; its leading slash may be left out
         #[arg(value_parser = values::name_of(Kind::Channel))]
         name: Name,
         #[command(flatten)]

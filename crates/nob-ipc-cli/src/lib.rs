@@ -28,7 +28,7 @@ mod waiting;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 
 use args::Arguments;
 use failure::Failure;
@@ -41,7 +41,10 @@ use signals::Handlers;
 /// order first, they end the process at once.
 pub fn run_from(arguments: impl Iterator<Item = OsString>) -> i32 {
     let _handlers = Handlers::install();
-    let done = match Arguments::try_parse_from(arguments) {
+    let parsed = definition()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let done = match parsed {
         Ok(arguments) => dispatch::run(arguments),
         Err(error) => Err(Failure::Usage(error)),
     };
@@ -54,5 +57,13 @@ pub fn run_from(arguments: impl Iterator<Item = OsString>) -> i32 {
 /// The definition of the command line, from which manual pages are made.
 #[must_use]
 pub fn definition() -> clap::Command {
-    Arguments::command()
+    with_negative_numbers(Arguments::command())
+}
+
+/// A number below zero is refused as what it is, and not as an option that nobody knows.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let has_value = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+    command
+        .mut_args(|arg| if has_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
+        .mut_subcommands(with_negative_numbers)
 }

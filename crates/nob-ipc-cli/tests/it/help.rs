@@ -82,6 +82,75 @@ fn completions_are_scripts() {
     assert_eq!(nob_with(b"", &[&"completions", &"tcsh-2000"]).status.code(), Some(2));
 }
 
+/// Behind a subcommand, too, which no shell checks in a script.
+#[test]
+fn bash_completes() {
+    let _watchdog = watchdog();
+    let directory = Directory::new();
+    let script = directory.join("script");
+    fs::write(&script, text(nob(&[&"completions", &"bash"]))).expect("the file can be written");
+    // As bash calls the function when Tab is pressed behind the last word.
+    let press = r#"
+        source "$0"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        words=$(complete -p nob-ipc)
+        [[ $words =~ -F\ ([^ ]+) ]]
+        "${BASH_REMATCH[1]}" nob-ipc "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    for (line, expected) in [
+        (&["l"][..], &["ls", "lock"][..]),
+        (&["sem", ""], &["create", "wait", "post", "value", "run"]),
+        (&["sem", "run", "--"], &["--create", "--timeout"]),
+        (&["mq", "send", "jobs", "--p"], &["--priority"]),
+        (&["ls", ""], &["sem", "permits", "channel"]),
+        (&["completions", "f"], &["fish"]),
+    ] {
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", press]).arg(&script).arg("nob-ipc").args(line);
+        let Ok(pressed) = output(&mut bash) else {
+            eprintln!("skipped: there is no bash to complete with");
+            return;
+        };
+        let offered = String::from_utf8_lossy(&pressed.stdout);
+        let offered: Vec<&str> = offered.lines().collect();
+        for word in expected {
+            assert!(offered.contains(word), "{line:?}: {offered:?} {pressed:?}");
+        }
+    }
+}
+
+/// Each argument says what it is, and each number that is too small is refused as that.
+#[test]
+fn arguments_are_explained() {
+    fn arguments(command: &clap::Command, words: &str) {
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{words} {argument}");
+        }
+        for subcommand in command.get_subcommands() {
+            arguments(subcommand, &format!("{words} {}", subcommand.get_name()));
+        }
+    }
+    let _watchdog = watchdog();
+    arguments(&nob_ipc_cli::definition(), "nob-ipc");
+    for wrong in [
+        &["sem", "create", "x", "--value", "-1"][..],
+        &["sem", "create", "x", "--value", "2147483648"],
+        &["sem", "post", "x", "--count", "-1"],
+        &["sem", "wait", "x", "--timeout", "-1"],
+        &["mq", "send", "x", "y", "--priority", "-1"],
+        &["channel", "receive", "x", "--count", "-2"],
+        &["shm", "read", "x", "--offset", "-4"],
+        &["top", "--interval", "-0.5"],
+    ] {
+        let refused = nob(&words(wrong));
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        let value = wrong.last().expect("it has words");
+        assert!(said.contains(&format!("invalid value '{value}' for '--")), "{said}");
+    }
+}
+
 #[test]
 fn manual_pages_are_made_of_the_definition() {
     let _watchdog = watchdog();
