@@ -144,6 +144,7 @@ fn the_death_of_the_holder() {
     assert_eq!(holder.next_line(), None, "the command ends with it");
     let lock = shown(&name);
     assert_eq!((&lock["holder"], &lock["owner_died"]), (&Value::Null, &true.into()), "{lock}");
+    assert_eq!(lock["deaths"], 1, "before somebody takes over");
     for _ in 0..2 {
         let next = run(&&*name, &[], "echo ran");
         is_told(&next, &name);
@@ -171,13 +172,16 @@ fn the_death_of_the_holder() {
 fn the_death_of_the_command() {
     let _watchdog = watchdog();
     let name = Unique::new();
+    let mut deaths = 0;
     for (signal, status) in [("KILL", 137), ("TERM", 143), ("INT", 130)] {
         let killed = run(&&*name, &[], &format!("kill -{signal} $$"));
         assert_eq!(killed, (Some(status), String::new(), String::new()));
+        deaths += 1;
+        assert_eq!(shown(&name)["deaths"], deaths, "before somebody takes over");
         is_told(&run(&&*name, &[], "true"), &name);
         text(nob(&[&"lock", &"repaired", &name]));
     }
-    assert_eq!(shown(&name)["deaths"], 3);
+    assert_eq!(shown(&name)["deaths"], deaths, "those who take over count none twice");
     let (mut holder, worker) = hold(&name, &[], FOR_EVER);
     kill(Pid::from_raw(worker), Signal::SIGKILL).expect("it is there");
     assert_eq!(holder.end().code(), Some(137));

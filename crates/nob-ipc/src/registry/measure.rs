@@ -34,7 +34,7 @@ pub struct LockState {
     pub holds: u64,
     /// How many threads sleep until it is free.
     pub waiters: u32,
-    /// How often it was taken over from a handle that had died, or gave up.
+    /// How often a handle died with it, or gave up.
     pub deaths: u32,
     /// Whether an owner has died with it, and nobody has said since that all is well.
     pub owner_died: bool,
@@ -50,7 +50,7 @@ pub struct PermitsState {
     pub bound: u32,
     /// How many threads sleep until one is free.
     pub waiters: u32,
-    /// How many were taken over from handles that had died, or gave up.
+    /// How many were those of handles that died, or gave up.
     pub deaths: u32,
 }
 

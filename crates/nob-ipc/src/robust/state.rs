@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub holds: u64,
     /// How many threads of living handles sleep.
     pub waiters: u32,
-    /// How often something was taken over from a handle that had died, or gave up.
+    /// How often a handle died with something, or gave up.
     pub deaths: u32,
     /// Whether an owner has died with a lock, and nobody has said since that all is well.
     pub owner_died: bool,
@@ -79,11 +79,14 @@ fn parse(
     let judge = || {
         let mut holders = Vec::new();
         let mut owner_died = kind == Kind::Lock && word.is_unrepaired();
+        // The file counts a death when somebody takes over.
+        let mut deaths = deaths.saturating_add((kind == Kind::Lock && word.is_abandoned()).into());
         for slot in owners {
             if lives(slot)? {
                 // A number out of range has no life byte that anybody locks.
                 holders.extend(of_slot(image, slot, offset_of!(Slot, pid)));
             } else {
+                deaths = deaths.saturating_add(1);
                 owner_died |= kind == Kind::Lock;
             }
         }

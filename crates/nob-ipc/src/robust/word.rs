@@ -180,8 +180,13 @@ impl WordImage {
         self.fence
     }
 
+    /// Whether nobody has it, and its last owner did not give it up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.word & (OWNER | ABANDONED) == ABANDONED
+    }
+
     pub(super) fn is_unrepaired(&self) -> bool {
-        self.unrepaired != 0 || self.word & (OWNER | ABANDONED) == ABANDONED
+        self.unrepaired != 0 || self.is_abandoned()
     }
 
     /// For how long it has been had at the least, if somebody has noted it.
