@@ -110,6 +110,8 @@ def test_other_invalid_arguments_are_named(name: str) -> None:
         "value must be 1 to 512, not 513": lambda: PERMITS.open(name, value=513),
         "timeout .*-1": lambda: lock.acquire(timeout=-1),
         "blocking must be True or False, not 1": lambda: permits.acquire(blocking=1),
+        "not 0.5 .float.; give a time by name: timeout=SECONDS": lambda: lock.acquire(0.5),
+        "not 2 .int.; give a time by name": lambda: semaphore.acquire(2),
         "initial_value": lambda: SEMAPHORE.open(name, initial_value=-1),
         "size": lambda: SEGMENT.open(name, size=-1),
         "reserve": lambda: SEGMENT.open(name, reserve=1),

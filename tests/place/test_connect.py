@@ -80,6 +80,14 @@ def test_what_is_no_url(url: Any) -> None:
 
 
 @conformance("R3")
+@pytest.mark.parametrize("url", ["local", "localhost", "me:secret@localhost:6379"])
+def test_what_has_no_scheme_is_told_of_this_machine(url: str) -> None:
+    with pytest.raises(InvalidArgument, match=r'"local:" for this machine, .* redis://') as caught:
+        ipc.connect(url)
+    assert "secret" not in str(caught.value)
+
+
+@conformance("R3")
 @pytest.mark.parametrize(
     "options",
     [

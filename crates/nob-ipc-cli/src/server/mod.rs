@@ -18,6 +18,9 @@ use crate::waiting;
 /// Where `--at env` has the URL from.
 const VARIABLE: &str = "NOB_IPC_URL";
 
+const NO_SCHEME: &str = "the URL of a server begins with its scheme, as in redis://host:6379; local: is this \
+                         machine";
+
 /// The URL that `--at` stands for; `None` is this machine. What was typed may have a password in it, so it
 /// is not shown.
 pub fn url(at: &OsStr) -> Result<Option<String>> {
@@ -28,6 +31,7 @@ pub fn url(at: &OsStr) -> Result<Option<String>> {
     };
     match url.into_string() {
         Ok(url) if url == "local:" => Ok(None),
+        Ok(url) if !url.contains("://") => Err(Failure::because(NO_SCHEME)),
         Ok(url) => Ok(Some(url)),
         Err(_) => Err(misused("the server's URL is not UTF-8; write other bytes as %XX")),
     }

@@ -393,6 +393,11 @@ fn what_cannot_be_on_a_server() {
         assert_eq!((refused.status.code(), &*refused.stdout), (Some(2), &b""[..]), "{arguments:?}");
         assert!(said(&refused).contains(instead), "{arguments:?}: {refused:?}");
     }
+    for wrong in ["local", "secret@localhost:6379"] {
+        let refused = nob(&[&"--at", &wrong, &"ls"]);
+        assert_eq!(refused.status.code(), Some(1), "{wrong}");
+        assert!(said(&refused).contains("local: is this machine"), "{refused:?}");
+    }
     let server = server!();
     for address in ["shm:/x", "channel:/x"] {
         for command in ["show", "rm"] {

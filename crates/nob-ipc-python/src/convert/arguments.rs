@@ -55,6 +55,10 @@ fn mismatch<T>(what: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T
             let member = value.getattr(intern!(value.py(), "_name_"))?;
             format!("; give the flag by name: handle_existence=Flags.{member}")
         }
+        // A time where the classes of others have it.
+        _ if what == "blocking" && (is_index(value) || value.is_instance_of::<PyFloat>()) => {
+            "; give a time by name: timeout=SECONDS".into()
+        }
         _ => String::new(),
     };
     Err(invalid_argument(format!("{what} must be {wanted}, not {}{advice}", described(value))))

@@ -21,6 +21,10 @@ use crate::server::error::raise;
 /// The URL of this machine.
 pub(crate) const LOCAL: &str = "local:";
 
+/// What has no scheme is not shown: it may have a password in it.
+const NO_SCHEME: &str = "url has no scheme: give \"local:\" for this machine, or the URL of a server, as in \
+                         redis://host:6379";
+
 /// A place where named objects live; `connect` makes one.
 ///
 /// Its attributes `NamedSemaphore`, `NamedMessageQueue` and so on are called as the classes are, and give
@@ -47,6 +51,8 @@ impl Connection {
     ) -> PyResult<Connection> {
         let server = if url == LOCAL {
             None
+        } else if !url.contains("://") {
+            return Err(invalid_argument(NO_SCHEME.into()));
         } else {
             let mut options = nob_ipc_redis::Connection::options();
             if let Some(patience) = patience {

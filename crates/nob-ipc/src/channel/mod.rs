@@ -375,10 +375,12 @@ impl Channel {
 
     #[cold]
     fn bad_priority(&self, priority: u32) -> Error {
+        let range = match self.rings().len() {
+            1 => String::from("it has only 0"),
+            priorities => format!("give 0 to {}", priorities - 1),
+        };
         let why = format!(
-            "the priority {priority} is out of range; give 0 to {}, or create the channel with more \
-             priorities",
-            self.rings().len() - 1
+            "the priority {priority} is out of range; {range}, or create the channel with more priorities"
         );
         Error::new(Operation::Send, self.file.name(), ErrorKind::InvalidArgument, None, why)
     }
