@@ -237,11 +237,12 @@ fn when(time: SystemTime) -> String {
 
 fn lifetime(object: &Object) -> &'static str {
     if object.is_shared() {
-        "shared: its name goes with the last who uses it"
-    } else if object.creator() == Creator::Unmarked {
-        "until somebody removes it"
-    } else {
-        "its creator's"
+        return "shared: its name goes with the last who uses it";
+    }
+    match object.creator() {
+        Creator::Unmarked => "until somebody removes it",
+        Creator::Process { .. } => "its creator's",
+        _ => "not known",
     }
 }
 

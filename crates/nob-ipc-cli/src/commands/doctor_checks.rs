@@ -1,9 +1,10 @@
 //! What `nob-ipc doctor` looks at.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_TMPFILE;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::Uid;
 use nob_ipc::registry::{self, Coverage, Measure, SquattedRecords};
@@ -107,15 +108,22 @@ fn mount_at(place: &str) -> Option<(String, String)> {
 
 /// `/dev/shm`: there, a tmpfs, writable for all, and with room.
 fn shm() -> Vec<Check> {
-    const MOUNT: &str = "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm";
+    const MOUNT: &str =
+        "mkdir -p /dev/shm && mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm";
+    // What hides the directory does not hide the mount.
+    let metadata = fs::metadata("/dev/shm");
     let mounted = mount_at("/dev/shm");
-    let kind = mounted.as_ref().map_or("not mounted", |(kind, _)| kind);
+    let kind = match (&metadata, &mounted) {
+        (Err(_), _) => "not there",
+        (Ok(_), None) => "not mounted",
+        (Ok(_), Some((kind, _))) => kind,
+    };
     let mut checks = vec![
         Check::fine("/dev/shm", kind, "all objects but queues live here; it has to be a tmpfs")
             .hurts_if(kind != "tmpfs")
             .mended_by(MOUNT),
     ];
-    let Ok(metadata) = fs::metadata("/dev/shm") else { return checks };
+    let Ok(metadata) = metadata else { return checks };
     let mode = metadata.mode() & 0o7777;
     let read_only =
         mounted.is_some_and(|(_, options)| options.split(',').any(|option| option == "ro"));
@@ -160,7 +168,8 @@ fn shm() -> Vec<Check> {
 }
 
 fn marks() -> Option<Check> {
-    fs::metadata("/dev/shm").ok()?;
+    // Where no file can be made, nobody can tell; why that is, other checks say.
+    OpenOptions::new().write(true).mode(0o600).custom_flags(O_TMPFILE).open("/dev/shm").ok()?;
     let kept = registry::marks_are_kept();
     let value = if kept { "kept" } else { "not kept" };
     let meaning = "the mark on the file of an object tells whether a dead process left it; tmpfs \

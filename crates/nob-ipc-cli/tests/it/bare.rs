@@ -88,4 +88,9 @@ fn without_shm() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(errors.contains("there is no directory /dev/shm"), "{arguments:?}: {errors}");
     }
+    let checked = nob_with(b"", &words(&["doctor", "--check"]));
+    let page = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(1), "{page}");
+    assert!(page.contains("! /dev/shm               not there\n"), "{page}");
+    assert!(!page.contains("marks"), "nobody can tell: {page}");
 }

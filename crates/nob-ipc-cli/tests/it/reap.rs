@@ -242,6 +242,11 @@ fn ordinary_user() {
         serde_json::from_str(&text(programs.nob(&["show", "shm:/of-root", "--json"])))
             .expect("JSON");
     assert_eq!((&root["orphan"], &root["state"]), (&Value::Null, &"unknown".into()));
+    let page = text(programs.nob(&["show", "shm:/of-root"]));
+    assert!(
+        page.contains("\nlifetime      not known\n"),
+        "whoever made it may have kept it: {page}"
+    );
     text(nob(&[&"lock", &"run", &"of-root", &"--", &"true"]));
     text(nob(&[&"permits", &"run", &"of-root", &"--", &"true"]));
     for (address, fields) in [

@@ -275,16 +275,21 @@ pub(crate) fn build_error(name: &Name, errno: Errno, size: u64) -> Error {
 /// The error for a full file system, with the room that there is.
 pub(crate) fn out_of_space(operation: Operation, name: &Name, size: u64) -> Error {
     let room = sys::stat::room(sys::SHM_DIRECTORY).ok();
-    let room = match room.filter(|room| room.total != 0) {
-        Some(room) if room.files < 2 && size <= room.available => {
-            "it has as many files as it may: nr_inodes".to_string()
-        }
-        Some(room) => format!("{} of {} bytes are free", room.available, room.total),
-        None => "the memory of the machine is used up".to_string(),
+    let why = match room.filter(|room| room.total != 0) {
+        Some(room) if room.files < 2 && size <= room.available => String::from(
+            "/dev/shm has as many files as it may; unlink what is not needed, or allow more (mount -o \
+             remount,nr_inodes=NUMBER /dev/shm)",
+        ),
+        Some(room) => format!(
+            "/dev/shm has no room for {size} bytes ({} of {} bytes are free); unlink what is not needed, \
+             or make it larger (mount -o remount,size=SIZE /dev/shm; for a container: docker run \
+             --shm-size=SIZE)",
+            room.available, room.total
+        ),
+        None => format!(
+            "/dev/shm has no room for {size} bytes, though it has no bound: the memory of the machine is \
+             used up; unlink what is not needed"
+        ),
     };
-    let why = format!(
-        "/dev/shm has no room for {size} bytes ({room}); unlink what is not needed, or make it \
-         larger (mount -o remount,size=SIZE /dev/shm; for a container: docker run --shm-size=SIZE)"
-    );
     Error::new(operation, name, ErrorKind::OutOfSpace, Some(Errno::NOSPC), why)
 }
