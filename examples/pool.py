@@ -42,7 +42,7 @@ def once(call: Callable[[], T]) -> T:
 
 
 @cli.grp()
-def main(): ...
+def main() -> None: ...
 
 
 @cli.cmd(main)

@@ -20,7 +20,7 @@ EXEMPT = {
     # The program that runs as it stands (contract 8), without types of what its functions return.
     ("docs/contract.md", "@cli.grp()"),
 }
-EXAMPLES = {"add_reader.py", "pipeline.py", "shared_array.py", "workers.py"}
+EXAMPLES = {path.name for path in (ROOT / "examples").glob("*.py")} - {"queue.py", "demo.py"}
 """queue.py is the program of the contract; mypy has demo.py among the files of the project."""
 
 
@@ -56,6 +56,12 @@ def test_pyright_has_no_complaints(programs: Path) -> None:
 def test_the_checkers_have_complaints(check: object, tmp_path: Path) -> None:
     """About a program that deserves them, so that silence means something."""
     assert callable(check)
-    program = "from nob.ipc import NamedMessageQueue\nNamedMessageQueue('/x').receive(1)[0]\n"
+    program = (
+        "from nob.ipc import NamedMessageQueue, NamedMutex\n"
+        "NamedMessageQueue('/x').receive(1)[0]\n"
+        "NamedMutex('/x')\n"
+    )
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
-    assert "None" in check(tmp_path)
+    complaints = check(tmp_path)
+    assert "None" in complaints
+    assert re.search(r'has no attribute "NamedMutex"|"NamedMutex" is unknown import', complaints)

@@ -95,13 +95,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    # The module mmap is loaded only when it is needed.
-    if name == "Mapping":
-        from nob.ipc._mapping import Mapping
+# To a type checker a name that is not here is a mistake.
+if not TYPE_CHECKING:
 
-        return Mapping
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        # The module mmap is loaded only when it is needed.
+        if name == "Mapping":
+            from nob.ipc._mapping import Mapping
+
+            return Mapping
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _load_all() -> None:

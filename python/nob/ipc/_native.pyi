@@ -1455,7 +1455,7 @@ def _shared(recipe: tuple[str, float, str, str]) -> Connection:
 class _Request:
     """A request that was not answered, to be repeated."""
 
-    def again(self, timeout: SupportsFloat | SupportsIndex | None) -> object:
+    def again(self, timeout: SupportsFloat | SupportsIndex | None) -> Any:
         """Repeat the very request; what the call would have returned."""
 
 @final

@@ -2,6 +2,8 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from nob.ipc._native import _Request
 
 
@@ -21,7 +23,7 @@ class OutcomeUnknown(ConnectionError):
 
     _request: "_Request | None" = None
 
-    def retry(self, timeout: float | None = None) -> object:
+    def retry(self, timeout: float | None = None) -> "Any":
         """Repeat the very request, which runs once, and return what the call would have.
 
         It works for nine minutes, in the process that made the call. After a constructor it
@@ -47,7 +49,7 @@ class OutcomeUnknown(ConnectionError):
 class Unconfirmed(ConnectionError):
     """It was done, but too few replicas or disks have confirmed that in time."""
 
-    result: object = None
+    result: "Any" = None
     """What the call would have returned."""
 
 
