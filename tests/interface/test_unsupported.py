@@ -44,7 +44,7 @@ for call in (
     lambda: NamedLock("/x", unlink_on_delete=False),
     lambda: NamedBoundedSemaphore("/x", 3),
     lambda: NamedChannel("/x"),
-    lambda: NamedSemaphore.unlink_name("/x"),
+    lambda: NamedSemaphore.unlink_name(name="/x", connection=None),
     lambda: NamedSharedMemory.unlink_name("/x"),
     lambda: NamedMessageQueue.unlink_name("/x"),
     lambda: NamedLock.unlink_name("/x"),
@@ -67,6 +67,19 @@ for call in (
     for line, what in zip(lines, [*words, *words, "objects", "objects", "objects"], strict=True):
         assert what in line
         assert "Linux" in line
+
+
+def test_the_stand_in_for_posix_ipc_says_what_it_needs() -> None:
+    """A program that can do without it, on other systems, catches ImportError."""
+    code = """
+try:
+    import nob.posix_ipc
+except ImportError as error:
+    print(error.name, error)
+"""
+    done = without(code, 'ModuleNotFoundError("No module", name=name)')
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("nob.posix_ipc nob.posix_ipc needs 64-bit Linux")
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+NEEDS = "64-bit Linux with glibc, and CPython with the GIL"
+
 
 def _refuse(what: str) -> NoReturn:
-    raise NotImplementedError(
-        f"The current OS does not provide {what}; "
-        "nob.ipc needs 64-bit Linux with glibc, and CPython with the GIL"
-    )
+    raise NotImplementedError(f"The current OS does not provide {what}; nob.ipc needs {NEEDS}")
 
 
 class _Named:
@@ -19,7 +18,7 @@ class _Named:
         _refuse(self._kind)
 
     @classmethod
-    def unlink_name(cls, _name: str) -> None:
+    def unlink_name(cls, *_args: Any, **_kwargs: Any) -> None:
         _refuse(cls._kind)
 
 

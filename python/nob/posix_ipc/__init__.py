@@ -13,15 +13,23 @@ nothing, and what a signal handler raises comes out of the wait.
 import os
 import signal
 
-from nob.ipc._native import (
-    MessageQueue,
-    Semaphore,
-    SharedMemory,
-    _queue_defaults,
-    unlink_message_queue,
-    unlink_semaphore,
-    unlink_shared_memory,
-)
+try:
+    from nob.ipc._native import (
+        MessageQueue,
+        Semaphore,
+        SharedMemory,
+        _queue_defaults,
+        unlink_message_queue,
+        unlink_semaphore,
+        unlink_shared_memory,
+    )
+except ModuleNotFoundError as _error:
+    # The wheel for other systems has no native module.
+    if _error.name != "nob.ipc._native":
+        raise
+    from nob.ipc._unsupported import NEEDS
+
+    raise ImportError(f"nob.posix_ipc needs {NEEDS}", name=__name__) from _error
 
 __all__ = [
     "MESSAGE_QUEUES_SUPPORTED",
