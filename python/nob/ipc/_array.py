@@ -28,8 +28,9 @@ def array(memory: Mapping, shape: Any, dtype: Any, offset: Any) -> numpy.ndarray
     size = math.prod(lengths) * kind.itemsize
     if start + size > len(memory):
         raise InvalidArgument(
-            f"an array of shape {lengths} and dtype {kind} has {size} bytes, and the segment"
-            f" {len(memory)}" + (f", {start} of them before it" if start else "")
+            f"an array of shape {lengths} and dtype {kind} has {size} bytes"
+            + (f" from byte {start} on" if start else "")
+            + f", and the segment {len(memory)}"
         )
     # frombuffer keeps the buffer exported, so closing the mapping under the array is refused.
     octets = numpy.frombuffer(memory, numpy.uint8)
