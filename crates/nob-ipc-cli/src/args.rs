@@ -22,11 +22,11 @@ use crate::values;
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "A NAME may have its leading slash. An ADDRESS is a kind and a name: sem:/name, \
-                  shm:/name, mq:/name,\nlock:/name, permits:/name or channel:/name. A TIME is a \
-                  number of seconds, or has units: 1.5, 300ms,\n10m, 1h30m, 7d; inf is for ever.\n\n\
+                  shm:/name, mq:/name, lock:/name, permits:/name or channel:/name. A TIME is a \
+                  number of seconds, or has units: 1.5, 300ms, 10m, 1h30m, 7d; inf is for ever.\n\n\
                   Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such object, 4 it exists \
-                  (--exclusive),\n124 the time was over, 130 Ctrl-C. A command that was \
-                  run: its own status, 127 if it is\nmissing, 126 if it cannot be run.\n\n\
+                  (--exclusive), 124 the time was over, 130 Ctrl-C. A command that was \
+                  run: its own status, 127 if it is missing, 126 if it cannot be run.\n\n\
                   Example: what is there, and who uses it?\n  nob-ipc ls"
 )]
 pub struct Arguments {

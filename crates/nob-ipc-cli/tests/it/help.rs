@@ -120,10 +120,17 @@ fn bash_completes() {
     }
 }
 
-/// Each argument says what it is, and each number that is too small is refused as that.
+/// Each argument says what it is, no paragraph is broken before a terminal's width is known, and each number
+/// that is too small is refused as that.
 #[test]
 fn arguments_are_explained() {
     fn arguments(command: &clap::Command, words: &str) {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines: Vec<&str> = after.lines().collect();
+        for pair in lines.windows(2) {
+            let begins = ["  ", "Example"].iter().any(|start| pair[1].starts_with(start));
+            assert!(begins || pair.contains(&""), "{words}: {pair:?} is one paragraph");
+        }
         for argument in command.get_arguments() {
             assert!(argument.get_help().is_some(), "{words} {argument}");
         }
