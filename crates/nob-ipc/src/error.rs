@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::kind::Kind;
 use crate::name::Name;
 use crate::sys::Errno;
 
@@ -278,7 +279,7 @@ impl Error {
                     .into(),
             ),
             Errno::ACCES | Errno::PERM => {
-                (ErrorKind::PermissionDenied, permission_denied(operation).into())
+                (ErrorKind::PermissionDenied, permission_denied(operation, name.kind()).into())
             }
             Errno::INTR => (
                 ErrorKind::Interrupted,
@@ -392,12 +393,22 @@ impl Error {
     }
 }
 
-fn permission_denied(operation: Operation) -> &'static str {
+fn permission_denied(operation: Operation, kind: Kind) -> &'static str {
     match operation {
-        Operation::Link => {
-            "its owner does not permit this user to; ask the owner for a wider mode, or open it \
-             for less"
-        }
+        Operation::Link => match kind {
+            Kind::SharedMemory => {
+                "its owner does not permit this user to; open it for reading only if that suffices, or \
+                 ask the owner for a wider mode"
+            }
+            Kind::MessageQueue => {
+                "its owner does not permit this user to; open it for sending or receiving only if that \
+                 suffices, or ask the owner for a wider mode"
+            }
+            _ => {
+                "its owner does not permit this user to both read and write it, as each handle must; ask \
+                 the owner for a wider mode"
+            }
+        },
         Operation::Unlink => "it belongs to another user; only its owner and root may unlink it",
         Operation::Create => {
             "this user may not create objects here; look at the permissions of \

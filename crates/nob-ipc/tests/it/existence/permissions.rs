@@ -79,7 +79,14 @@ fn reader(arguments: &Arguments) {
     users::become_user(NOBODY);
     let name = arguments.text(0);
     for kind in Kind::ALL {
-        assert_denied(Object::open(kind, name, Existence::Link), name);
+        // What can be opened for less is told how; what cannot is told what it needs.
+        let advice = match kind {
+            Kind::SharedMemory => "open it for reading only",
+            Kind::MessageQueue => "open it for sending or receiving only",
+            _ => "both read and write",
+        };
+        let denied = assert_denied(Object::open(kind, name, Existence::Link), name).to_string();
+        assert!(denied.contains(advice), "{denied}");
     }
     let segment = SharedMemory::options().access(Access::ReadOnly).open(name).expect("readable");
     let mapping = segment.map().expect("readable");
