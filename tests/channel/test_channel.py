@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import gc
 import os
 import select
@@ -150,6 +151,18 @@ def test_what_is_no_buffer_to_receive_into(channel: NamedChannel, buffer: Any) -
     with pytest.raises(InvalidArgument):
         channel.receive_into(memoryview(bytearray(20))[::2])
     assert channel.current_messages == 1
+
+
+class Point(ctypes.Structure):
+    _fields_ = (("x", ctypes.c_int32), ("y", ctypes.c_double))
+
+
+@pytest.mark.parametrize("form", [lambda point: point, memoryview], ids=["itself", "memoryview"])
+def test_receive_into_what_ctypes_makes(channel: NamedChannel, form: Any) -> None:
+    channel.send(Point(7, 0.5))
+    point = Point()
+    assert channel.receive_into(form(point)) == (ctypes.sizeof(Point), 0)
+    assert (point.x, point.y) == (7, 0.5)
 
 
 def test_receive_into_waits(channel: NamedChannel, name: str) -> None:

@@ -1,11 +1,14 @@
 """Queues: attributes, directions, messages and their order (contract 6)."""
 
 import array
+import asyncio
+import ctypes
 import io
 import os
 import random
 import resource
 import stat
+from typing import Any
 
 import pytest
 from support.checks import conformance, rounds
@@ -15,7 +18,7 @@ from support.namespaces import CLONE_NEWIPC, needs_namespaces, unshare
 from support.scripts import Script
 from support.system import descriptors, sysctl
 
-from nob.ipc import Flags, NamedMessageQueue
+from nob.ipc import Flags, InvalidArgument, NamedMessageQueue
 
 
 @conformance("M1")
@@ -206,6 +209,49 @@ def test_messages_are_bytes(message_kind: Kind, name: str) -> None:
         assert queue.receive() == (b"abc", 0)
     queue.send(array.array("i", [1, 2]))
     assert queue.receive() == (array.array("i", [1, 2]).tobytes(), 0)
+
+
+class Point(ctypes.Structure):
+    _fields_ = (("x", ctypes.c_int32), ("y", ctypes.c_double))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Point(1, 2.0),
+        (ctypes.c_int32 * 3)(1, 2, 3),
+        (ctypes.c_int16 * 2 * 2)((1, 2), (3, 4)),
+        ctypes.c_uint16(7),
+        ctypes.create_string_buffer(b"abc"),
+        (ctypes.c_char * 0)(),
+        memoryview(Point(1, 2.0)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_ctypes_makes_is_bytes_like(message_kind: Kind, name: str, value: Any) -> None:
+    """Contract 2: whatever has contiguous bytes is sent, also what tells nothing of its shape."""
+    queue = message_kind.create(name, max_messages=3, max_message_size=300)
+    assert queue.send(value, 0) is True
+    assert queue.send_many([value], 0) == 1
+    assert asyncio.run(queue.send_async(value, 0)) is True
+    assert queue.receive_many() == [(bytes(memoryview(value)), 0)] * 3
+
+
+def test_what_has_no_bytes_to_send(message_kind: Kind, name: str) -> None:
+    """Contract 7: the error says which of the reasons it is."""
+    queue = message_kind.create(name)
+    released = memoryview(b"abc")
+    released.release()
+    for value, why in (
+        (5, "bytes-like or str, not int"),
+        (memoryview(b"abcdef")[::2], "contiguous"),
+        (released, "cannot be read: .*released"),
+    ):
+        with pytest.raises(InvalidArgument, match=why):
+            queue.send(value)
+        with pytest.raises(InvalidArgument, match=why):
+            queue.send_many([b"first", value])
+    assert queue.current_messages == 0
 
 
 def test_text_is_sent_as_utf8(message_kind: Kind, name: str) -> None:

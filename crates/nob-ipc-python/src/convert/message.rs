@@ -1,13 +1,13 @@
 //! The bytes of a message, whatever Python object holds them.
 
 use pyo3::Borrowed;
-use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyUnicodeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::convert::Arg;
+use crate::convert::buffer::{Buffer, NoBytes};
 use crate::convert::error::invalid_argument;
 
 /// A received message and its priority: `(bytes, int)`. Unlike PyO3's conversions, which panic, it is
@@ -46,7 +46,7 @@ pub(crate) fn tuple(bytes: Bound<'_, PyBytes>, priority: u32) -> PyResult<Bound<
 pub(crate) enum Message<'py> {
     /// Also a `str`, as UTF-8.
     Bytes(Bound<'py, PyBytes>),
-    Buffer(PyUntypedBuffer),
+    Buffer(Buffer<'py>),
 }
 
 impl<'py> Message<'py> {
@@ -84,19 +84,25 @@ impl<'py> Message<'py> {
                 }
             });
         }
-        let Ok(buffer) = PyUntypedBuffer::get(value) else {
-            let kind = value.get_type().name()?.to_string();
-            let message = format!(
-                "message must be bytes-like or str, not {kind}: encode it first, with json.dumps or \
-                 pickle.dumps for example"
-            );
-            return Err(invalid_argument(message));
-        };
-        if !buffer.is_c_contiguous() {
-            let message = "message must be contiguous: pass bytes(message) instead";
-            return Err(invalid_argument(message.into()));
-        }
-        Ok(Message::Buffer(buffer))
+        Buffer::to_read(value).map(Message::Buffer).map_err(|why| match why {
+            NoBytes::NoBuffer => {
+                let kind = match value.get_type().name() {
+                    Ok(kind) => kind.to_string(),
+                    Err(error) => return error,
+                };
+                let message = format!(
+                    "message must be bytes-like or str, not {kind}: encode it first, with json.dumps \
+                     or pickle.dumps for example"
+                );
+                invalid_argument(message)
+            }
+            NoBytes::Unfit => {
+                let message = "message must be contiguous: pass bytes(message) instead";
+                invalid_argument(message.into())
+            }
+            NoBytes::Refused(why) => invalid_argument(format!("message cannot be read: {why}")),
+            NoBytes::Failed(error) => error,
+        })
     }
 
     /// As an object that nobody can change; `bytes` are taken as they are.
@@ -116,16 +122,13 @@ impl<'py> Message<'py> {
         match self {
             // SAFETY: it is `bytes`.
             Message::Bytes(bytes) => unsafe { content(bytes.as_any().as_borrowed()) },
-            Message::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
-            Message::Buffer(buffer) => {
+            Message::Buffer(buffer) => match buffer.bytes() {
+                (_, 0) => &[],
                 // SAFETY: the buffer is held, so its memory stays for its length as long as `self`.
                 // Its owner, a bytearray for example, may change the bytes meanwhile, from another
-                // thread or process; they are only handed to the kernel, which copies them as they
-                // are.
-                unsafe {
-                    std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
-                }
-            }
+                // thread or process; they are only copied as they are.
+                (start, length) => unsafe { std::slice::from_raw_parts(start, length) },
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Python values into the core's and back.
 
 mod arguments;
+pub(crate) mod buffer;
 pub(crate) mod error;
 pub(crate) mod message;
 

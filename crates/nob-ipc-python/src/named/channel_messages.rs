@@ -8,13 +8,13 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use nob_ipc::{Channel, Deadline, Sink};
-use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::convert::Arg;
+use crate::convert::buffer::{Buffer, NoBytes};
 use crate::convert::error::invalid_argument;
 use crate::convert::message::tuple;
 use crate::interpreter::detach;
@@ -352,6 +352,23 @@ pub(crate) fn receive_many<'py>(
     Ok((list, most - left))
 }
 
+fn to_write<'py>(object: &Bound<'py, PyAny>) -> PyResult<Buffer<'py>> {
+    Buffer::to_write(object).map_err(|why| match why {
+        NoBytes::NoBuffer => match object.get_type().name() {
+            Ok(kind) => invalid_argument(format!(
+                "buffer must be a writable object with a buffer, not {kind}"
+            )),
+            Err(error) => error,
+        },
+        NoBytes::Unfit => {
+            let message = "buffer must be writable and contiguous: a bytearray, for example";
+            invalid_argument(message.into())
+        }
+        NoBytes::Refused(why) => invalid_argument(format!("buffer cannot be written to: {why}")),
+        NoBytes::Failed(error) => error,
+    })
+}
+
 /// Receives a message into a buffer; its length and priority.
 pub(crate) fn receive_into(
     py: Python<'_>,
@@ -359,21 +376,12 @@ pub(crate) fn receive_into(
     buffer: &Bound<'_, PyAny>,
     timeout: Option<Duration>,
 ) -> PyResult<Option<(usize, u32)>> {
-    let Ok(buffer) = PyUntypedBuffer::get(buffer) else {
-        let kind = buffer.get_type().name()?.to_string();
-        let message = format!("buffer must be a writable object with a buffer, not {kind}");
-        return Err(invalid_argument(message));
-    };
-    if buffer.readonly() || !buffer.is_c_contiguous() {
-        let message = "buffer must be writable and contiguous: a bytearray, for example";
-        return Err(invalid_argument(message.into()));
-    }
-    let place: &mut [u8] = if buffer.len_bytes() == 0 {
-        &mut []
-    } else {
+    let buffer = to_write(buffer)?;
+    let place: &mut [u8] = match buffer.bytes() {
+        (_, 0) => &mut [],
         // SAFETY: the buffer is held, so its memory stays for its length. Its owner may change the bytes
         // meanwhile, from another thread; they are only written to here.
-        unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) }
+        (start, length) => unsafe { std::slice::from_raw_parts_mut(start, length) },
     };
     let raised = |ended: Ended| PyErr::from(ended);
     let next = slot.with(py, Channel::peek)?.unwrap_or(0);
