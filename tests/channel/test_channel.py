@@ -165,6 +165,17 @@ def test_receive_into_what_ctypes_makes(channel: NamedChannel, form: Any) -> Non
     assert (point.x, point.y) == (7, 0.5)
 
 
+def test_a_message_that_needs_more_capacity(channel: NamedChannel, name: str) -> None:
+    with pytest.raises(ValueError, match="more capacity"):
+        channel.send(bytes(channel.capacity))
+    flag = Flags.UNLINK_AND_CREATE
+    limited = NamedChannel(
+        name, max_message_size=channel.max_message_size - 1, handle_existence=flag
+    )
+    with pytest.raises(ValueError, match="a larger max_message_size"):
+        limited.send(bytes(limited.capacity))
+
+
 def test_receive_into_waits(channel: NamedChannel, name: str) -> None:
     buffer = bytearray(9)
     waiter = Background(lambda: channel.receive_into(buffer))

@@ -276,8 +276,9 @@ def test_a_message_too_long(message_kind: Kind, name: str) -> None:
             queue.send(b"")
         for length in (17, 100_000):
             for timeout in (None, 0, 1):
-                with pytest.raises(ValueError, match=rf"(?s){length}.*16|16.*{length}"):
+                with pytest.raises(ValueError, match=rf"(?s){length}.*16|16.*{length}") as caught:
                     queue.send(b"x" * length, timeout)
+                assert "a larger max_message_size" in str(caught.value)
         assert queue.current_messages == full
 
 

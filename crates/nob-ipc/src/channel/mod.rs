@@ -355,10 +355,15 @@ impl Channel {
 
     #[cold]
     fn too_long(&self, length: usize) -> Error {
+        let most = self.max_message_size();
+        let remedy = if most as u64 + layout::OVERHEAD == self.capacity() as u64 {
+            "more capacity"
+        } else {
+            "a larger max_message_size"
+        };
         let why = format!(
-            "the message has {length} bytes, and the channel takes {} at the most; split it, or create \
-             the channel with more capacity",
-            self.max_message_size()
+            "the message has {length} bytes, and the channel takes {most} at the most; split it, or \
+             create the channel with {remedy}"
         );
         let errno = Some(Errno::MSGSIZE);
         Error::new(Operation::Send, self.file.name(), ErrorKind::TooLong, errno, why)
