@@ -43,7 +43,11 @@ fn create(name: &Name, room: &Room, creation: &Creation) -> Result<()> {
     let channel = options.open_named(name)?;
     Differences::of(channel.ownership())
         .compare("capacity", room.capacity.map(rounded), channel.capacity() as u64)
-        .compare("limit of messages", room.max_messages, channel.max_messages() as u64)
+        .compare(
+            "limit of messages",
+            room.max_messages.map(|asked| bounded(asked, &channel)),
+            channel.max_messages() as u64,
+        )
         .compare("largest message", room.max_message_size, channel.max_message_size() as u64)
         .compare("number of priorities", room.priorities, channel.priorities())
         .compare_mode(creation.mode)
@@ -57,4 +61,12 @@ fn rounded(capacity: u64) -> u64 {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|page| page.try_into().ok());
     let smallest = page.map_or(SMALLEST, |page: u64| page.max(SMALLEST));
     capacity.max(smallest).checked_next_power_of_two().unwrap_or(capacity)
+}
+
+/// The limit that a channel gets which asks for so many messages: it says no more than there is room for.
+fn bounded(asked: u64, channel: &Channel) -> u64 {
+    /// What a message without bytes takes.
+    const LEAST: u64 = 8;
+    let room = channel.capacity() as u64 / LEAST * u64::from(channel.priorities());
+    if channel.max_messages() as u64 == room { asked.min(room) } else { asked }
 }

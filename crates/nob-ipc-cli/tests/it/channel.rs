@@ -56,6 +56,9 @@ fn one_that_exists() {
     assert_eq!(said(&[]), "");
     // Rounded up, it is what was asked for.
     assert_eq!(said(&["--capacity", "3000", "--priorities", "3"]), "");
+    // So is a limit that is more than there is room for.
+    assert_eq!(said(&["--capacity", "4K", "--priorities", "3", "--max-messages", "2000"]), "");
+    assert!(said(&["--max-messages", "1535"]).contains("its limit of messages is 1536, not 1535"));
     let said = said(&["--capacity", "5000", "--priorities", "2", "--max-message-size", "10"]);
     for difference in [
         "its capacity is 4096, not 8192",
