@@ -13,7 +13,7 @@ use crate::robust::image::Image;
 use crate::robust::{Event, OwnedWord};
 use crate::sys::mman::Shared;
 use crate::sys::ring::Ring;
-use crate::sys::{self, Errno};
+use crate::sys::{self, Errno, Stat};
 
 /// How many priorities a channel may have.
 pub(crate) const MAX_LANES: u32 = 8;
@@ -112,16 +112,20 @@ impl Content for Page {
         &self.header
     }
 
-    fn map_rest(&self, file: BorrowedFd<'_>, file_size: u64) -> Result<Rings, Unfit> {
+    fn map_rest(&self, file: BorrowedFd<'_>, stat: &Stat) -> Result<Rings, Unfit> {
         let limits = self.limits();
-        limits.check(file_size).map_err(Unfit::Content)?;
+        limits.check(stat.size).map_err(Unfit::Content)?;
         let too_much = |_| Unfit::System(Errno::NOMEM);
         let capacity = usize::try_from(limits.capacity).map_err(too_much)?;
         let max_message_size = usize::try_from(limits.max_message_size).map_err(too_much)?;
         let rings = rings(sys::mman::page_size());
         let ring = |lane: u64| {
             let ring = Ring::new(file, rings + lane * limits.capacity, capacity)?;
-            ring.populate(POPULATED);
+            // Where there are holes, this would ask for the memory that whoever made the file did not want
+            // to take.
+            if stat.allocated >= stat.size {
+                ring.populate(POPULATED);
+            }
             Ok(ring)
         };
         let lanes = (0..limits.lanes).map(ring).collect::<sys::Result<_>>();

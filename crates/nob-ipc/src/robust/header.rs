@@ -15,8 +15,8 @@ use super::event::Event;
 use super::image::Image;
 use super::word::{NOBODY, OwnedWord};
 use crate::kind::Kind;
-use crate::sys::Errno;
 use crate::sys::mman::Shared;
+use crate::sys::{Errno, Stat};
 
 /// `nob-ipc1`, in the byte order of the machine.
 const MAGIC: u64 = u64::from_ne_bytes(*b"nob-ipc1");
@@ -98,8 +98,8 @@ pub(crate) trait Content: Shared {
 
     fn header(&self) -> &Header;
 
-    /// Maps the rest of a file of this size, if it is whole. What the file says is read once, here.
-    fn map_rest(&self, file: BorrowedFd<'_>, file_size: u64) -> Result<Self::Rest, Unfit>;
+    /// Maps the rest of a file, if it is whole. What the file says is read once, here.
+    fn map_rest(&self, file: BorrowedFd<'_>, stat: &Stat) -> Result<Self::Rest, Unfit>;
 
     /// Leaves to others whatever carries the number of a slot, by whoever has that slot.
     fn give_up(&self, slot: u32);
@@ -112,7 +112,7 @@ impl Content for Header {
         self
     }
 
-    fn map_rest(&self, _: BorrowedFd<'_>, _: u64) -> Result<(), Unfit> {
+    fn map_rest(&self, _: BorrowedFd<'_>, _: &Stat) -> Result<(), Unfit> {
         Ok(())
     }
 

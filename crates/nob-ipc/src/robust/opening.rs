@@ -69,7 +69,8 @@ impl<T: Content> OpeningRobust<'_, T> {
             let why = format!("its file has {} bytes, and {least} are needed", stat.size);
             return Err(self.not_one(operation, name, &why));
         }
-        if !created && stat.allocated < least {
+        // A hole in what every handle uses, which may lie before memory that there is.
+        if !created && stat.allocated < stat.size {
             reserve::fill_hole(file.as_fd(), least, operation, name)?;
         }
         let content: Mapped<T> =
@@ -82,7 +83,7 @@ impl<T: Content> OpeningRobust<'_, T> {
             .header()
             .check(self.kind, stat.size)
             .map_err(|why| self.not_one(operation, name, &why))?;
-        let rest = content.map_rest(file.as_fd(), stat.size).map_err(|unfit| match unfit {
+        let rest = content.map_rest(file.as_fd(), stat).map_err(|unfit| match unfit {
             Unfit::Content(why) => self.not_one(operation, name, &why),
             Unfit::System(errno) => Error::map_failed(operation, name, errno),
         })?;
@@ -111,7 +112,11 @@ impl<T: Content> OpeningRobust<'_, T> {
             Reservation::Reserved => {
                 reserve::fill(file.as_fd(), self.new.size, self.new.on_step)?;
             }
-            Reservation::Sparse => reserve::set_size(file.as_fd(), self.new.size)?,
+            Reservation::Sparse => {
+                // What every handle uses is there in any case.
+                reserve::fill(file.as_fd(), size_of::<T>() as u64, self.new.on_step)?;
+                reserve::set_size(file.as_fd(), self.new.size)?;
+            }
         }
         let stat = sys::stat::of(file.as_fd())?;
         Ok((file, stat))
@@ -139,8 +144,12 @@ impl<T: Content> Opening for OpeningRobust<'_, T> {
     }
 
     fn prepare(&mut self, name: &Name, _: Existence) -> Result<()> {
-        let (file, stat) =
-            self.build().map_err(|stop| stop.into_build_error(name, self.new.size))?;
+        let (file, stat) = self.build().map_err(|stop| {
+            let lacks_header =
+                stop == Stop::Failed(Errno::NOSPC) && self.new.reservation == Reservation::Sparse;
+            let size = if lacks_header { size_of::<T>() as u64 } else { self.new.size };
+            stop.into_build_error(name, size)
+        })?;
         self.unnamed = Some(self.handle(name, file, &stat, true)?);
         Ok(())
     }

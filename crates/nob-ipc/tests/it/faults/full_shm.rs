@@ -2,14 +2,16 @@
 //! process of its own; most need root to make such a place.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
-use nob_ipc::{Access, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
+use nob_ipc::{Access, Channel, ErrorKind, Existence, Kind, Reservation, Semaphore, SharedMemory};
 use nob_ipc_testing::{Child, Machine, Role, Unique, files, files::Trace, limits, mounts};
 
 use crate::support::{EXISTENCES, Object, assert_words, refused};
 
 pub const ROLES: &[Role] = &[
     ("full_shm::full", |_| full_role()),
+    ("full_shm::sparse_channel", |_| sparse_channel_role()),
     ("full_shm::no_inodes", |_| no_inodes_role()),
     ("full_shm::read_only", |_| read_only_role()),
     ("full_shm::no_directory", |_| no_directory_role()),
@@ -22,6 +24,12 @@ pub const ROLES: &[Role] = &[
 #[test]
 fn full() {
     Machine::new("size=256k").run("full_shm::full", &[]);
+}
+
+/// Contract 3.5, 3.7: a channel without memory for its messages opens, or there is too little for that.
+#[test]
+fn sparse_channel() {
+    Machine::new("size=256k").run("full_shm::sparse_channel", &[]);
 }
 
 /// S32: as full, of files.
@@ -90,6 +98,12 @@ fn full_role() {
     file.set_len(whole.len().try_into().expect("it is small")).expect("it takes no memory");
     // A channel that was opened when nothing was missing.
     let channel = Object::create(Kind::Channel, &old);
+    // One without memory behind its first page, though there is some behind that.
+    let whole = fs::read(files::file(Kind::Channel, &old)).expect("it is ours");
+    let path = files::file(Kind::Channel, &hollow);
+    let file = fs::File::create(&path).expect("there is room");
+    file.write_all_at(&whole[..4096], 0).expect("there is room");
+    file.write_all_at(&whole[8192..], 8192).expect("there is room");
     // All that there is, to the last page: what failed before has given everything back.
     let free = files::free_in_shm();
     let fills = segment(&big, free, Existence::Create).expect("just enough");
@@ -130,8 +144,10 @@ fn full_role() {
         let linked = Object::open(Kind::Semaphore, hole, Existence::Link);
         refused(linked, hole, ErrorKind::OutOfSpace, libc::ENOSPC);
     }
-    let linked = Object::open(Kind::Lock, &hollow, Existence::Link);
-    refused(linked, &hollow, ErrorKind::OutOfSpace, libc::ENOSPC);
+    for kind in [Kind::Lock, Kind::Channel] {
+        let linked = Object::open(kind, &hollow, Existence::Link);
+        refused(linked, &hollow, ErrorKind::OutOfSpace, libc::ENOSPC);
+    }
 
     // Sparse memory is not asked for now.
     let mut options = SharedMemory::options();
@@ -145,6 +161,33 @@ fn full_role() {
     Object::open(Kind::Lock, &hollow, Existence::Link).expect("there is room again").use_it();
     keeps.resize(5000).expect("there is room again");
     assert!(segment(&big, free, Existence::Create).is_err(), "some of it is in use now");
+}
+
+fn sparse_channel_role() {
+    // More than there is; what every handle uses takes four pages of it.
+    const CAPACITY: u64 = 1 << 20;
+    const NEEDED: u64 = 4 * 4096;
+    let (name, rest) = (Unique::new(), Unique::new());
+    let size = files::free_in_shm();
+    let mut options = Channel::options();
+    options.capacity(CAPACITY).reservation(Reservation::Sparse).existence(Existence::LinkOrCreate);
+    for pages in 0..8 {
+        let fills = segment(&rest, size - pages * 4096, Existence::Create).expect("there is room");
+        assert_eq!(files::free_in_shm(), pages * 4096);
+        if pages * 4096 < NEEDED {
+            let error = refused(options.open(&*name), &name, ErrorKind::OutOfSpace, libc::ENOSPC);
+            assert_words(&error, &["16384 bytes", &format!("({} of", pages * 4096)]);
+            assert!(!files::exists(Kind::Channel, &name));
+        } else {
+            // So many handles that each page of the header is written to.
+            let handles: Vec<_> =
+                (0..600).map(|_| options.open(&*name).expect("there is room")).collect();
+            assert_eq!(files::free_in_shm(), pages * 4096 - NEEDED);
+            assert_eq!(handles[599].capacity() as u64, CAPACITY);
+        }
+        drop(fills);
+    }
+    options.open(&*name).expect("there is room").send(&[1; 4096], 0).expect("there is memory");
 }
 
 fn no_inodes_role() {
