@@ -5,9 +5,11 @@ The turn is given by hand to a handle that lives.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -138,3 +140,46 @@ while True: channel.receive_many()
             assert 0 < channel.send_many(batch) < len(batch)
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+ASYNCHRONOUS: dict[str, Callable[[NamedChannel, float | None], Any]] = {
+    "receive_async": lambda channel, timeout: channel.receive_async(timeout),
+    "send_async": lambda channel, timeout: channel.send_async("two", timeout),
+}
+
+asynchronous = pytest.mark.parametrize("wait", ASYNCHRONOUS.values(), ids=ASYNCHRONOUS)
+
+
+@asynchronous
+def test_a_loop_does_not_stand_still(full_turns: NamedChannel, wait: Any) -> None:
+    """What else there is to do in it goes on while a coroutine waits for a copy to end."""
+
+    async def share_of_standing_still() -> float:
+        waiting = asyncio.ensure_future(wait(full_turns, 0.5))
+        start = last = time.monotonic()
+        still = 0.0
+        while not waiting.done():
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            if now - last > 0.01:
+                still += now - last
+            last = now
+        assert not waiting.result()
+        return still / (last - start)
+
+    assert asyncio.run(share_of_standing_still()) < 0.5
+
+
+@asynchronous
+def test_a_coroutine_goes_on_when_the_copy_has_ended(full_turns: NamedChannel, wait: Any) -> None:
+    async def main() -> object:
+        waits = [asyncio.ensure_future(wait(full_turns, timeout)) for timeout in (0.02, None)]
+        assert not await waits[0]
+        assert not waits[1].done()
+        with open(CHANNEL.path(full_turns.name), "r+b", buffering=0) as file:
+            for word in (SENDERS, RECEIVERS):
+                file.seek(word)
+                file.write(bytes(4))
+        return await asyncio.wait_for(waits[1], WATCHDOG)
+
+    assert asyncio.run(main()) in {True, (b"one", 0)}

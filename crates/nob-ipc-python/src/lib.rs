@@ -19,7 +19,7 @@ mod server;
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::named::asynchronous::{Poller, Readable, message, register, seconds};
+    use crate::named::asynchronous::{Poller, Readable, is_held_up, message, register, seconds};
     #[pymodule_export]
     use crate::named::base::Named;
     #[pymodule_export]

@@ -27,6 +27,7 @@ from nob.ipc._native import (
     NamedLock,
     NamedMessageQueue,
     NamedSemaphore,
+    _is_held_up,
     _message,
     _Poller,
     _Readiness,
@@ -36,6 +37,9 @@ from nob.ipc._native import (
 
 CHECK_INTERVAL = 0.25
 """Seconds between two checks whether a handle was closed, or is to block no more."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.001, 0.016
+"""Seconds until a look whether a copy has ended that holds a wait up, and until the later ones."""
 
 Permits = NamedSemaphore | NamedBoundedSemaphore | NamedLock
 
@@ -156,8 +160,17 @@ class _WaitQueue(Generic[Handle]):
         """Whether one may wait at all."""
         raise NotImplementedError
 
+    @classmethod
+    def is_held_up(cls, handle: Handle) -> bool:
+        """Whether an attempt would stand still because of others, and the loop with it."""
+        return False
+
+    def may_try(self) -> bool:
+        """Whether the first may try now; if not, it is woken later."""
+        return True
+
     def tried_in_vain(self) -> None:
-        """The first has found nothing, and goes on waiting."""
+        """The first has found nothing, or may not try now, and goes on waiting."""
 
     def wake_first(self) -> None:
         for waiter in self.waiters:
@@ -175,7 +188,8 @@ class _WaitQueue(Generic[Handle]):
             while True:
                 await waiter.sleep(end)
                 is_first = next(iter(self.waiters)) is waiter
-                result = attempt() if is_first else _nothing(self.handle, nothing)
+                may_try = is_first and self.may_try()
+                result = attempt() if may_try else _nothing(self.handle, nothing)
                 if result is not nothing or time.monotonic() >= end:
                     return result
                 if not self.may_wait(self.handle):
@@ -209,7 +223,7 @@ async def _wait(
     seconds = _seconds(timeout)
     waits = _waits.get(id(loop))
     queue = None if waits is None else waits.queues.get((id(handle), kind))
-    if queue is None:
+    if queue is None and (seconds == 0 or not kind.is_held_up(handle)):
         result = attempt()
         if result is not nothing:
             return result
@@ -260,21 +274,48 @@ class _Senders(_QueueWaits):
 
 
 class _ChannelWaits(_WaitQueue[NamedChannel]):
-    """Waits for messages of a channel, or for room in it."""
+    """Waits for messages of a channel, or for room in it.
+
+    An attempt has to wait for a copy that another handle makes. A loop bears that for a moment, and
+    looks again after a pause: the other process may be stopped amid its copy.
+    """
 
     writing = False
+    _pause = 0.0
+    _resumption: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
         self._readiness = _Readiness(self.handle, self.writing)
         self.waits.loop.add_reader(self._readiness.fileno(), self.wake_first)
 
     def end(self) -> None:
+        if self._resumption is not None:
+            self._resumption.cancel()
         if not self.waits.loop.is_closed():
             self.waits.loop.remove_reader(self._readiness.fileno())
         del self._readiness
 
+    @classmethod
+    def is_held_up(cls, handle: NamedChannel) -> bool:
+        return _is_held_up(handle, cls.writing)
+
+    def may_try(self) -> bool:
+        held_up = self.is_held_up(self.handle)
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LAST_PAUSE) if held_up else 0.0
+        return not held_up
+
     def tried_in_vain(self) -> None:
-        self._readiness.clear()
+        if not self._pause:
+            self._readiness.clear()
+        elif self._resumption is None:
+            loop = self.waits.loop
+            loop.remove_reader(self._readiness.fileno())
+            self._resumption = loop.call_later(self._pause, self._resume)
+
+    def _resume(self) -> None:
+        self._resumption = None
+        self.waits.loop.add_reader(self._readiness.fileno(), self.wake_first)
+        self.wake_first()
 
     @staticmethod
     def may_wait(handle: NamedChannel) -> bool:

@@ -50,6 +50,7 @@ __all__ = [
     "_Readiness",
     "_Request",
     "_Watch",
+    "_is_held_up",
     "_message",
     "_queue_defaults",
     "_register",
@@ -1256,6 +1257,9 @@ def _register(queue: NamedMessageQueue, epoll: epoll, events: int) -> None:
 
     The descriptor is the queue's until that is done, whatever another thread closes.
     """
+
+def _is_held_up(channel: NamedChannel, writing: bool) -> bool:
+    """Whether another handle copies into a channel, or out of it, and goes on with that for a moment."""
 
 def _message(
     handle: NamedMessageQueue | NamedChannel, message: Any, priority: Any

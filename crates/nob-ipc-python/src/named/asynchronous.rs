@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use nob_ipc::{Permits, Readiness, SemaphorePoller};
+use nob_ipc::{Channel, Permits, Readiness, SemaphorePoller};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -95,6 +96,26 @@ impl Readable {
     fn want_room(&self, length: usize, priority: u32) {
         self.0.want_room(length, priority);
     }
+}
+
+/// For how long a loop stands still because another handle copies.
+const STANDS_STILL: Duration = Duration::from_millis(1);
+
+/// Whether another handle copies into a channel, or out of it, and goes on with that for a moment.
+#[pyfunction(name = "_is_held_up")]
+pub(crate) fn is_held_up(
+    py: Python<'_>,
+    channel: &Bound<'_, NamedChannel>,
+    writing: bool,
+) -> PyResult<bool> {
+    let slot = channel.get().slot();
+    let is_busy = if writing { Channel::is_being_sent_to } else { Channel::is_being_received_from };
+    if !slot.with(py, is_busy)? {
+        return Ok(false);
+    }
+    let wait = if writing { Channel::wait_for_sender } else { Channel::wait_for_receiver };
+    let free = slot.with_detached(py, |channel| wait(channel, STANDS_STILL))?;
+    free.map(|free| !free).map_err(|error| raise(py, &error))
 }
 
 /// Have an epoll object watch a queue.

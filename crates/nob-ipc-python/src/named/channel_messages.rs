@@ -239,7 +239,7 @@ pub(crate) fn try_receive<'py>(
         });
         let Some(taken) = taken.map_err(Ended::Closed)? else {
             // That copy is borne without the GIL.
-            let free = slot.with_detached(py, Channel::wait_for_receiver);
+            let free = slot.with_detached(py, |channel| channel.wait_for_receiver(Channel::COPY));
             if free.map_err(Ended::Closed)?.map_err(Ended::Failed)? {
                 continue;
             }

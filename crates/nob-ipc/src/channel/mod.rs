@@ -36,9 +36,6 @@ const SPIN_STRIDE: u32 = 10;
 /// sending and waking those who wait.
 const LOOK_FOR_MESSAGES: Duration = Duration::from_millis(50);
 
-/// How long a call that does not wait for messages bears a copy that another makes.
-const COPY: Duration = Duration::from_millis(20);
-
 /// A channel of messages that processes share by name.
 ///
 /// Messages are opaque bytes, 0 to [`max_message_size`](Channel::max_message_size) of them. Any number of
@@ -81,6 +78,9 @@ pub struct Channel {
 impl Channel {
     /// The largest number of priorities.
     pub const MAX_PRIORITIES: u32 = layout::MAX_LANES;
+
+    /// How long a call that does not wait for messages or room bears a copy that another handle makes.
+    pub const COPY: Duration = Duration::from_millis(20);
 
     fn new(file: RobustFile<Page>, direction: Direction) -> Channel {
         Channel {
@@ -248,8 +248,20 @@ impl Channel {
         operation: Operation,
         copy: impl FnOnce() -> R,
     ) -> Result<Option<R>> {
+        self.in_turn_within(Channel::COPY, word, operation, copy)
+    }
+
+    /// The same, with so much time.
+    #[inline]
+    fn in_turn_within<R>(
+        &self,
+        patience: Duration,
+        word: &OwnedWord,
+        operation: Operation,
+        copy: impl FnOnce() -> R,
+    ) -> Result<Option<R>> {
         let slot = self.file.slot(operation)?;
-        if !word.try_take_free(slot) && !self.wait_for_turn(word, slot)? {
+        if !word.try_take_free(slot) && !self.wait_for_turn(patience, word, slot)? {
             return Ok(None);
         }
         let turn = Turn { word, slot };
@@ -275,19 +287,30 @@ impl Channel {
         self.page().receivers.owner().is_some()
     }
 
-    /// Waits until no other handle copies messages out of the channel; `false` if one still does after
-    /// 20 ms. For those who receive where they must not wait.
+    /// Waits until no other handle copies messages into the channel; `false` if one still does after so
+    /// much time. For those who send where they must not wait.
     ///
     /// # Errors
     ///
     /// If it cannot be told whether that handle lives.
-    pub fn wait_for_receiver(&self) -> Result<bool> {
-        Ok(self.in_turn(&self.page().receivers, Operation::Receive, || ())?.is_some())
+    pub fn wait_for_sender(&self, patience: Duration) -> Result<bool> {
+        let senders = &self.page().senders;
+        Ok(self.in_turn_within(patience, senders, Operation::Send, || ())?.is_some())
+    }
+
+    /// The same of a handle that copies messages out of it, for those who receive.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for_sender`](Channel::wait_for_sender).
+    pub fn wait_for_receiver(&self, patience: Duration) -> Result<bool> {
+        let receivers = &self.page().receivers;
+        Ok(self.in_turn_within(patience, receivers, Operation::Receive, || ())?.is_some())
     }
 
     #[cold]
-    fn wait_for_turn(&self, word: &OwnedWord, slot: u32) -> Result<bool> {
-        let deadline = Deadline::after(COPY);
+    fn wait_for_turn(&self, patience: Duration, word: &OwnedWord, slot: u32) -> Result<bool> {
+        let deadline = Deadline::after(patience);
         Ok(word.try_take(&self.file, slot)?
             || retry_on_interrupt(|| word.wait(&self.file, &self.copiers, deadline))?)
     }
