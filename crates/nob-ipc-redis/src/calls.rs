@@ -121,7 +121,8 @@ impl Handle {
         let result = self.wait_in_line(plan, &client, &waiter, deadline, &mut pause);
         if result.is_err() {
             // What has come meanwhile is passed on.
-            client.settle(Job::leave(&self.object, plan.script.leave(), &waiter));
+            let script = plan.script.leave();
+            client.settle(Job::leave(&self.object, script, &waiter.member, "end"));
         }
         drop(line);
         result

@@ -6,7 +6,6 @@ use crate::hold::Hold;
 use crate::object::Object;
 use crate::scripts::Script;
 use crate::slots::Slot;
-use crate::waiter::Waiter;
 
 /// A request that the native thread makes.
 pub(crate) struct Job {
@@ -30,9 +29,9 @@ pub(crate) enum Purpose {
 }
 
 impl Job {
-    /// Leaves the line of an object.
-    pub(crate) fn leave(object: &Arc<Object>, script: Script, waiter: &Waiter) -> Job {
-        let arguments = vec![waiter.member.clone().into_bytes()];
+    /// Leaves the line of an object; `how` as the script says.
+    pub(crate) fn leave(object: &Arc<Object>, script: Script, waiter: &str, how: &str) -> Job {
+        let arguments = vec![waiter.into(), how.into()];
         let object = object.clone();
         let purpose = Purpose::Settle;
         Job { script, object, slot: None, token: Vec::new(), arguments, bulk: false, purpose }

@@ -29,8 +29,13 @@ impl Waiter {
         handle: u64,
         task: Option<u64>,
     ) -> Waiter {
-        let member = format!("{client}:{number}");
+        let member = Waiter::member(client, number);
         Waiter { number, member, channel, handle, task, word: AtomicU32::new(0) }
+    }
+
+    /// How the server calls one who waits.
+    pub(crate) fn member(client: &str, number: u64) -> String {
+        format!("{client}:{number}")
     }
 
     /// Before it looks: whatever happens from here on is worth another look.

@@ -493,6 +493,11 @@ impl Proxy {
         self.shared.hold.store(true, Ordering::SeqCst);
     }
 
+    /// How many requests it holds back.
+    pub fn holds(&self) -> usize {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// What was held back arrives, and is answered; nobody hears that. How many requests these were.
     pub fn let_through(&self) -> usize {
         self.shared.hold.store(false, Ordering::SeqCst);

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nob_ipc::Kind;
+
 use super::{Due, Reached, Reactor, Way};
 use crate::fault::Fault;
+use crate::job::Job;
+use crate::scripts::Script;
 use crate::sync::lock;
 use crate::task::State;
+use crate::unanswered::MEMORY;
 use crate::url::Address;
 use crate::waiter::Waiter;
 use crate::wire::{Value, encode};
@@ -57,7 +62,10 @@ impl Reactor {
                 let number = message.get(2).and_then(Value::integer);
                 if let Some(number) = number.and_then(|number| u64::try_from(number).ok()) {
                     let woken = lock(&self.client.hub).waiters.get(&number).cloned();
-                    self.wake(woken);
+                    match woken {
+                        Some(waiter) => self.wake([waiter]),
+                        None => self.leave_late(channel, number),
+                    }
                 }
             }
             b"ssubscribe" => {
@@ -108,6 +116,24 @@ impl Reactor {
                 self.client.moved(&object, refusal, address);
             }
             _ => self.again = self.again.max(Instant::now() + Duration::from_millis(20)),
+        }
+    }
+
+    /// Who was woken has ended before. It may stand in line all the same: by a copy of its last request that
+    /// has arrived late, or by a failover that has lost its end. Nobody else may be woken for what is there.
+    fn leave_late(&mut self, channel: &[u8], number: u64) {
+        let hub = lock(&self.client.hub);
+        let Some(object) = hub.channels.get(channel).map(|found| found.object.clone()) else {
+            return;
+        };
+        drop(hub);
+        let member = Waiter::member(&self.client.id, number);
+        let scripts: &[Script] = match object.name.kind() {
+            Kind::MessageQueue => &[Script::Leave, Script::LeaveSenders],
+            _ => &[Script::Leave],
+        };
+        for &script in scripts {
+            self.enqueue(Job::leave(&object, script, &member, "late"), MEMORY);
         }
     }
 

@@ -98,7 +98,7 @@ impl Reactor {
     pub(super) fn leave_line(&mut self, task: &Task) {
         if let Some(waiter) = &task.waiter {
             lock(&self.client.hub).waiters.remove(&waiter.number);
-            let job = Job::leave(&task.object, task.script.leave(), waiter);
+            let job = Job::leave(&task.object, task.script.leave(), &waiter.member, "end");
             self.enqueue(job, MEMORY);
         }
     }

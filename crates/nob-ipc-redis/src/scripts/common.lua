@@ -15,19 +15,20 @@ local WOKEN = 4503599627370496 -- 2^52
 
 -- Goes through a line from this score on, until it has come to `n` who have a connection, and wakes those who have not
 -- been woken. Whoever has none is dead, and put into `gone`, for the caller to remove in its last step. `skip` is the
--- caller itself.
+-- caller itself, or '': nobody in line. Who was woken, stands in front of the caller and has not come is woken again: it
+-- looks, or its client says that it is not there any more.
 local function go_through(base, line, from, n, skip, gone)
-  local at, seen = 0, 0
+  local at, size, seen, behind = 0, math.min(n + 1, 16), 0, skip ~= ''
   while n > 0 and seen < 4000 do
-    local size = math.min(n + 1, 16)
     local page = redis.call('ZRANGE', line, from, '+inf', 'BYSCORE', 'LIMIT', at, size, 'WITHSCORES')
     for i = 1, #page, 2 do
       if n <= 0 then break end
       local waiter, score = page[i], tonumber(page[i + 1])
       local client, number = string.match(waiter, '^([^:]+):(.*)$')
       if waiter == skip then
+        behind = false
         at = at + 1
-      elseif redis.call('SPUBLISH', base .. ':c:' .. client, score > 0 and number or '') == 0 then
+      elseif redis.call('SPUBLISH', base .. ':c:' .. client, (score > 0 or behind) and number or '') == 0 then
         gone[#gone + 1] = waiter
         at = at + 1
       else
@@ -37,12 +38,13 @@ local function go_through(base, line, from, n, skip, gone)
     end
     if #page < 2 * size then break end
     seen = seen + size
+    size = math.min(2 * size, 256)
   end
 end
 
 -- There is something for `n` more: wakes the first who have not been woken.
 local function wake(base, line, n, gone)
-  go_through(base, line, '(0', n, nil, gone)
+  go_through(base, line, '(0', n, '', gone)
 end
 
 -- Something is left. Those that it was for are on their way, unless they have died: the first one in line comes, or is

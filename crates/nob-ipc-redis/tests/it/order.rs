@@ -7,7 +7,7 @@ use nob_ipc::{Deadline, Existence, Result};
 use nob_ipc_redis::{
     BoundedSemaphore, Connection, Events, Handle, Lock, MessageQueue, Outcome, Pending, Semaphore,
 };
-use nob_ipc_testing::{Arguments, Child, Role, Server, say, watchdog};
+use nob_ipc_testing::{Arguments, Child, Proxy, Role, Server, say, wait_until, watchdog};
 
 use crate::events::ended;
 use crate::server;
@@ -188,4 +188,70 @@ fn who_dies_before_it_comes_is_passed_over() {
     }
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert_eq!(semaphore.value().unwrap(), 1);
+}
+
+/// R17: a request that arrives when its caller has gone stands in no line for long: what it is woken for goes
+/// to who comes behind it, and not after a look of 5 s.
+#[test]
+fn a_late_sender_is_passed_over() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let proxy = Proxy::start(server.port);
+    let through = Connection::open(&proxy.url()).unwrap();
+    let direct = Connection::open(&server.url()).unwrap();
+    let mut options = MessageQueue::options(&direct);
+    let queue = options.max_messages(1).existence(Existence::Create).open("/x").unwrap();
+    let theirs = MessageQueue::options(&through).open("/x").unwrap();
+    queue.send(b"full", 0).unwrap();
+    let events = Events::new().unwrap();
+    // Their subscription is there.
+    let waiting = theirs.start_send(&events, 1, b"first", 0, NEVER).unwrap();
+    until_in_line(&server, 'q', queue.handle(), 's', 1);
+    waiting.cancel();
+    until_in_line(&server, 'q', queue.handle(), 's', 0);
+    // Cancelled before it is repeated.
+    server.signal(libc::SIGSTOP);
+    proxy.hold_next();
+    let waiting = theirs.start_send(&events, 2, b"second", 0, NEVER).unwrap();
+    wait_until(|| proxy.holds() == 1);
+    waiting.cancel();
+    server.signal(libc::SIGCONT);
+    // What comes after that has left the line.
+    let _ = theirs.start_send(&events, 3, b"now", 0, Deadline::NOW).unwrap();
+    assert_eq!(ended(&events, 1).remove(0).1.unwrap(), Outcome::Sent(0));
+    assert_eq!(proxy.let_through(), 1);
+    until_in_line(&server, 'q', queue.handle(), 's', 1);
+
+    let _waiting = queue.start_send(&events, 3, b"third", 0, NEVER).unwrap();
+    until_in_line(&server, 'q', queue.handle(), 's', 2);
+    let begin = Instant::now();
+    assert_eq!(queue.receive().unwrap().0, b"full");
+    let (token, outcome) = ended(&events, 1).remove(0);
+    assert_eq!((token, outcome.unwrap()), (3, Outcome::Sent(1)));
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert_eq!(queue.receive().unwrap().0, b"third");
+    until_in_line(&server, 'q', queue.handle(), 's', 0);
+}
+
+/// R17: a failover may bring back the place of one that was woken and has gone.
+#[test]
+fn who_was_woken_and_has_gone_is_passed_over() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let mut options = Semaphore::options(&connection);
+    let semaphore = options.initial_value(0).existence(Existence::Create).open("/x").unwrap();
+    let events = Events::new().unwrap();
+    let _waiting: Vec<Pending> =
+        (0..2).map(|token| semaphore.start_acquire(&events, token, NEVER).unwrap()).collect();
+    until_in_line(&server, 's', semaphore.handle(), 'w', 2);
+    let line = format!("nipc:{{s/x}}:{}:w", semaphore.handle().generation());
+    let first = server.command(&["ZRANGE", &line, "0", "0"]);
+    let client = first.lines().nth(2).unwrap().split(':').next().unwrap().to_string();
+    let gone = format!("{client}:1000000");
+    assert_eq!(server.command(&["ZADD", &line, "-4503599627370496", &gone]), ":1");
+    semaphore.release_many(2).unwrap();
+    ended(&events, 2);
+    // Whoever came before it was told so.
+    until_in_line(&server, 's', semaphore.handle(), 'w', 0);
 }
