@@ -287,9 +287,9 @@ impl Client {
 /// Where a server sends a request to.
 pub(crate) fn redirection(refusal: &str, asked: &Address) -> Option<Address> {
     let target = refusal.split(' ').nth(2)?;
-    match target.strip_prefix(':') {
-        Some(port) => Some(Address::beside(asked, "", port.parse().ok()?)),
-        None => Address::parse(target),
+    match target.rsplit_once(':')? {
+        (host @ ("" | "?"), port) => Some(Address::beside(asked, host, port.parse().ok()?)),
+        _ => Address::parse(target),
     }
 }
 

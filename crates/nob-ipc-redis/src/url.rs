@@ -61,10 +61,10 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// A node that another one names: without a host, it is that one's.
+    /// A node that another one names: without a host, it is that one's. `?` is a host that nobody has been told.
     pub(crate) fn beside(asked: &Address, host: &str, port: u16) -> Address {
         match asked {
-            Address::Tcp { host: asked, .. } if host.is_empty() => {
+            Address::Tcp { host: asked, .. } if matches!(host, "" | "?") => {
                 Address::Tcp { host: asked.clone(), port }
             }
             _ => Address::Tcp { host: host.into(), port },

@@ -141,44 +141,50 @@ fn a_cluster_is_one_server() {
     assert!(connection.list_objects().unwrap().is_empty());
 }
 
-/// R30: nodes that name no hosts, behind a forwarded port for one, are at the host that was asked.
+/// R30: nodes that name no hosts, behind a forwarded port for one, are at the host that was asked; so are those
+/// that are to name hosts, and do not know them.
 #[test]
 fn a_cluster_may_name_no_hosts() {
     let _watchdog = watchdog();
     let Some(nodes) = Server::start_cluster(2) else { return };
-    for node in &nodes {
-        node.demand(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint"]);
-        assert!(!node.command(&["CLUSTER", "SLOTS"]).contains("$9\r\n127.0.0.1\r\n:"));
-    }
-    for node in &nodes {
-        let connection =
-            Connection::open(&format!("redis+cluster://localhost:{}", node.port)).unwrap();
-        let queues: Vec<MessageQueue> = (0..10)
-            .map(|number| {
-                let mut options = MessageQueue::options(&connection);
-                options.existence(Existence::Create).open(format!("/q{number}")).unwrap()
-            })
-            .collect();
-        for queue in &queues {
-            thread::scope(|scope| {
-                let waiting = scope.spawn(|| queue.receive().unwrap());
-                queue.send(b"x", 0).unwrap();
-                waiting.join().unwrap();
-            });
+    for kind in ["unknown-endpoint", "hostname"] {
+        for node in &nodes {
+            node.demand(&["CONFIG", "SET", "cluster-preferred-endpoint-type", kind]);
+            assert!(!node.command(&["CLUSTER", "SLOTS"]).contains("$9\r\n127.0.0.1\r\n:"));
         }
-        let listed = connection.list_objects().unwrap();
-        assert_eq!(listed.len(), 10);
-        let mut watch = connection.watch();
-        while watch.objects().count() < 10 {
-            watch.step(&[]).unwrap();
+        for node in &nodes {
+            serves_without_hosts(&nodes, node);
         }
-        // On both nodes.
-        assert!(nodes.iter().all(|node| node.command(&["DBSIZE"]) != ":0"));
     }
 }
 
 /// R30: a cluster is one server; a slot may move, and a replica take over, under those who use it.
 #[test]
+fn serves_without_hosts(nodes: &[Server], node: &Server) {
+    let connection = Connection::open(&format!("redis+cluster://localhost:{}", node.port)).unwrap();
+    let queues: Vec<MessageQueue> = (0..10)
+        .map(|number| {
+            let mut options = MessageQueue::options(&connection);
+            options.existence(Existence::Create).open(format!("/q{number}")).unwrap()
+        })
+        .collect();
+    for queue in &queues {
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.receive().unwrap());
+            queue.send(b"x", 0).unwrap();
+            waiting.join().unwrap();
+        });
+    }
+    let listed = connection.list_objects().unwrap();
+    assert_eq!(listed.len(), 10);
+    let mut watch = connection.watch();
+    while watch.objects().count() < 10 {
+        watch.step(&[]).unwrap();
+    }
+    // On both nodes.
+    assert!(nodes.iter().all(|node| node.command(&["DBSIZE"]) != ":0"));
+}
+
 fn a_slot_moves_under_those_who_use_it() {
     const MESSAGES: u32 = 2000;
     let _watchdog = watchdog();
