@@ -22,9 +22,16 @@ impl Reactor {
         if lock(&self.client.hub).channels.contains_key(channel) {
             return;
         }
-        let Some(Some(address)) = self.channels.remove(channel) else { return };
+        if let Some(Some(address)) = self.channels.remove(channel) {
+            self.unsubscribe(address, channel);
+        }
+    }
+
+    fn unsubscribe(&mut self, address: Address, channel: &[u8]) {
         if let Some(peer) = self.peers.get_mut(&(address, false)) {
             encode(peer.link.out(), [&b"SUNSUBSCRIBE"[..], channel]);
+            // The connection is as it was, and no state of a server refuses that.
+            encode(peer.link.out(), [&b"HELLO"[..], b"3"]);
             peer.due(Due::Unsubscribe(channel.to_vec()));
         }
     }
@@ -77,10 +84,8 @@ impl Reactor {
                 self.wake_all(way, channel);
             }
             b"sunsubscribe" => {
-                if let Some(peer) = self.peers.get_mut(way)
-                    && matches!(peer.due.front(), Some(Due::Unsubscribe(asked)) if asked == channel)
-                {
-                    peer.due.pop_front();
+                let asked = |due: &Due| matches!(due, Due::Unsubscribe(asked) if asked == channel);
+                if self.peers.get(way).is_some_and(|peer| peer.due.iter().any(asked)) {
                     return;
                 }
                 // The slot has moved to another node.

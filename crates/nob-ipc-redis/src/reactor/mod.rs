@@ -94,6 +94,8 @@ enum Due {
     Asking,
     Ping,
     Subscribe(Vec<u8>),
+    /// What was asked behind the end of a subscription: a server that has given the slot away answers by an
+    /// error, and may have told by itself already that the subscription is over.
     Unsubscribe(Vec<u8>),
 }
 
@@ -522,7 +524,12 @@ impl Reactor {
                 }
                 // An error: a subscription is answered by a message.
                 Some(Due::Subscribe(channel)) => self.not_subscribed(address, channel, &value),
-                Some(Due::Unsubscribe(_) | Due::Ping | Due::Asking) => {}
+                Some(Due::Unsubscribe(channel)) => match value {
+                    Value::Error(_) => peer.due.push_front(Due::Unsubscribe(channel)),
+                    value if value.list().iter().any(|word| word.bytes() == b"proto") => {}
+                    _ => return Err(Fault::Protocol("an answer to something else".into())),
+                },
+                Some(Due::Ping | Due::Asking) => {}
                 None => return Err(Fault::Protocol("an answer that nobody asked for".into())),
             }
         }

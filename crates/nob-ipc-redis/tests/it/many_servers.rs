@@ -1,6 +1,8 @@
 //! Replicas, Sentinel, clusters and encrypted connections.
 
 use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,8 +160,6 @@ fn a_cluster_may_name_no_hosts() {
     }
 }
 
-/// R30: a cluster is one server; a slot may move, and a replica take over, under those who use it.
-#[test]
 fn serves_without_hosts(nodes: &[Server], node: &Server) {
     let connection = Connection::open(&format!("redis+cluster://localhost:{}", node.port)).unwrap();
     let queues: Vec<MessageQueue> = (0..10)
@@ -185,6 +185,8 @@ fn serves_without_hosts(nodes: &[Server], node: &Server) {
     assert!(nodes.iter().all(|node| node.command(&["DBSIZE"]) != ":0"));
 }
 
+/// R30: a cluster is one server; a slot may move, and a replica take over, under those who use it.
+#[test]
 fn a_slot_moves_under_those_who_use_it() {
     const MESSAGES: u32 = 2000;
     let _watchdog = watchdog();
@@ -364,6 +366,70 @@ fn a_replica_takes_over_in_a_cluster() {
             told.acknowledged.contains(number) || told.unconfirmed.contains(number)
         })
     );
+}
+
+/// R30: what says that a subscription is over is told from the answers to requests, also when the slot moves at
+/// that moment: those are of other objects.
+#[test]
+fn a_slot_moves_while_its_subscription_ends() {
+    let _watchdog = watchdog();
+    let Some(nodes) = Server::start_cluster(2) else { return };
+    let key_slot = |name: &str| -> u16 {
+        let key = format!("nipc:{{s/{name}}}");
+        nodes[0].command(&["CLUSTER", "KEYSLOT", &key])[1..].parse().unwrap()
+    };
+    let names = (0..).map(|number| format!("n{number}"));
+    let here: Vec<String> = names.filter(|name| key_slot(name) < 8192).take(3).collect();
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port);
+    let connection = Connection::open(&url).unwrap();
+    let open = |index: usize, value: u32| {
+        let mut options = Semaphore::options(&connection);
+        options.initial_value(value).existence(Existence::Create).unlink_on_drop(false);
+        options.open(&here[index]).unwrap()
+    };
+    let (moves, empty, full) = (open(0, 0), open(1, 0), open(2, 1));
+    let events = Events::new().unwrap();
+    let waiting = moves.start_acquire(&events, 1, Deadline::NEVER).unwrap();
+    let subscribed = || nodes[0].command(&["PUBSUB", "SHARDCHANNELS"]) != "*0";
+    wait_until(subscribed);
+    waiting.cancel();
+    let line = format!("nipc:{{s/{}}}:{}:w", here[0], moves.handle().generation());
+    wait_until(|| nodes[0].command(&["EXISTS", &line]) == ":0");
+
+    // All is ready but the last word to the node that has the slot; it hears that just before it hears of the
+    // end of the subscription.
+    let slot = key_slot(&here[0]).to_string();
+    let (from, to) = (&nodes[0], &nodes[1]);
+    let (from_id, to_id) = (from.cluster_id(), to.cluster_id());
+    to.demand(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.demand(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let keys = from.demand(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+    for key in keys.lines().filter(|line| !line.starts_with(['*', '$'])) {
+        from.demand(&["MIGRATE", "127.0.0.1", &to.port.to_string(), key, "0", "1000"]);
+    }
+    assert!(subscribed());
+    let mut admin = TcpStream::connect(("127.0.0.1", from.port)).unwrap();
+    let mut answers = BufReader::new(admin.try_clone().unwrap()).lines();
+    admin.write_all(b"PING\r\n").unwrap();
+    assert_eq!(answers.next().unwrap().unwrap(), "+PONG");
+    from.signal(libc::SIGSTOP);
+    admin.write_all(format!("CLUSTER SETSLOT {slot} NODE {to_id}\r\n").as_bytes()).unwrap();
+    moves.handle().close().unwrap();
+    let _ = empty.start_acquire(&events, 2, Deadline::NOW).unwrap();
+    let _ = full.start_acquire(&events, 3, Deadline::NOW).unwrap();
+    // It is in the buffers of the kernel by then, or the test shows nothing.
+    thread::sleep(Duration::from_millis(300));
+    from.signal(libc::SIGCONT);
+    assert_eq!(answers.next().unwrap().unwrap(), "+OK");
+    let mut acquired = Vec::new();
+    wait_until(|| {
+        acquired
+            .extend(events.take().into_iter().map(|(token, outcome)| (token, outcome.unwrap())));
+        acquired.len() == 2
+    });
+    acquired.sort_unstable_by_key(|(token, _)| *token);
+    assert_eq!(acquired, [(2, Outcome::Done(false)), (3, Outcome::Done(true))]);
+    assert_eq!((empty.value().unwrap(), full.value().unwrap()), (0, 0));
 }
 
 /// R31: an encrypted connection trusts its roots alone.
