@@ -11,7 +11,7 @@ use nob_ipc::Deadline;
 
 use crate::fault::{self, Fault, is_missing_script, is_transient, is_wrong_server};
 use crate::hold::Hold;
-use crate::hub::Hub;
+use crate::hub::{Command, Hub};
 use crate::link::{self, Link};
 use crate::object::Object;
 use crate::request::{Failure, Request};
@@ -106,8 +106,13 @@ impl Client {
             return Ok(address);
         }
         let address = self.discover(pause)?;
-        if self.settings.url.topology != Topology::Cluster {
-            self.use_primary(address.clone());
+        match self.settings.url.topology {
+            Topology::Cluster => {}
+            Topology::Single => self.use_primary(address.clone()),
+            Topology::Sentinel { .. } => {
+                self.use_primary(address.clone());
+                self.tell_reactor(Command::Primary(address.clone()));
+            }
         }
         Ok(address)
     }
@@ -141,6 +146,7 @@ impl Client {
             }
             drop(nodes);
             lock(&self.routes).insert(object.name_key.clone(), address);
+            self.tell_reactor(Command::Moved(object.channel(&self.id)));
         }
     }
 

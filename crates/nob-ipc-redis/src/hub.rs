@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Cancel(u64),
     CloseHandle(u64),
     Settle(Job),
+    /// A calling thread has found the primary.
+    Primary(Address),
+    /// Another server is known to have the object of a channel.
+    Moved(Vec<u8>),
     /// What was searched for.
     Found(Search, Result<Found, Fault>),
     /// Something else has changed: a hold, or the end has come.

@@ -29,8 +29,8 @@ impl Client {
         sys::set_eventfd(self.wakeup.as_fd());
     }
 
-    /// Tells the native thread what it has asked another for, if it is there still.
-    pub(super) fn answer_reactor(&self, command: Command) {
+    /// Tells the native thread what another thread has found, if it is there.
+    pub(crate) fn tell_reactor(&self, command: Command) {
         let mut hub = lock(&self.hub);
         if hub.running {
             hub.inbox.push(command);

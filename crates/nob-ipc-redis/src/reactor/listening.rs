@@ -36,6 +36,25 @@ impl Reactor {
         }
     }
 
+    /// Another server is known to have an object. The one that its channel is subscribed at may have become a
+    /// replica without closing its connections: who publishes at the new primary is told that nobody listens.
+    pub(super) fn follow(&mut self, channel: &[u8]) {
+        let object = lock(&self.client.hub).channels.get(channel).map(|found| found.object.clone());
+        if let Some(route) = object.and_then(|object| self.client.known_route(&object)) {
+            self.listen_at(channel, &route);
+        }
+    }
+
+    /// Has a channel subscribed at this server that is subscribed at another.
+    pub(super) fn listen_at(&mut self, channel: &[u8], address: &Address) {
+        if let Some(at) = self.channels.get_mut(channel)
+            && let Some(other) = at.take_if(|at| at != address)
+        {
+            self.wanted.push(channel.to_vec());
+            self.unsubscribe(other, channel);
+        }
+    }
+
     pub(super) fn subscribe(&mut self, channel: Vec<u8>) -> Result<(), Fault> {
         let object = match lock(&self.client.hub).channels.get(&channel) {
             Some(listeners) => listeners.object.clone(),

@@ -215,6 +215,8 @@ impl Reactor {
                 }
                 Command::Settle(job) => self.enqueue(job, MEMORY),
                 Command::Found(search, found) => self.found(&search, found),
+                Command::Primary(address) => self.found_elsewhere(&address),
+                Command::Moved(channel) => self.follow(&channel),
                 Command::Look => {}
             }
         }

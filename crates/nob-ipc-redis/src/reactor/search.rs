@@ -41,7 +41,7 @@ impl Reactor {
             let (client, wanted) = (self.client.clone(), search.clone());
             let body = move || {
                 let found = wanted.run(&client);
-                client.answer_reactor(Command::Found(wanted, found));
+                client.tell_reactor(Command::Found(wanted, found));
             };
             sys::spawn_without_signals("nob-ipc-find", body)?;
         }
@@ -85,10 +85,8 @@ impl Reactor {
         let Some(kept) = self.searches.remove(search) else { return };
         match found {
             Ok(Found::Primary(address)) => {
-                for (_, peer) in self.peers.iter_mut().filter(|(way, _)| way.0 == address) {
-                    peer.refuses = false;
-                }
-                self.client.use_primary(address);
+                self.client.use_primary(address.clone());
+                self.go_to_primary(&address);
             }
             Ok(Found::Host(host, addresses)) => {
                 self.hosts.insert(host, addresses);
@@ -104,5 +102,24 @@ impl Reactor {
         }
         self.queue.extend(kept.jobs);
         self.wanted.extend(kept.channels);
+    }
+
+    /// A calling thread has found the primary: what waits for a search need not wait for its end.
+    pub(super) fn found_elsewhere(&mut self, address: &Address) {
+        self.go_to_primary(address);
+        if let Some(kept) = self.searches.remove(&Search::Primary) {
+            self.queue.extend(kept.jobs);
+            self.wanted.extend(kept.channels);
+        }
+    }
+
+    fn go_to_primary(&mut self, address: &Address) {
+        for (_, peer) in self.peers.iter_mut().filter(|(way, _)| way.0 == *address) {
+            peer.refuses = false;
+        }
+        let channels: Vec<Vec<u8>> = self.channels.keys().cloned().collect();
+        for channel in channels {
+            self.listen_at(&channel, address);
+        }
     }
 }

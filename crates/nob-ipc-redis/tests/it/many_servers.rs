@@ -368,6 +368,60 @@ fn a_replica_takes_over_in_a_cluster() {
     );
 }
 
+/// R30: a replica takes over in a cluster from a primary that lives, and goes on as its replica. That closes no
+/// connection, and who waits is called where the object is now.
+#[test]
+fn a_replica_takes_over_from_a_primary_that_lives() {
+    let _watchdog = watchdog();
+    let Some(nodes) = Server::start_cluster(3) else { return };
+    let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", "nipc:{q/jobs}"]);
+    let primary = (slot[1..].parse::<usize>().unwrap() / (16384 / 3)).min(2);
+    let replica = Server::start_cluster_replica(&nodes, primary);
+    let primary = &nodes[primary];
+    let ports: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+    let url = format!("redis+cluster://{}?patience=60", ports.join(","));
+    let [first, second, third] = [(); 3].map(|()| Connection::open(&url).unwrap());
+    let create = Existence::LinkOrCreate;
+    let open = |connection| MessageQueue::options(connection).existence(create).open("/jobs");
+    let (queues, sender) = ([open(&first).unwrap(), open(&second).unwrap()], open(&third).unwrap());
+    let events = Events::new().unwrap();
+    let line = format!("nipc:{{q/jobs}}:{}:w", sender.handle().generation());
+    let stand = |server: &Server, from: u64| {
+        (0..6).for_each(|number| {
+            let queue = &queues[usize::try_from(number % 2).unwrap()];
+            let _ = queue.start_receive(&events, from + number, 1, Deadline::NEVER).unwrap();
+            let count = format!(":{}", number + 1);
+            wait_until(|| server.command(&["ZCARD", &line]) == count);
+        });
+    };
+    let serve = || -> Vec<u64> {
+        let mut order = Vec::new();
+        for number in 0..6_u8 {
+            let begin = Instant::now();
+            sender.send(&[number], 0).unwrap();
+            let before = order.len();
+            wait_until(|| {
+                order.extend(events.take().into_iter().map(|(token, outcome)| {
+                    assert_eq!(outcome.unwrap(), Outcome::Messages(vec![(vec![number], 0)]));
+                    token
+                }));
+                order.len() > before
+            });
+            assert!(begin.elapsed() < Duration::from_secs(4), "{:?} for one", begin.elapsed());
+        }
+        order
+    };
+    stand(primary, 0);
+    replica.demand(&["CLUSTER", "FAILOVER"]);
+    wait_until(|| primary.command(&["ROLE"]).contains("slave"));
+    wait_until(|| replica.command(&["ROLE"]).contains("master"));
+    // All are called at once, in whatever order.
+    assert_eq!(serve().into_iter().collect::<HashSet<_>>(), (0..6).collect());
+    assert_eq!(primary.command(&["PUBSUB", "SHARDCHANNELS"]), "*0");
+    stand(&replica, 6);
+    assert_eq!(serve(), (6..12).collect::<Vec<_>>());
+}
+
 /// R30: what says that a subscription is over is told from the answers to requests, also when the slot moves at
 /// that moment: those are of other objects.
 #[test]

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::mem;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,42 +65,68 @@ unsafe extern "C" fn getaddrinfo(
 /// A sentinel that names a server, until it falls silent.
 struct Sentinel {
     port: u16,
-    silent: Arc<AtomicBool>,
-    /// How many have asked it since then.
-    kept_waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The port of the primary.
+    primary: AtomicU16,
+    silent: AtomicBool,
+    /// How many have asked it since it is silent.
+    kept_waiting: AtomicUsize,
+    /// How many of these have gone.
+    gone: AtomicUsize,
 }
 
 impl Sentinel {
     fn start(primary: u16) -> Sentinel {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let silent = Arc::new(AtomicBool::new(false));
-        let kept_waiting = Arc::new(AtomicUsize::new(0));
-        let sentinel =
-            Sentinel { port, silent: silent.clone(), kept_waiting: kept_waiting.clone() };
+        let shared = Arc::new(Shared {
+            primary: AtomicU16::new(primary),
+            silent: AtomicBool::new(false),
+            kept_waiting: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
+        });
+        let all = shared.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
-                let (silent, kept_waiting) = (silent.clone(), kept_waiting.clone());
-                thread::spawn(move || serve(client.unwrap(), primary, &silent, &kept_waiting));
+                let shared = all.clone();
+                thread::spawn(move || shared.serve(client.unwrap()));
             }
         });
-        sentinel
+        Sentinel { port, shared }
+    }
+
+    fn be_silent(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::SeqCst);
+    }
+
+    fn kept_waiting(&self) -> usize {
+        self.shared.kept_waiting.load(Ordering::SeqCst)
     }
 }
 
-fn serve(mut client: TcpStream, primary: u16, silent: &AtomicBool, kept_waiting: &AtomicUsize) {
-    let mut words = BufReader::new(client.try_clone().unwrap()).lines();
-    // The name of the primary comes last.
-    while let Some(Ok(word)) = words.next() {
-        if word != "primary" {
-            continue;
+impl Shared {
+    fn serve(&self, mut client: TcpStream) {
+        let mut words = BufReader::new(client.try_clone().unwrap()).lines();
+        let mut waits = false;
+        // The name of the primary comes last.
+        while let Some(Ok(word)) = words.next() {
+            if word != "primary" {
+                continue;
+            }
+            if self.silent.load(Ordering::SeqCst) {
+                self.kept_waiting.fetch_add(1, Ordering::SeqCst);
+                waits = true;
+                continue;
+            }
+            let port = self.primary.load(Ordering::SeqCst).to_string();
+            write!(client, "*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()).unwrap();
         }
-        if silent.load(Ordering::SeqCst) {
-            kept_waiting.fetch_add(1, Ordering::SeqCst);
-            continue;
+        if waits {
+            self.gone.fetch_add(1, Ordering::SeqCst);
         }
-        let port = primary.to_string();
-        write!(client, "*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()).unwrap();
     }
 }
 
@@ -136,7 +162,7 @@ fn a_sentinel_that_hangs_holds_nothing_up() {
     assert!(lock.try_acquire().unwrap());
 
     // Who calls has lost his connection, and finds none; the one that listens is there.
-    sentinel.silent.store(true, Ordering::SeqCst);
+    sentinel.be_silent(true);
     server.demand(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     let begin = Instant::now();
     thread::scope(|scope| {
@@ -144,17 +170,86 @@ fn a_sentinel_that_hangs_holds_nothing_up() {
         stays_held(&lock, || begin.elapsed() > Duration::from_millis(2500));
         assert!(caller.join().unwrap().is_err());
     });
-    assert!(sentinel.kept_waiting.load(Ordering::SeqCst) > 1);
+    assert!(sentinel.kept_waiting() > 1);
     theirs.send(b"on", 0).unwrap();
     stays_held(&lock, || !events.ready().is_empty());
     let claimed = waiting.claim();
     let Some(Ok(Outcome::Messages(messages))) = claimed else { panic!("{claimed:?}") };
     assert_eq!(messages, [(b"on".to_vec(), 0)]);
-    sentinel.silent.store(false, Ordering::SeqCst);
+    sentinel.be_silent(false);
     lock.release().unwrap();
     // Nobody asks any more.
     connection.close().unwrap();
     wait_until(|| !searches());
+}
+
+/// What waits for a sentinel that hangs goes on once somebody else has found the primary.
+#[test]
+fn a_primary_that_a_caller_has_found_serves_all() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let (hangs, answers) = (Sentinel::start(server.port), Sentinel::start(server.port));
+    let url =
+        format!("redis+sentinel://127.0.0.1:{},127.0.0.1:{}/primary", hangs.port, answers.port);
+    let connection = Connection::open(&url).unwrap();
+    let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
+    let theirs = Connection::open(&server.url()).unwrap();
+    let theirs = MessageQueue::options(&theirs).open("/q").unwrap();
+    let events = Events::new().unwrap();
+    let waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
+    let listens = || server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).contains("name=");
+    wait_until(listens);
+    hangs.be_silent(true);
+    // The native thread loses its connection until it asks the one that hangs.
+    while hangs.kept_waiting() == 0 {
+        server.demand(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        wait_until(|| hangs.kept_waiting() > 0 || listens());
+    }
+    theirs.send(b"on", 0).unwrap();
+    // Whoever asks next asks the other one first.
+    assert!(queue.current_messages().unwrap() <= 1);
+    wait_until(|| !events.ready().is_empty());
+    assert_eq!(hangs.shared.gone.load(Ordering::SeqCst), 0, "the search was waited for");
+    let Some(Ok(Outcome::Messages(messages))) = waiting.claim() else { panic!("no messages") };
+    assert_eq!(messages, [(b"on".to_vec(), 0)]);
+    hangs.be_silent(false);
+    connection.close().unwrap();
+    wait_until(|| !searches());
+}
+
+/// R29: an operator may exchange a primary and its replica without closing a connection: who waits is called
+/// by those who use the new one.
+#[test]
+fn who_waits_is_called_at_the_new_primary() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let other = server.start_replica();
+    let sentinel = Sentinel::start(server.port);
+    let url = format!("redis+sentinel://127.0.0.1:{}/primary", sentinel.port);
+    let connection = Connection::open(&url).unwrap();
+    let queue = MessageQueue::options(&connection).existence(Existence::Create).open("/q").unwrap();
+    let events = Events::new().unwrap();
+    let line = format!("nipc:{{q/q}}:{}:w", queue.handle().generation());
+    let receive = |server: &Server, number: u64| {
+        let _ = queue.start_receive(&events, number, 1, Deadline::NEVER).unwrap();
+        wait_until(|| server.command(&["ZCARD", &line]) == ":1");
+    };
+    receive(&server, 1);
+    wait_until(|| other.command(&["ZCARD", &line]) == ":1");
+    other.demand(&["REPLICAOF", "NO", "ONE"]);
+    sentinel.shared.primary.store(other.port, Ordering::SeqCst);
+    server.demand(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]);
+    let in_step = |info: &str| info.contains("master_link_status:up");
+    wait_until(|| in_step(&server.command(&["INFO", "replication"])));
+    let theirs = Connection::open(&other.url()).unwrap();
+    let theirs = MessageQueue::options(&theirs).open("/q").unwrap();
+    for number in 2..5 {
+        theirs.send(b"on", 0).unwrap();
+        wait_until(|| !events.ready().is_empty());
+        receive(&other, number);
+    }
+    assert_eq!(server.command(&["PUBSUB", "SHARDCHANNELS"]), "*0");
+    assert_ne!(other.command(&["PUBSUB", "SHARDCHANNELS"]), "*0");
 }
 
 /// Whether a thread of this process looks for something. Those of other tests end as well.
@@ -221,7 +316,7 @@ fn fork_and_end(arguments: &Arguments) {
     let _waiting = queue.start_receive(&events, 1, 1, Deadline::NEVER).unwrap();
     let pubsub = || try_command(port, &["CLIENT", "LIST", "TYPE", "pubsub"]).unwrap();
     wait_until(|| pubsub().contains("name="));
-    sentinel.silent.store(true, Ordering::SeqCst);
+    sentinel.be_silent(true);
     for kind in ["pubsub", "normal"] {
         try_command(port, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).unwrap();
     }
@@ -234,9 +329,9 @@ fn fork_and_end(arguments: &Arguments) {
         let direct = Connection::open(&direct).unwrap();
         MessageQueue::options(&direct).open("/forked").unwrap().send(b"x", 0).unwrap();
     });
-    sentinel.silent.store(false, Ordering::SeqCst);
+    sentinel.be_silent(false);
     wait_until(|| !events.ready().is_empty());
-    sentinel.silent.store(true, Ordering::SeqCst);
+    sentinel.be_silent(true);
     for kind in ["pubsub", "normal"] {
         try_command(port, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).unwrap();
     }
