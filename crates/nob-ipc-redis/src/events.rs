@@ -85,9 +85,15 @@ impl Claim {
 
     /// Nobody wants the result.
     fn undo(self) {
-        let Claim { client, handle, plan, slot } = self;
-        if let Some(hold) = lock(&client.holds).get(&handle.id) {
-            hold.remove(&plan.token);
+        let Claim { client, handle, mut plan, slot } = self;
+        let hold = lock(&client.holds).get(&handle.id).cloned();
+        if let Some(hold) = hold
+            && !hold.remove(&plan.token)
+            && plan.script == Script::Take
+            && let Some(other) = hold.take_newest()
+        {
+            // Somebody who had a permit before has released this one, and nobody has his.
+            plan.token = other.token;
         }
         match plan.settlement(&client, &handle.object, slot.unwrap_or(Slot::NONE)) {
             Some(job) => client.settle(job),

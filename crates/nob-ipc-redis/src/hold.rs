@@ -136,8 +136,19 @@ impl Hold {
         lock(&self.state).held.retain(|held| !held.may_be_released());
     }
 
-    pub(crate) fn remove(&self, token: &str) {
-        lock(&self.state).held.retain(|held| held.token != token);
+    /// Whether it was there.
+    pub(crate) fn remove(&self, token: &str) -> bool {
+        let mut state = lock(&self.state);
+        let before = state.held.len();
+        state.held.retain(|held| held.token != token);
+        state.held.len() < before
+    }
+
+    /// Takes out the last that one may count on.
+    pub(crate) fn take_newest(&self) -> Option<Held> {
+        let mut state = lock(&self.state);
+        let place = state.held.iter().rposition(Held::is_renewed)?;
+        Some(state.held.remove(place))
     }
 
     /// When a renewal is due; `None`: there is nothing to renew.

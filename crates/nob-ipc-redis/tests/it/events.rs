@@ -9,7 +9,7 @@ use nob_ipc::{Deadline, ErrorKind, Existence, Result};
 use nob_ipc_redis::{
     BoundedSemaphore, Connection, Events, Lock, MessageQueue, Outcome, Pending, Semaphore,
 };
-use nob_ipc_testing::watchdog;
+use nob_ipc_testing::{wait_until, watchdog};
 
 use crate::server;
 
@@ -259,6 +259,28 @@ fn cancelled_holds_are_given_up() {
     }
     assert!(!lock.owner_died().unwrap() && !lock.is_held() && permits.held() == 0);
     assert!(lock.try_acquire().unwrap() && permits.try_acquire().unwrap());
+}
+
+/// R14, for a permit that has come and is not its caller's yet, when another caller of the same handle releases
+/// his: one of the two is given back, whichever that is, and the other is given up.
+#[test]
+fn a_cancelled_permit_may_have_been_released() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let connection = Connection::open(&server.url()).unwrap();
+    let mut options = BoundedSemaphore::options(&connection);
+    let permits = options.bound(2).existence(Existence::Create).open("/b").unwrap();
+    let events = Events::new().unwrap();
+    for _ in 0..20 {
+        permits.acquire().unwrap();
+        let pending = permits.start_acquire(&events, 1, Deadline::NEVER).unwrap();
+        assert_eq!(ready(&events), [1]);
+        permits.release().unwrap();
+        pending.cancel();
+        let error = permits.release().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotHeld, "{error}");
+        wait_until(|| permits.value().unwrap() == 2);
+    }
 }
 
 #[test]
