@@ -1,12 +1,10 @@
 //! Subscriptions, and who is woken by their messages.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nob_ipc::Kind;
 
 use super::{Due, Reached, Reactor, Way};
-use crate::fault::Fault;
 use crate::job::Job;
 use crate::scripts::Script;
 use crate::sync::lock;
@@ -55,27 +53,22 @@ impl Reactor {
         }
     }
 
-    pub(super) fn subscribe(&mut self, channel: Vec<u8>) -> Result<(), Fault> {
+    pub(super) fn subscribe(&mut self, channel: Vec<u8>) {
         let object = match lock(&self.client.hub).channels.get(&channel) {
             Some(listeners) => listeners.object.clone(),
-            None => return Ok(()),
+            None => return,
         };
         match self.reach(&object, None, false) {
             Ok(Reached::Later(kept)) => {
                 kept.channels.push(channel.clone());
                 self.channels.insert(channel, None);
-                Ok(())
             }
             Ok(Reached::Ready((address, _), peer)) => {
                 encode(peer.link.out(), [&b"SSUBSCRIBE"[..], &channel]);
                 peer.due(Due::Subscribe(channel.clone()));
                 self.channels.insert(channel, Some(address));
-                Ok(())
             }
-            Err(fault) => {
-                self.wanted.push(channel);
-                Err(fault)
-            }
+            Err(_) => self.resting.channels.push(channel),
         }
     }
 
@@ -134,12 +127,17 @@ impl Reactor {
         let object =
             lock(&self.client.hub).channels.get(&channel).map(|found| found.object.clone());
         let Some(object) = object else { return };
-        self.listen_anew(channel);
         match answer {
             Value::Error(refusal) if refusal.starts_with("MOVED ") => {
+                self.listen_anew(channel);
                 self.client.moved(&object, refusal, address);
             }
-            _ => self.again = self.again.max(Instant::now() + Duration::from_millis(20)),
+            _ => {
+                self.client.forget(&object);
+                self.channels.insert(channel.clone(), None);
+                self.rest_a_little();
+                self.resting.channels.push(channel);
+            }
         }
     }
 

@@ -109,6 +109,8 @@ struct Reactor {
     /// Hosts that were looked up, for those who begin to connect now.
     hosts: HashMap<String, Vec<SocketAddr>>,
     queue: VecDeque<Box<Sending>>,
+    /// What waits for the next try: its server could not be reached, or has refused it for a moment.
+    resting: Kept,
     /// What the server refused to settle, and when to try again.
     put_off: VecDeque<(Instant, Box<Sending>)>,
     tasks: HashMap<u64, Box<Task>>,
@@ -121,8 +123,12 @@ struct Reactor {
     /// How often connecting has failed.
     turns: HashMap<Address, usize>,
     back_off: Duration,
-    /// When to connect again.
+    /// When to connect again, and to send what rests. What is connected does not wait for that.
     again: Instant,
+    /// That time has come.
+    connects: bool,
+    /// Servers that could not be reached since it has come.
+    failed: Vec<Address>,
     beat: Instant,
 }
 
@@ -136,6 +142,7 @@ impl Reactor {
             search_again: now,
             hosts: HashMap::new(),
             queue: VecDeque::new(),
+            resting: Kept::default(),
             put_off: VecDeque::new(),
             tasks: HashMap::new(),
             timers: BinaryHeap::new(),
@@ -144,6 +151,8 @@ impl Reactor {
             turns: HashMap::new(),
             back_off: Duration::ZERO,
             again: now,
+            connects: true,
+            failed: Vec::new(),
             beat: now,
         }
     }
@@ -162,6 +171,7 @@ impl Reactor {
                     !peer.kept.jobs.is_empty() || peer.due.iter().any(job)
                 };
                 let waiting = !self.queue.is_empty()
+                    || !self.resting.jobs.is_empty()
                     || !self.put_off.is_empty()
                     || self.searches.values().any(|kept| !kept.jobs.is_empty());
                 let idle = !waiting && !self.peers.values().any(busy);
@@ -283,28 +293,26 @@ impl Reactor {
         while self.put_off.front().is_some_and(|(moment, _)| *moment <= now) {
             self.queue.extend(self.put_off.pop_front().map(|(_, sending)| sending));
         }
-        if now < self.again || (self.wanted.is_empty() && self.queue.is_empty()) {
-            return;
+        self.connects = now >= self.again;
+        if self.connects {
+            let Kept { mut jobs, mut channels } = std::mem::take(&mut self.resting);
+            jobs.append(&mut self.queue);
+            channels.append(&mut self.wanted);
+            (self.queue, self.wanted) = (jobs, channels);
         }
-        let mut failed = false;
         for channel in std::mem::take(&mut self.wanted) {
-            if failed {
-                self.wanted.push(channel);
-            } else {
-                failed = self.subscribe(channel).is_err();
-            }
+            self.subscribe(channel);
         }
         for sending in std::mem::take(&mut self.queue) {
-            if failed {
-                self.queue.push_back(sending);
-            } else {
-                failed = self.send_job(sending).is_err();
-            }
+            self.send_job(sending);
         }
-        self.hosts.clear();
-        if failed {
-            self.back_off();
-            self.drop_late();
+        if self.connects {
+            self.hosts.clear();
+            self.failed.clear();
+            if !self.resting.is_empty() {
+                self.back_off();
+                self.drop_late();
+            }
         }
     }
 
@@ -315,12 +323,21 @@ impl Reactor {
         self.again = Instant::now() + self.back_off;
     }
 
+    /// What was refused for a moment is sent again a little later.
+    fn rest_a_little(&mut self) {
+        self.again = self.again.max(Instant::now() + Duration::from_millis(20));
+    }
+
     /// Drops what waits for a connection and has waited for too long. Tasks end by their timers.
     fn drop_late(&mut self) {
         let now = Instant::now();
-        let waiting = std::mem::take(&mut self.queue).into_iter();
-        let (late, rest): (VecDeque<_>, _) = waiting.partition(|sending| sending.until <= now);
-        self.queue = rest;
+        let mut late = Vec::new();
+        for waiting in [&mut self.queue, &mut self.resting.jobs] {
+            let all = std::mem::take(waiting).into_iter();
+            let (over, rest): (Vec<_>, _) = all.partition(|sending| sending.until <= now);
+            *waiting = rest.into();
+            late.extend(over);
+        }
         for sending in late {
             self.finish(*sending, &End::Failure(Fault::Silence));
         }
@@ -337,12 +354,19 @@ impl Reactor {
             Some(address) => Some(address.clone()),
             None => self.route(object)?,
         };
-        let Some(address) = address else {
+        let there = address.map(|address| (address, bulk));
+        if !self.connects && there.as_ref().is_none_or(|way| !self.peers.contains_key(way)) {
+            return Err(Fault::Silence);
+        }
+        let Some(way) = there else {
             return self.search(Search::Primary).map(Reached::Later);
         };
-        let way = (address, bulk);
         let address = &way.0;
         if !self.peers.contains_key(&way) {
+            if self.failed.contains(address) {
+                self.client.forget(object);
+                return Err(Fault::Silence);
+            }
             let found = match self.addresses(address) {
                 Ok(found) => found,
                 Err(search) => return self.search(search).map(Reached::Later),
@@ -353,6 +377,7 @@ impl Reactor {
                 Ok(begun) => begun,
                 Err(fault) => {
                     self.client.forget(object);
+                    self.failed.push(way.0);
                     return Err(fault);
                 }
             };
@@ -378,9 +403,9 @@ impl Reactor {
         }
     }
 
-    fn send_job(&mut self, mut sending: Box<Sending>) -> Result<(), Fault> {
+    fn send_job(&mut self, mut sending: Box<Sending>) {
         if !self.is_current(&sending.job.purpose) {
-            return Ok(());
+            return;
         }
         let client = self.client.clone();
         let ask = sending.ask.take();
@@ -388,7 +413,6 @@ impl Reactor {
             Ok(Reached::Later(kept)) => {
                 sending.ask = ask;
                 kept.jobs.push_back(sending);
-                Ok(())
             }
             Ok(Reached::Ready(way, peer)) => {
                 if ask.is_some() {
@@ -417,19 +441,14 @@ impl Reactor {
                         peer.due(Due::Confirmation);
                     }
                 }
-                Ok(())
             }
             Err(fault)
                 if is_permanent(&fault)
                     || matches!(&fault, Fault::Refused(text) if !is_transient(text)) =>
             {
                 self.refused(sending, fault);
-                Ok(())
             }
-            Err(fault) => {
-                self.queue.push_front(sending);
-                Err(fault)
-            }
+            Err(_) => self.resting.jobs.push_back(sending),
         }
     }
 
@@ -441,6 +460,9 @@ impl Reactor {
             end = end.min(*moment);
         }
         if !self.queue.is_empty() || !self.wanted.is_empty() {
+            end = now;
+        }
+        if !self.resting.is_empty() {
             end = end.min(self.again);
         }
         if let Some((moment, _)) = self.put_off.front() {
@@ -563,7 +585,8 @@ impl Reactor {
                     peer.refuses = true;
                 }
             }
-            self.again = self.again.max(Instant::now() + Duration::from_millis(20));
+            self.rest_a_little();
+            return self.resting.jobs.push_back(sending);
         } else {
             return self.refused(sending, Fault::Refused(refusal));
         }

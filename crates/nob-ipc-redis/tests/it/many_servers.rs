@@ -560,3 +560,50 @@ fn a_node_that_hangs_ends_no_lease_at_another() {
     lock.release().unwrap();
     waiting.cancel();
 }
+
+/// A node that is gone, and refuses connections, keeps nobody from working at the others.
+#[test]
+fn a_node_that_is_gone_slows_nobody_at_another() {
+    let _watchdog = watchdog();
+    let Some(mut nodes) = Server::start_cluster(3) else { return };
+    for node in &nodes {
+        node.demand(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
+    }
+    let connection =
+        Connection::open(&format!("redis+cluster://127.0.0.1:{}", nodes[0].port)).unwrap();
+    let open = |owner: usize| {
+        let is_there = |name: &String| {
+            let slot = nodes[0].command(&["CLUSTER", "KEYSLOT", &format!("nipc:{{s{name}}}")]);
+            (slot[1..].parse::<usize>().unwrap() / (16384 / 3)).min(2) == owner
+        };
+        let name = (0..1000).map(|number| format!("/s{number}")).find(is_there).unwrap();
+        let mut options = Semaphore::options(&connection);
+        options.initial_value(0).existence(Existence::Create).unlink_on_drop(false);
+        options.open(name).unwrap()
+    };
+    let (here, there) = (open(0), open(1));
+    let events = Events::new().unwrap();
+    let release = || {
+        let begin = Instant::now();
+        for _ in 0..100 {
+            let _ = here.start_release(&events, 1, 1).unwrap();
+            wait_until_at_once(|| events.take().iter().any(|(token, _)| *token == 1));
+        }
+        begin.elapsed()
+    };
+    let before = release();
+    let waiting = there.start_acquire(&events, 2, Deadline::NEVER).unwrap();
+    let line = format!("nipc:{{s{}}}:{}:w", there.handle().name(), there.handle().generation());
+    wait_until(|| nodes[1].command(&["ZCARD", &line]) == ":1");
+    nodes[1].kill();
+    let after = release();
+    assert!(after < before * 10 + Duration::from_secs(4), "{before:?} before, {after:?} after");
+    waiting.cancel();
+}
+
+/// Looks again and again.
+fn wait_until_at_once(mut done: impl FnMut() -> bool) {
+    while !done() {
+        thread::sleep(Duration::from_micros(100));
+    }
+}
