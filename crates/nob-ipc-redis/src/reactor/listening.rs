@@ -30,7 +30,7 @@ impl Reactor {
             encode(peer.link.out(), [&b"SUNSUBSCRIBE"[..], channel]);
             // The connection is as it was, and no state of a server refuses that.
             encode(peer.link.out(), [&b"HELLO"[..], b"3"]);
-            peer.due(Due::Unsubscribe(channel.to_vec()));
+            peer.due(Due::Unsubscribe { channel: channel.to_vec(), over: false });
         }
     }
 
@@ -96,8 +96,19 @@ impl Reactor {
                 self.wake_all(way, channel);
             }
             b"sunsubscribe" => {
-                let asked = |due: &Due| matches!(due, Due::Unsubscribe(asked) if asked == channel);
-                if self.peers.get(way).is_some_and(|peer| peer.due.iter().any(asked)) {
+                let due = self.peers.get_mut(way).map(|peer| peer.due.iter_mut());
+                let mut is_ours = false;
+                for due in due.into_iter().flatten() {
+                    if let Due::Unsubscribe { channel: asked, over } = due
+                        && asked == channel
+                    {
+                        is_ours = true;
+                        if !std::mem::replace(over, true) {
+                            break;
+                        }
+                    }
+                }
+                if is_ours {
                     return;
                 }
                 // The slot has moved to another node.

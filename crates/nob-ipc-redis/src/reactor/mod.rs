@@ -94,9 +94,12 @@ enum Due {
     Asking,
     Ping,
     Subscribe(Vec<u8>),
-    /// What was asked behind the end of a subscription: a server that has given the slot away answers by an
-    /// error, and may have told by itself already that the subscription is over.
-    Unsubscribe(Vec<u8>),
+    /// What was asked behind the end of a subscription. `over`: the server has told of it, by itself if it has
+    /// given the slot away; then it also refuses what it was asked for.
+    Unsubscribe {
+        channel: Vec<u8>,
+        over: bool,
+    },
 }
 
 struct Reactor {
@@ -548,8 +551,12 @@ impl Reactor {
                 }
                 // An error: a subscription is answered by a message.
                 Some(Due::Subscribe(channel)) => self.not_subscribed(address, channel, &value),
-                Some(Due::Unsubscribe(channel)) => match value {
-                    Value::Error(_) => peer.due.push_front(Due::Unsubscribe(channel)),
+                Some(Due::Unsubscribe { channel, over }) => match value {
+                    Value::Error(_) if over => {
+                        peer.due.push_front(Due::Unsubscribe { channel, over });
+                    }
+                    // Some do not let go of it once they are replicas.
+                    Value::Error(refusal) => return Err(Fault::Refused(refusal)),
                     value if value.list().iter().any(|word| word.bytes() == b"proto") => {}
                     _ => return Err(Fault::Protocol("an answer to something else".into())),
                 },
