@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,10 @@ MOST_LATE_MS = 5.0
 
 @dataclass(frozen=True)
 class ServerCase(Case):
-    """The processes are wherever Linux puts them, the server among them. Each peer has a process
-    for each case, so that one that hangs takes no other with it."""
+    """Each peer has a process for each case, so that one that hangs takes no other with it."""
 
     size: int = _SIZE
     limit: int = _SIZE
-    placement: str = "free"
 
     def worker(self, contestant: str) -> tuple[str, ...]:
         alone = () if contestant == OURS else (self.key,)
@@ -274,13 +273,12 @@ class ServerRun(Stages):
         return Workers(self.pythons, settings=servers.settings(port))
 
     def _rounds(self, group: Group, names: Names, advance: Callable[[], None]) -> None:
-        with servers.server() as port:
+        with ExitStack() as stack:
+            port = stack.enter_context(servers.server(on_one_processor=True))
             if group.key == "delayed":
-                with servers.delayed(port) as slow, self._workers(slow) as workers:
-                    entrants = measure(group, workers, names, advance)
-            else:
-                with self._workers(port) as workers:
-                    entrants = measure(group, workers, names, advance)
+                port = stack.enter_context(servers.delayed(port))
+            workers = stack.enter_context(self._workers(port))
+            entrants = measure(group, workers, names, advance)
         summarise(group, entrants, self.results)
 
     def _alone(

@@ -59,8 +59,9 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def server() -> Iterator[int]:
-    """The port of a server that keeps everything in memory, as long as the block runs."""
+def server(on_one_processor: bool = False) -> Iterator[int]:
+    """The port of a server that keeps everything in memory, as long as the block runs.
+    `on_one_processor`: on that of the workers whose placement is `one`; see peers/pairs.py."""
     port = _free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nob-bench-server-"))
@@ -77,6 +78,8 @@ def server() -> Iterator[int]:
             text=True,
         )
         stack.enter_context(_ended(process))
+        if on_one_processor:
+            os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
         end = time.monotonic() + _START_WITHIN
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > end:
