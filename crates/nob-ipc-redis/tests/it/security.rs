@@ -186,6 +186,53 @@ fn each_missing_right_is_named() {
     assert_eq!(Connection::open(&url).unwrap_err().kind(), ErrorKind::PermissionDenied);
 }
 
+/// R26: whatever right is missing, a message that cannot be received stays, whether senders wait or not.
+#[test]
+fn without_a_right_no_message_is_lost() {
+    let _watchdog = watchdog();
+    let server = server!();
+    let all = Connection::open(&server.url()).unwrap();
+    let url = format!("redis://some@127.0.0.1:{}", server.port);
+    let set = |rights: &[&str]| {
+        let user = ["ACL", "SETUSER", "some", "reset", "on", "nopass"];
+        server.demand(&[&user, rights].concat());
+    };
+    set(RIGHTS);
+    let some = Connection::open(&url).unwrap();
+    let mut options = MessageQueue::options(&all);
+    let queue = options.max_messages(2).existence(Existence::Create).open("/q").unwrap();
+    let theirs = MessageQueue::options(&some).open("/q").unwrap();
+    let events = nob_ipc_redis::Events::new().unwrap();
+    for missing in
+        ["+set", "+zadd", "+zrange", "+zrem", "+zpopmin", "+zcard", "+exists", "+spublish"]
+    {
+        let others: Vec<&str> = RIGHTS.iter().copied().filter(|right| *right != missing).collect();
+        for waits in [false, true] {
+            queue.send(b"a", 0).unwrap();
+            queue.send(b"b", 0).unwrap();
+            let waiting =
+                waits.then(|| queue.start_send(&events, 1, b"c", 0, nob_ipc::Deadline::NEVER));
+            if waits {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            set(&others);
+            let received = theirs.receive_until(nob_ipc::Deadline::NOW);
+            set(RIGHTS);
+            let mut expected = vec![&b"a"[..], b"b"];
+            if let Ok(Some((message, _))) = &received {
+                assert_eq!(message, b"a", "{missing}");
+                expected.remove(0);
+            }
+            if let Some(waiting) = waiting {
+                waiting.unwrap().cancel();
+            }
+            let all = queue.receive_many(9).unwrap();
+            let there: Vec<&[u8]> = all.iter().map(|(message, _)| &message[..]).collect();
+            assert!(there.starts_with(&expected), "{missing} {waits}: {received:?}, {there:?}");
+        }
+    }
+}
+
 /// R27: a full server is ENOSPC that names `maxmemory`, and can be emptied.
 #[test]
 fn a_full_server_can_be_emptied() {
